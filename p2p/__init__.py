@@ -1,0 +1,1 @@
+"""Reach a service behind a NAT: the peer's library and command line."""

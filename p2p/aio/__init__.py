@@ -1,0 +1,1 @@
+"""The asyncio shell: drives any machine, owns sockets and tasks."""

@@ -1,0 +1,1 @@
+"""Configuration: frozen dataclasses, merged once from file, environment and flags."""

@@ -1,0 +1,1 @@
+"""TCP connections on top of QUIC streams."""

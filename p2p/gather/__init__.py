@@ -1,0 +1,1 @@
+"""Finding out our own addresses: interfaces, STUN, relay."""

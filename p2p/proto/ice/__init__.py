@@ -1,0 +1,1 @@
+"""Candidates, pairs and connectivity checks (RFC 8445, 8838)."""

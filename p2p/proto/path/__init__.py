@@ -1,0 +1,1 @@
+"""Which path carries a peer now: a pure policy."""

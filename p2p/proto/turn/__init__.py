@@ -1,0 +1,1 @@
+"""The client side of TURN (RFC 8656)."""

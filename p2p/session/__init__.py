@@ -1,0 +1,1 @@
+"""Dialer and listener: joins identity, signalling, paths, QUIC and forwarding."""

@@ -1,0 +1,1 @@
+"""Names, presence and signalling between peers; STUN; relay credentials."""
