@@ -27,3 +27,23 @@ STUN_RELIABLE_TIMEOUT_S: Final = 39.5
 # --- Datagrams ---------------------------------------------------------------------------------------------
 SOCKET_BUFFER_BYTES: Final = 4 << 20
 """Send and receive buffer of a UDP socket: 10 ms at 3 Gbit/s, the longest pause of a busy event loop."""
+
+# --- Identity ----------------------------------------------------------------------------------------------
+SEALED_MAX_SKEW_S: Final = 300.0
+"""How far two peers' clocks may differ; as in Kerberos. TLS to the rendezvous needs a clock about as good."""
+SEALED_REMEMBERED: Final = 65_536
+"""Message ids kept against replays: 5 MiB, and 100 a second over the whole window."""
+
+# --- Command line ------------------------------------------------------------------------------------------
+CONNECT_TIMEOUT_S: Final = 30.0
+"""How long to wait for a rendezvous and a first path: longer than any NAT plan takes (15 s), shorter than patience."""
+LIVE_VIEW_INTERVAL_S: Final = 0.25
+"""Four pictures a second: smooth to the eye, and less than 1 % of a core."""
+RATE_WINDOW_S: Final = 2.0
+"""Throughput is shown over this window: one picture's worth of bytes jumps too much to read."""
+DRAIN_TIMEOUT_S: Final = 30.0
+"""How long a stopping command waits for open connections after SIGTERM: what service managers grant, less a margin."""
+STATUS_QUERY_TIMEOUT_S: Final = 1.0
+"""How long `p2p status` waits for a process on this machine: it answers at once or it hangs."""
+TARGET_PROBE_TIMEOUT_S: Final = 2.0
+"""How long `p2p expose` looks for the service before it says that nothing answers: one lost SYN is repeated after 1 s."""

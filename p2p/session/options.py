@@ -1,0 +1,81 @@
+"""What a user may ask of the session layer: values only, already checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from p2p import defaults
+from p2p.address import TransportAddress
+
+
+class RelayPolicy(StrEnum):
+    """Which kinds of path a session may use."""
+
+    ALLOW = "allow"
+    """Relay first, direct as soon as it works."""
+    ONLY = "only"
+    """Relay only: the peers never learn each other's addresses."""
+    NEVER = "never"
+    """Direct only: fail rather than use a relay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerOptions:
+    """What both sides need: who we are, where we meet, what we allow."""
+
+    rendezvous_urls: tuple[str, ...] = ()
+    """Rendezvous servers, the preferred one first; empty means those of the ticket."""
+    token: str | None = field(default=None, repr=False)
+    """Admission token for the rendezvous; a secret."""
+    ca_file: Path | None = None
+    """PEM file with the authorities to trust for the rendezvous and the relay, instead of the system's."""
+    engine: str | None = None
+    """QUIC engine, ``qh3`` or ``aioquic``; None takes the best one installed."""
+    identity_path: Path | None = None
+    """Key file; None means the one in the platform's configuration folder."""
+    relay_policy: RelayPolicy = RelayPolicy.ALLOW
+    """Which kinds of path a session may use."""
+    birthday: bool = True
+    """Whether many sockets and probes may be spent on a pair of difficult NATs."""
+    timeout_s: float = defaults.CONNECT_TIMEOUT_S
+    """How long to wait for the rendezvous and for the first path to a peer."""
+    verbose: bool = False
+    """Whether to log in detail and show tracebacks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposeOptions:
+    """What to put on offer, and to whom."""
+
+    target_host: str
+    """Host name or IP address of the service, as seen from here."""
+    target_port: int
+    """TCP port of the service, 1 to 65,535."""
+    name: str = ""
+    """A name for people; empty takes the target's text."""
+    allow: tuple[str, ...] = ()
+    """Peer ids that may connect; empty admits every holder of the ticket."""
+    once: bool = False
+    """Whether to end after the first session."""
+    expires_s: float | None = None
+    """How long the ticket works, in seconds from now; None means as long as the command runs."""
+
+    @property
+    def target(self) -> str:
+        """The target as a person writes it."""
+        host = f"[{self.target_host}]" if ":" in self.target_host else self.target_host
+        return f"{host}:{self.target_port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectOptions:
+    """Which service to reach, and how local programs get to it."""
+
+    ticket: str = field(repr=False)
+    """The ticket's text; it carries a secret."""
+    listen: TransportAddress | None = None
+    """Where to accept local connections; port 0 lets the system choose; None with ``stdio``."""
+    stdio: bool = False
+    """Whether standard input and output are the one connection."""

@@ -1,0 +1,203 @@
+"""What a session layer tells the outside: immutable snapshots of its state.
+
+A snapshot holds values only, plain strings where a protocol has its own types, so that whoever shows it needs no
+protocol. Events, which tell what changed, are in ``p2p.session.events``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from p2p.address import TransportAddress
+
+
+class PathKind(StrEnum):
+    """How the datagrams of a session travel."""
+
+    RELAY = "relay"
+    DIRECT = "direct"
+
+
+class PathTransport(StrEnum):
+    """What carries the datagrams on our side: UDP, or the byte stream to a relay."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+
+
+class SignallingPhase(StrEnum):
+    """Where the connection to the rendezvous stands."""
+
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NatFacts:
+    """What is known of the network in front of this peer. None means unknown, never "no"."""
+
+    mapping: str | None = None
+    """``none`` (no NAT), ``endpoint_independent``, ``address_dependent`` or ``address_and_port_dependent``."""
+    filtering: str | None = None
+    """``none``, ``endpoint_independent``, ``address_dependent`` or ``address_and_port_dependent``."""
+    port_preserving: bool | None = None
+    """Whether the mapped port equals the local port."""
+    udp_blocked: bool | None = None
+    """True when no STUN server answered over UDP though one was reachable otherwise."""
+    mapped_address: TransportAddress | None = None
+    """The address that the outside sees, from the first STUN server."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "mapping": self.mapping,
+            "filtering": self.filtering,
+            "port_preserving": self.port_preserving,
+            "udp_blocked": self.udp_blocked,
+            "mapped_address": None if self.mapped_address is None else str(self.mapped_address),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RelayedReason:
+    """Why a session stays on a relay."""
+
+    code: str
+    """A stable name, such as ``both_dependent``."""
+    text: str
+    """The reason, with what would change it, for a person."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {"code": self.code, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairStatus:
+    """One candidate pair and how its checks ended, or where they stand."""
+
+    local: str
+    """Type and address of our candidate, such as ``host 192.168.1.7:40000``."""
+    remote: str
+    """The same for the peer's candidate."""
+    state: str
+    """``waiting``, ``checking``, ``succeeded`` or ``failed``."""
+    detail: str = ""
+    """The evidence, such as ``no answer to 7 checks``."""
+    rtt_s: float | None = None
+    """Last round-trip time in seconds."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "local": self.local,
+            "remote": self.remote,
+            "state": self.state,
+            "detail": self.detail,
+            "rtt_ms": milliseconds(self.rtt_s),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStatus:
+    """One session: two peers, and the path between them."""
+
+    session: str
+    """A short id, unique in this process."""
+    peer: str
+    """The other side's peer id."""
+    since_wall: float
+    """When the session was opened, Unix time."""
+    path: PathKind | None = None
+    """None while no path works."""
+    transport: PathTransport = PathTransport.UDP
+    """What carries the datagrams on our side."""
+    address: TransportAddress | None = None
+    """Where we send to: the peer's address, or its relayed address."""
+    rtt_s: float | None = None
+    """Last round-trip time of the path in seconds."""
+    relayed: RelayedReason | None = None
+    """Why no direct path works; None before the checks are over, and on a direct path."""
+    bytes_in: int = 0
+    """Payload bytes that came from the peer."""
+    bytes_out: int = 0
+    """Payload bytes that went to the peer."""
+    flows_open: int = 0
+    """Forwarded connections open now."""
+    flows_total: int = 0
+    """Forwarded connections since the session was opened."""
+    pairs: tuple[PairStatus, ...] = ()
+    """The candidate pairs that were tried."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "session": self.session,
+            "peer": self.peer,
+            "since": round(self.since_wall, 3),
+            "path": self.path,
+            "transport": self.transport,
+            "address": None if self.address is None else str(self.address),
+            "rtt_ms": milliseconds(self.rtt_s),
+            "reason": None if self.relayed is None else self.relayed.to_json(),
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "flows_open": self.flows_open,
+            "flows_total": self.flows_total,
+            "pairs": [pair.to_json() for pair in self.pairs],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything worth showing about a running ``expose`` or ``connect``, at one instant."""
+
+    role: Literal["expose", "connect"]
+    """Which side this is."""
+    taken_at: float
+    """Monotonic instant of the snapshot; two of them give rates."""
+    peer_id: str = ""
+    """Our own peer id."""
+    signalling: SignallingPhase = SignallingPhase.CONNECTING
+    """The connection to the rendezvous."""
+    rendezvous: str = ""
+    """URL of the rendezvous in use."""
+    nat: NatFacts = NatFacts()
+    """The network in front of us."""
+    service: str = ""
+    """The service's id at the rendezvous."""
+    name: str = ""
+    """The service's name for people."""
+    ticket: str = ""
+    """The ticket that opens the service; empty on the connecting side and before it exists."""
+    target: str = ""
+    """What is on offer (expose), or where we listen (connect), for people."""
+    sessions: tuple[SessionStatus, ...] = ()
+    """The open sessions, oldest first."""
+    draining: bool = False
+    """Whether new sessions are refused and the open connections are being waited for."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values, without the ticket: a status file must not open a service."""
+        return {
+            "role": self.role,
+            "peer_id": self.peer_id,
+            "signalling": self.signalling,
+            "rendezvous": self.rendezvous,
+            "nat": self.nat.to_json(),
+            "service": self.service,
+            "name": self.name,
+            "target": self.target,
+            "sessions": [session.to_json() for session in self.sessions],
+            "draining": self.draining,
+        }
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """Turn seconds into milliseconds with microsecond resolution, as all JSON output has them."""
+    return None if seconds is None else round(seconds * 1000, 3)
