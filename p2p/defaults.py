@@ -46,4 +46,4 @@ DRAIN_TIMEOUT_S: Final = 30.0
 STATUS_QUERY_TIMEOUT_S: Final = 1.0
 """How long `p2p status` waits for a process on this machine: it answers at once or it hangs."""
 TARGET_PROBE_TIMEOUT_S: Final = 2.0
-"""How long `p2p expose` looks for the service before it says that nothing answers: one lost SYN is repeated after 1 s."""
+"""How long `p2p expose` looks for the service before it says that nothing answers: a lost SYN is repeated after 1 s."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from p2p.address import TransportAddress
 from p2p.errors import P2PError
 from p2p.session.status import (
+    UNKNOWN_NAT,
     NatFacts,
     PathKind,
     PathTransport,
@@ -48,7 +49,7 @@ class Ready(Event):
     service: str
     peer_id: str
     rendezvous: str
-    nat: NatFacts = NatFacts()
+    nat: NatFacts = UNKNOWN_NAT
 
     def _fields(self) -> dict[str, Any]:
         return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from p2p.address import TransportAddress
 
@@ -61,6 +61,10 @@ class NatFacts:
             "udp_blocked": self.udp_blocked,
             "mapped_address": None if self.mapped_address is None else str(self.mapped_address),
         }
+
+
+UNKNOWN_NAT: Final = NatFacts()
+"""Nothing is known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,7 @@ class Status:
     """The connection to the rendezvous."""
     rendezvous: str = ""
     """URL of the rendezvous in use."""
-    nat: NatFacts = NatFacts()
+    nat: NatFacts = UNKNOWN_NAT
     """The network in front of us."""
     service: str = ""
     """The service's id at the rendezvous."""
