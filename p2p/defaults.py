@@ -47,3 +47,21 @@ STATUS_QUERY_TIMEOUT_S: Final = 1.0
 """How long `p2p status` waits for a process on this machine: it answers at once or it hangs."""
 TARGET_PROBE_TIMEOUT_S: Final = 2.0
 """How long `p2p expose` looks for the service before it says that nothing answers: a lost SYN is repeated after 1 s."""
+
+# --- UDP sockets (p2p.aio.udp) -----------------------------------------------------------------------------
+UDP_RECEIVE_BYTES: Final = 65_536
+"""What one receive can take. With UDP_GRO the kernel joins up to 64 KiB and cuts off what does not fit."""
+UDP_WAKEUP_BUDGET_BYTES: Final = 8 * 65_536
+"""What one wake-up reads before others get their turn: 0.5 MiB is about 1 ms of work for the fast QUIC engine."""
+UDP_WAKEUP_RECEIVES: Final = 64
+"""How many receives one wake-up makes at most, for small datagrams that never reach the byte budget."""
+UDP_POLL_DELAY_S: Final = 0.001
+"""How long packets gather under load. Measured on a 100 Mbit/s path: CPU falls from 40 % to 12 % of a core."""
+UDP_POLL_DELAY_PACKETS_PER_S: Final = 3000.0
+"""The load from which packets gather: below it a millisecond is worth more than the CPU time it would save."""
+UDP_RATE_INTERVAL_S: Final = 0.02
+"""Over what time the load is measured: long enough for 60 packets at the threshold, short for a burst's start."""
+UDP_GSO_SEGMENTS: Final = 64
+"""How many segments one send may carry. Source: UDP_MAX_SEGMENTS in Linux up to 6.8, 128 since."""
+UDP_GSO_BYTES: Final = 65_000
+"""How many bytes one send may carry: 65,535 less the largest headers, with a margin."""
