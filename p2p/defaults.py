@@ -23,6 +23,8 @@ STUN_LAST_WAIT_FACTOR: Final = 16
 """Rm: how many RTOs to wait after the last request."""
 STUN_RELIABLE_TIMEOUT_S: Final = 39.5
 """Ti: how long to wait for an answer over TCP or TLS."""
+STUN_MAX_ATTRIBUTES: Final = 64
+"""More than any usage needs; without a limit one 64 KiB datagram costs the reader 16,000 attributes."""
 
 # --- Datagrams ---------------------------------------------------------------------------------------------
 SOCKET_BUFFER_BYTES: Final = 4 << 20
