@@ -67,3 +67,34 @@ UDP_GSO_SEGMENTS: Final = 64
 """How many segments one send may carry. Source: UDP_MAX_SEGMENTS in Linux up to 6.8, 128 since."""
 UDP_GSO_BYTES: Final = 65_000
 """How many bytes one send may carry: 65,535 less the largest headers, with a margin."""
+
+# --- QUIC (p2p.quic) ---------------------------------------------------------------------------------------
+QUIC_PACKET_BYTES: Final = 1200
+"""Size of a packet before a path is known to carry more. Source: RFC 9000 section 14: every path must."""
+QUIC_CONNECTION_WINDOW_BYTES: Final = 8 << 20
+"""Flow control over all streams: 640 Mbit/s at 100 ms, and the most a switch of paths can leave in flight."""
+QUIC_STREAM_WINDOW_BYTES: Final = 6 << 20
+"""Flow control of one stream, below the connection's, so that one stream with a gap cannot stop all others. The
+tunnel's own credit per stream is smaller and is what bounds memory."""
+QUIC_MAX_STREAMS: Final = 16_384
+"""Streams the peer may have open at once: 10,000 forwarded connections and some room for those just closing."""
+QUIC_IDLE_TIMEOUT_S: Final = 30.0
+"""A connection without a sign of life is lost after this: longer than an outage of paths of 20 s."""
+QUIC_KEEP_ALIVE_S: Final = 10.0
+"""A quiet connection pings this often: three times within the idle timeout, so that two pings may be lost."""
+QUIC_HANDSHAKE_TIMEOUT_S: Final = 10.0
+"""A handshake that has not ended by then has failed: five round trips over the worst path we accept."""
+QUIC_CLOSE_LINGER_S: Final = 1.0
+"""How long a closing connection still answers: three round trips over a slow path. Source: RFC 9000 section 10.2."""
+QUIC_POLL_PACKETS: Final = 256
+"""Packets taken from an engine at once: several GSO batches, half a millisecond of the fast engine's work."""
+QUIC_POLL_ROUNDS: Final = 4
+"""Polls in a row before the loop gets a turn: unread ACKs would stall the sender that never yields."""
+QUIC_PACER_BURST_S: Final = 0.002
+"""What aioquic's pacer lets go at once: twice the loop's timer resolution, or the timer would cap the rate."""
+QUIC_INITIAL_RTT_S: Final = 0.1
+"""First guess of the round trip: the first retransmission after 0.2 s, where the RFC's 333 ms would take 0.67 s."""
+QUIC_KEY_UPDATE_PACKETS: Final = 1 << 22
+"""Packets after which keys are changed: half of AES-GCM's limit of 2^23. Source: RFC 9001 section 6.6."""
+QUIC_PATH_CHANGE_FLIGHT_BYTES: Final = 64 << 10
+"""What may be in flight right after a change of path: 13 Mbit/s at 40 ms, doubled each round trip without loss."""
