@@ -26,6 +26,24 @@ STUN_RELIABLE_TIMEOUT_S: Final = 39.5
 STUN_MAX_ATTRIBUTES: Final = 64
 """More than any usage needs; without a limit one 64 KiB datagram costs the reader 16,000 attributes."""
 
+# --- TURN client (RFC 8656) --------------------------------------------------------------------------------
+TURN_LIFETIME_S: Final = 600
+"""The lifetime asked for: the RFC's default, which servers shorten anyway when they want to."""
+TURN_REFRESH_MARGIN_S: Final = 60.0
+"""How long before its end an allocation is refreshed: time for three rounds of retransmissions."""
+TURN_PERMISSION_REFRESH_S: Final = 240.0
+"""A permission lives 300 s. A minute is left for retransmissions. Source: RFC 8656 section 9."""
+TURN_CHANNEL_REFRESH_S: Final = 540.0
+"""A channel lives 600 s. A minute is left for retransmissions. Source: RFC 8656 section 12."""
+TURN_REFRESH_TOGETHER_S: Final = 15.0
+"""Permissions due within this time are refreshed in one request: fewer packets, fewer wake-ups of a radio."""
+TURN_PERMISSIONS_PER_REQUEST: Final = 8
+"""Keeps a request with IPv6 addresses and long credentials within 576 bytes."""
+TURN_MAX_CHALLENGES: Final = 3
+"""How often one request is repeated with another nonce before the server is taken to be broken."""
+TURN_CLOSE_REQUESTS: Final = 3
+"""How often the farewell is sent: nobody waits long for it, and an allocation expires without it too."""
+
 # --- Datagrams ---------------------------------------------------------------------------------------------
 SOCKET_BUFFER_BYTES: Final = 4 << 20
 """Send and receive buffer of a UDP socket: 10 ms at 3 Gbit/s, the longest pause of a busy event loop."""
@@ -98,3 +116,131 @@ QUIC_KEY_UPDATE_PACKETS: Final = 1 << 22
 """Packets after which keys are changed: half of AES-GCM's limit of 2^23. Source: RFC 9001 section 6.6."""
 QUIC_PATH_CHANGE_FLIGHT_BYTES: Final = 64 << 10
 """What may be in flight right after a change of path: 13 Mbit/s at 40 ms, doubled each round trip without loss."""
+
+# --- Connectivity checks (p2p.proto.ice) -------------------------------------------------------------------
+ICE_PACING_S: Final = 0.01
+"""Ta, between two checks. RFC 8445 says 50 ms, and 5 ms as the least that NATs stand: with a dozen pairs 10 ms puts
+the last first check at 0.1 s instead of 0.6 s, and bounds a session to 100 packets/s of 120 bytes, 100 kbit/s."""
+ICE_CHECK_SPACING_S: Final = (0.1, 0.1, 0.2, 0.3, 0.5)
+"""Between attempts on one pair, the last repeated. The first attempt usually dies at a NAT that the other side has not
+opened yet, so the second comes after a typical round trip's difference, not after the RFC's 500 ms."""
+ICE_CHECK_DURATION_S: Final = 5.0
+"""How long a pair is tried: a peer whose signalling runs seconds late still meets checks in flight."""
+ICE_TRANSACTION_LIFETIME_S: Final = 10.0
+"""How long an answer to a check is still believed: longer than any queue on a path one would want to use."""
+ICE_MAX_TRANSACTIONS: Final = 2048
+"""Checks that may await an answer: 100 pairs with 14 attempts each, and room for heartbeats."""
+ICE_MAX_PAIRS: Final = 100
+"""Length of the check list. Source: RFC 8445 section 6.1.2.5."""
+ICE_MAX_REMOTE_CANDIDATES: Final = 64
+"""Candidates believed from signalling: a host with ten interfaces has half as many; more is an attack."""
+ICE_MAX_LEARNED_CANDIDATES: Final = 32
+"""Addresses of the peer learned from its checks: a NAT shows a handful, a replayed check shows as many as it likes."""
+ICE_MAX_EVENTS: Final = 1024
+"""Events kept for a driver that does not take them; beyond it the oldest are dropped and counted."""
+ICE_PATIENCE_S: Final = 8.0
+"""When nobody says that candidates have ended: give up this long after the first check. RFC 8863 waits 39.5 s, for
+peers that have no relay to be content with; here a verdict of "relayed" is not final and may come early."""
+
+# --- Paths (p2p.proto.path) --------------------------------------------------------------------------------
+PATH_HEARTBEAT_S: Final = 5.0
+"""On the used path: a third of the shortest mapping lifetime seen in practice (15 s), so two may be lost."""
+PATH_STANDBY_HEARTBEAT_S: Final = 15.0
+"""On validated paths in reserve: keeps a mapping of 30 s open. Source: RFC 8445 section 11 (Tr)."""
+PATH_TRUST_S: Final = 6.5
+"""A direct path counts as alive this long after its last proof of life: one heartbeat and three quick probes."""
+PATH_SILENCE_S: Final = 0.5
+"""Data went out and nothing came back for so long: start probing. Above the delayed answer of a busy host."""
+PATH_PROBE_SPACING_S: Final = 0.4
+"""Between quick probes: with the four of PATH_PROBES_UNTIL_DEAD and the silence before them, 2.1 s to a verdict."""
+PATH_ANSWER_WAIT_S: Final = 0.35
+"""A probe counts as missed after this or twice the round-trip time, whichever is longer; below the spacing."""
+PATH_PROBES_UNTIL_DOUBT: Final = 2
+"""Missed probes in a row from which data goes out on two paths: at 10 % loss each way one in a row is common."""
+PATH_PROBES_UNTIL_DEAD: Final = 4
+"""Missed probes in a row that end a path when nothing else is heard on it: 0.1 % by chance at 10 % loss each way."""
+PATH_PROBES_UNTIL_ONE_WAY_DEAD: Final = 7
+"""The same while the path still brings packets in: chance must be ruled out, for the loss may be theirs to fix."""
+PATH_PAUSE_S: Final = 2.0
+"""A timer that fires this late means that we slept: missed probes from before are no evidence then."""
+PATH_RECHECK_FIRST_S: Final = 1.0
+"""First new attempt on a path that died, doubled up to PATH_RECHECK_S: most outages are short."""
+PATH_RECHECK_S: Final = 60.0
+"""Between attempts on pairs that failed: networks change by the minute, and a try costs 13 packets."""
+PATH_HOPELESS_S: Final = 1.5
+"""When both NATs are known not to let plain checks through, the verdict comes this long after the first check."""
+PATH_RTT_GAIN_S: Final = 0.005
+"""A path must be this much quicker to replace one of its kind: above jitter, below what a person feels."""
+PATH_RTT_GAIN_SHARE: Final = 0.1
+"""The same as a share of the present round-trip time; the larger of the two counts."""
+PATH_IPV6_BONUS_S: Final = 0.003
+"""IPv6 wins over an IPv4 path this much quicker: it has no mapping that could expire."""
+PATH_UNMEASURED_RTT_S: Final = 0.5
+"""Stands for a round-trip time not measured yet: such a path is no reason to leave a measured one."""
+PATH_FLAP_WINDOW_S: Final = 60.0
+"""Losses of a path are remembered this long."""
+PATH_FLAP_HOLD_S: Final = 4.0
+"""A path lost twice within the window must stay up this long before it is used again, doubled by each further loss."""
+PATH_FLAP_HOLD_MAX_S: Final = 32.0
+"""The longest such wait: half the window."""
+QUIC_DATAGRAM_QUEUE: Final = 1024
+"""Unreliable datagrams that may wait for the congestion window: 1.2 MB, 100 ms at 100 Mbit/s."""
+QUIC_DATAGRAM_MAX_AGE_S: Final = 0.1
+"""How long an unreliable datagram may wait: voice and games throw away what comes later."""
+
+# --- Relay (TURN server) -----------------------------------------------------------------------------------
+RELAY_DEFAULT_LIFETIME_S: Final = 600
+"""Lifetime of an allocation, unless the client asks for more. Source: RFC 8656 section 3.2."""
+RELAY_MAX_LIFETIME_S: Final = 3600
+"""The most a client gets: what a vanished client can hold a port for. Source: RFC 8656 section 7.2 suggests an hour."""
+RELAY_PERMISSION_LIFETIME_S: Final = 300
+"""Source: RFC 8656 section 9: exactly this."""
+RELAY_CHANNEL_LIFETIME_S: Final = 600
+"""Source: RFC 8656 section 12: exactly this."""
+RELAY_RESERVATION_LIFETIME_S: Final = 30
+"""How long a reserved port waits for its Allocate. Source: RFC 8656 section 7.2: at least 30 s."""
+RELAY_NONCE_LIFETIME_S: Final = 3600.0
+"""Source: RFC 8656 section 5: at most an hour. Clients that allocate on demand hold a nonce in advance."""
+RELAY_EXPIRY_STEP_S: Final = 1.0
+"""How exactly things expire: the shortest lifetime is 30 s, and one bucket a second keeps the wheel at 3,600."""
+RELAY_PORT_REST_S: Final = 60.0
+"""How long a freed port rests: longer than peers keep sending to a relayed address that is gone."""
+RELAY_PORT_FIRST: Final = 49_152
+"""Source: RFC 8656 section 7.2: the dynamic ports."""
+RELAY_PORT_LAST: Final = 65_535
+RELAY_PORT_ATTEMPTS: Final = 16
+"""Ports tried for one allocation when other programs hold some of the range; more would stall the event loop."""
+RELAY_MAX_ALLOCATIONS: Final = 12_000
+"""In all: three quarters of the port range, so that the random choice of a port stays random."""
+RELAY_MAX_ALLOCATIONS_PER_USER: Final = 64
+"""One for each session over each transport, for a peer with some twenty relayed sessions."""
+RELAY_MAX_ALLOCATIONS_PER_ADDRESS: Final = 1024
+"""Whole offices and mobile carriers share one address; users are what the quota is really about."""
+RELAY_MAX_PERMISSIONS: Final = 1024
+"""Peers of one allocation: a busy exposer holds one permission for each peer that is connecting."""
+RELAY_MAX_CHANNELS: Final = 1024
+"""Channels of one allocation, out of the 4,096 numbers: as many as permissions."""
+RELAY_STRANGER_BURST_BYTES: Final = 8192
+"""What an address without a proof may get at first: some 80 challenges, an office that starts to work."""
+RELAY_STRANGER_BYTES_PER_S: Final = 2048
+"""What it gets each second beyond what it sends: 20 challenges, and no weapon."""
+RELAY_STRANGERS_REMEMBERED: Final = 65_536
+"""Sources whose budget is remembered: 15 MiB of memory at worst."""
+RELAY_STREAM_SETUP_S: Final = 20.0
+"""A TCP or TLS connection must have an allocation by then: five round trips and a handshake on the worst path."""
+RELAY_STREAM_IDLE_S: Final = 60.0
+"""How long a connection may live on after its allocation ended: time to make a new one."""
+RELAY_TLS_HANDSHAKE_S: Final = 10.0
+"""How long a TLS handshake may take."""
+RELAY_STREAM_SEND_BUFFER_BYTES: Final = 1 << 20
+"""What waits for a client that does not read: 80 ms at 100 Mbit/s. Data beyond it is dropped, as UDP would."""
+RELAY_STREAM_REFUSALS: Final = 16
+"""Requests on a connection without an allocation that may be refused before it is closed: no guessing at leisure."""
+RELAY_MAX_CONNECTIONS: Final = 16_384
+"""TCP and TLS connections in all: each costs a file descriptor and some 20 KiB before it has proven anything."""
+RELAY_MAX_CONNECTIONS_PER_ADDRESS: Final = 1024
+"""TCP and TLS connections of one client host: as many as allocations."""
+RELAY_SOCKET_BUFFER_BYTES: Final = 1 << 20
+"""Receive buffer of one relayed address: 10 ms at 800 Mbit/s, and no more memory for a client that floods."""
+RELAY_DRAIN_S: Final = 60.0
+"""How long a stopping relay serves what it has: clients that get 508 for new allocations go elsewhere meanwhile."""

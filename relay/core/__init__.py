@@ -1,0 +1,1 @@
+"""What a TURN server decides, without a socket or a clock of its own."""

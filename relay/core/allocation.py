@@ -1,0 +1,244 @@
+"""One client's allocation: its relayed addresses, its permissions and its channels.
+
+    client --(leg)--> Allocation --(relayed sockets)--> peers
+
+Who moves bytes in bulk may read ``channels`` and ``channel_of_peer`` directly: they are plain dicts that hold
+nothing but what is valid at this moment, since what expires is taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from p2p.address import TransportAddress
+from relay.core.counters import Drop, RelayCounters
+from relay.core.five_tuple import FiveTuple
+
+Payload: TypeAlias = bytes | memoryview
+
+CHANNEL_DATA_MAX_BYTES = 0xFFFF
+
+
+class RelayedSocket(Protocol):
+    """What a relayed transport address sends through. Implemented by the shell.
+
+    Attributes:
+        relayed_address: The address as peers see it.
+        port: The port it is bound to on this host.
+    """
+
+    relayed_address: TransportAddress
+    port: int
+
+    def send(self, payloads: Sequence[Payload], peer: TransportAddress) -> None:
+        """Send datagrams to a peer; what the kernel does not take is dropped and counted."""
+        ...
+
+    def close(self) -> None:
+        """Stop receiving and free the port."""
+        ...
+
+
+class ClientLeg(Protocol):
+    """The way back to one client. Implemented by the shell, once for datagrams and once for streams."""
+
+    def send_message(self, data: bytes) -> None:
+        """Send one STUN message; dropped and counted when the client's buffer is full."""
+        ...
+
+    def send_channel_data(self, number: int, payloads: Sequence[Payload]) -> None:
+        """Send payloads as ChannelData; dropped and counted when the client's buffer is full."""
+        ...
+
+
+class DataIndicationEncoder(Protocol):
+    """Makes the message that carries a peer's data to a client without a channel."""
+
+    def __call__(self, peer: TransportAddress, payload: Payload) -> bytes:
+        """Encode one Data indication."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A number that stands for a peer. Source: RFC 8656 section 12.
+
+    Attributes:
+        number: 0x4000 to 0x4FFF.
+        peer: The peer's address.
+        relayed: The relayed socket of the peer's address family.
+        is_neighbour: Whether the peer's host is one of the relay's own, so that data must stay in this process.
+    """
+
+    number: int
+    peer: TransportAddress
+    relayed: RelayedSocket
+    is_neighbour: bool
+
+
+class Neighbourhood:
+    """The relayed addresses of one relay, so that two of its allocations talk without leaving the process.
+
+    Args:
+        hosts: The hosts of all relayed addresses, as peers see them.
+        may_leave_process: Whether data to these hosts that no allocation wants may go out by a socket all the same:
+            only where peers live on the relay's own host, as on loopback in a test.
+    """
+
+    def __init__(self, hosts: frozenset[str], *, may_leave_process: bool = False) -> None:
+        self.hosts = hosts
+        self.may_leave_process = may_leave_process
+        self.by_relayed_address: dict[TransportAddress, Allocation] = {}
+
+
+class Allocation:
+    """What the relay keeps for one client. Source: RFC 8656 section 3.2.
+
+    The table that made an allocation owns its lifetimes and is the only one to change its dicts.
+
+    Attributes:
+        five_tuple: The client it belongs to.
+        owner: The user name that made it; all later requests must use it.
+        quota_owner: Whom the quota is counted for.
+        key: The long-term key of the owner.
+        transaction_id: Of the Allocate request that made it, to know a retransmission.
+        sockets: Its relayed sockets by address family: True is IPv6.
+        permissions: Peers' hosts that may send, and the monotonic instant at which that ends.
+        channels: Channels by number.
+        channel_of_peer: Channels by peer, while the peer's permission lasts.
+        expires_at: When it ends, unless refreshed.
+        created_response: The answer to the Allocate request, sent again for a retransmission.
+        packets: Datagrams relayed in both directions.
+        relayed_bytes: Their payload.
+    """
+
+    __slots__ = (
+        "_counters",
+        "_encode_data_indication",
+        "_neighbourhood",
+        "channel_of_peer",
+        "channels",
+        "created_at",
+        "created_response",
+        "expires_at",
+        "five_tuple",
+        "key",
+        "leg",
+        "owner",
+        "packets",
+        "permissions",
+        "quota_owner",
+        "relayed_bytes",
+        "sockets",
+        "transaction_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        five_tuple: FiveTuple,
+        leg: ClientLeg,
+        owner: str,
+        quota_owner: str,
+        key: bytes,
+        transaction_id: bytes,
+        sockets: Mapping[bool, RelayedSocket],
+        neighbourhood: Neighbourhood,
+        encode_data_indication: DataIndicationEncoder,
+        counters: RelayCounters,
+        created_at: float,
+    ) -> None:
+        self.five_tuple = five_tuple
+        self.leg = leg
+        self.owner = owner
+        self.quota_owner = quota_owner
+        self.key = key
+        self.transaction_id = transaction_id
+        self.sockets = dict(sockets)
+        self.permissions: dict[str, float] = {}
+        self.channels: dict[int, Channel] = {}
+        self.channel_of_peer: dict[TransportAddress, Channel] = {}
+        self.created_at = created_at
+        self.expires_at = created_at
+        self.created_response = b""
+        self.packets = 0
+        self.relayed_bytes = 0
+        self._neighbourhood = neighbourhood
+        self._encode_data_indication = encode_data_indication
+        self._counters = counters
+
+    def is_neighbour(self, host: str) -> bool:
+        """Whether a peer's host is one of this relay's own."""
+        return host in self._neighbourhood.hosts
+
+    def send_on_channel(self, channel: Channel, payloads: Sequence[Payload]) -> None:
+        """Relay what a client sent on a channel.
+
+        Args:
+            channel: One of ``channels``.
+            payloads: Without the ChannelData headers.
+        """
+        if channel.is_neighbour:
+            self._send_to_neighbour(channel.relayed, channel.peer, payloads)
+            return
+        self._count_to_peer(payloads)
+        channel.relayed.send(payloads, channel.peer)
+
+    def send_to_peer(self, peer: TransportAddress, payload: Payload) -> None:
+        """Relay what a client sent in a Send indication; the peer's permission is checked here.
+
+        Source: RFC 8656 section 11.2.
+        """
+        relayed = self.sockets.get(peer.is_ipv6)
+        if relayed is None or peer.host not in self.permissions:
+            self._counters.drops[Drop.NO_PERMISSION] += 1
+        elif self.is_neighbour(peer.host):
+            self._send_to_neighbour(relayed, peer, (payload,))
+        else:
+            self._count_to_peer((payload,))
+            relayed.send((payload,), peer)
+
+    def receive_from_peer(self, peer: TransportAddress, payloads: Sequence[Payload]) -> None:
+        """Relay what arrived at a relayed address, if the peer may send.
+
+        Args:
+            peer: Where it came from.
+            payloads: Datagrams, in order.
+
+        Source: RFC 8656 section 11.3.
+        """
+        counters = self._counters
+        channel = self.channel_of_peer.get(peer)
+        if channel is None and peer.host not in self.permissions:
+            counters.drops[Drop.NO_PERMISSION] += len(payloads)
+            return
+        size = sum(map(len, payloads))
+        self.packets += len(payloads)
+        self.relayed_bytes += size
+        counters.packets_to_clients += len(payloads)
+        counters.bytes_to_clients += size
+        if channel is not None:
+            self.leg.send_channel_data(channel.number, payloads)
+            return
+        for payload in payloads:
+            self.leg.send_message(self._encode_data_indication(peer, payload))
+
+    def _send_to_neighbour(self, relayed: RelayedSocket, peer: TransportAddress, payloads: Sequence[Payload]) -> None:
+        neighbour = self._neighbourhood.by_relayed_address.get(peer)
+        if neighbour is not None:
+            self._count_to_peer(payloads)
+            neighbour.receive_from_peer(relayed.relayed_address, payloads)
+        elif self._neighbourhood.may_leave_process:
+            self._count_to_peer(payloads)
+            relayed.send(payloads, peer)
+        else:
+            self._counters.drops[Drop.FORBIDDEN_PEER] += len(payloads)
+
+    def _count_to_peer(self, payloads: Sequence[Payload]) -> None:
+        size = sum(map(len, payloads))
+        self.packets += len(payloads)
+        self.relayed_bytes += size
+        self._counters.packets_to_peers += len(payloads)
+        self._counters.bytes_to_peers += size
