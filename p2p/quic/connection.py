@@ -1,0 +1,546 @@
+"""The asyncio shell around one engine connection: timers, events, and sending without starving the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+
+from p2p.defaults import (
+    QUIC_CLOSE_LINGER_S,
+    QUIC_HANDSHAKE_TIMEOUT_S,
+    QUIC_KEEP_ALIVE_S,
+    QUIC_KEY_UPDATE_PACKETS,
+    QUIC_POLL_PACKETS,
+    QUIC_POLL_ROUNDS,
+)
+from p2p.errors import ConnectivityError, IdentityError, LocalProtocolError, P2PError
+from p2p.quic.datagrams import DatagramQueue
+from p2p.quic.endings import (
+    CLOSE_HANDLER_FAILED,
+    CLOSE_HANDSHAKE_TIMEOUT,
+    CLOSE_WRONG_IDENTITY,
+    CODE_HANDSHAKE_TIMEOUT,
+    CODE_WRONG_IDENTITY,
+    ConnectionClosedError,
+    error_of,
+)
+from p2p.quic.engine import (
+    ConnectionIdIssued,
+    ConnectionIdRetired,
+    ConnectionStats,
+    ConnectionTerminated,
+    DatagramReceived,
+    EngineConnection,
+    EngineEvent,
+    HandshakeCompleted,
+    SendingStopped,
+    StreamDataReceived,
+    StreamReset,
+)
+from p2p.quic.handler import DatagramLink, StreamHandler
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["DatagramLink", "QuicConnection", "StreamHandler"]
+
+# The loop's timer may be late by its resolution; firing this much early saves a second wake-up.
+_TIMER_SLACK_S = 1e-4
+
+
+class _State(Enum):
+    OPEN = auto()
+    CLOSING = auto()  # our close frame is out; whatever still arrives is answered with it
+    CLOSED = auto()
+
+
+class QuicConnection:
+    """One QUIC connection on an event loop, over any link, with any engine.
+
+    Whoever owns the socket calls ``receive`` for each batch of this connection's packets and ``after_receive`` once
+    after a wake-up. Nothing happens before ``start``. States: open, closing (for ``QUIC_CLOSE_LINGER_S`` after
+    ``close``), closed.
+
+    Concurrency: one event loop, no task; two timers of the loop (the engine's, and one for handshake, keep-alive and
+    linger), both gone when the connection is closed.
+
+    Args:
+        loop: The event loop.
+        engine_connection: Made by an ``Engine``.
+        link: Carries the packets.
+        peer_public_key: For a client, the raw Ed25519 key the server's certificate must hold: obligatory. For a
+            server it must be None, since a client proves itself inside the connection (``p2p.identity.proof``).
+        handler: Hears what happens; events wait until there is one.
+        on_cid_added: Called with every connection id by which the peer may address this connection from now on.
+        on_cid_retired: Called with every one that it no longer uses, and with all the rest at the end.
+        keep_alive_s: Ping after so long without a packet; None lets the connection idle out.
+        handshake_timeout_s: Give up when the handshake takes longer, counted from ``start``.
+
+    Raises:
+        LocalProtocolError: A client without, or a server with, ``peer_public_key``.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        engine_connection: EngineConnection,
+        link: DatagramLink,
+        *,
+        peer_public_key: bytes | None,
+        handler: StreamHandler | None = None,
+        on_cid_added: Callable[[bytes], object] | None = None,
+        on_cid_retired: Callable[[bytes], object] | None = None,
+        keep_alive_s: float | None = QUIC_KEEP_ALIVE_S,
+        handshake_timeout_s: float = QUIC_HANDSHAKE_TIMEOUT_S,
+    ) -> None:
+        if engine_connection.is_client is (peer_public_key is None):
+            raise LocalProtocolError("a client, and only a client, names the key its peer must have")
+        self.link = link
+        self.on_cid_added = on_cid_added
+        self.on_cid_retired = on_cid_retired
+        self.connection_ids: set[bytes] = {engine_connection.host_connection_id}
+        if not engine_connection.is_client:
+            self.connection_ids.add(engine_connection.initial_destination_cid)
+        self.is_handshake_complete = False
+        self.packets_sent = 0
+        self._loop = loop
+        self._engine = engine_connection
+        self._peer_public_key = peer_public_key
+        self._handler = handler
+        self._keep_alive_s = keep_alive_s
+        self._handshake_timeout_s = handshake_timeout_s
+        self._state = _State.OPEN
+        self._is_started = False
+        self._datagrams = DatagramQueue()
+        self._backlog: Sequence[bytes] = ()
+        self._is_blocked = False
+        self._is_kicked = False
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._last_heard_at = 0.0
+        self._key_update_at = QUIC_KEY_UPDATE_PACKETS
+        self._close_datagrams: Sequence[bytes] = ()
+        self._packets_while_closing = 0
+        self._untold_error: P2PError | None = None
+        self._closed = asyncio.Event()
+
+    # --- what the session asks -----------------------------------------------------------------------------
+
+    @property
+    def handler(self) -> StreamHandler | None:
+        """Who hears what happens; setting it delivers what has waited."""
+        return self._handler
+
+    @handler.setter
+    def handler(self, handler: StreamHandler) -> None:
+        self._handler = handler
+        if self._untold_error is not None:
+            self._loop.call_soon(self._tell_handler)
+        elif self._is_started:
+            self.kick()
+
+    @property
+    def is_client(self) -> bool:
+        """Which side this is."""
+        return self._engine.is_client
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called or the connection was lost."""
+        return self._state is not _State.OPEN
+
+    @property
+    def initial_destination_cid(self) -> bytes:
+        """The id in the client's first packet; a client sends it to the server's side ahead of the connection."""
+        return self._engine.initial_destination_cid
+
+    @property
+    def packet_bytes(self) -> int:
+        """Size of a full packet of this connection."""
+        return self._engine.packet_bytes
+
+    @property
+    def max_datagram_payload(self) -> int:
+        """The largest payload ``send_datagram`` takes; 0 before the handshake."""
+        return self._engine.max_datagram_payload
+
+    @property
+    def datagrams_dropped(self) -> int:
+        """Unreliable datagrams that waited too long here."""
+        return self._datagrams.dropped
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """The transport figures of this moment."""
+        return self._engine.stats
+
+    def channel_binding(self) -> bytes:
+        """32 bytes that only the two ends of this TLS session know.
+
+        Raises:
+            LocalProtocolError: The handshake is not complete.
+        """
+        return self._engine.channel_binding()
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin: the client sends its first packet, the server waits for it. A second call does nothing."""
+        if self._is_started or self._state is not _State.OPEN:
+            return
+        self._is_started = True
+        now = self._last_heard_at = self._loop.time()
+        self._engine.start(now)
+        self._watch = self._loop.call_later(self._handshake_timeout_s, self._handshake_timed_out)
+        self._transmit()
+
+    def close(self, code: int = 0, reason: str = "") -> None:
+        """End the connection and tell the peer why.
+
+        The handler's ``connection_lost`` follows from the loop. A second call does nothing.
+
+        Args:
+            code: 0 to 2^62 - 1; the application's own.
+            reason: One sentence for a person on the other side.
+        """
+        self._close(code, reason, ConnectionClosedError(reason, close_code=code, by_peer=False))
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing of the connection is left; after ``close`` that takes ``QUIC_CLOSE_LINGER_S``."""
+        await self._closed.wait()
+
+    # --- streams and datagrams -----------------------------------------------------------------------------
+
+    def open_stream(self) -> int:
+        """Choose the id of a new bidirectional stream; the peer hears of it with its first bytes.
+
+        Raises:
+            LocalProtocolError: The connection is closed.
+        """
+        self._require_open()
+        return self._engine.open_stream()
+
+    def send(self, stream_id: int, data: bytes, end: bool = False) -> None:
+        """Queue bytes on a stream; they leave at the end of this turn of the loop.
+
+        Args:
+            stream_id: A stream of this connection.
+            data: Any number of bytes; the engine copies them.
+            end: Whether this side sends no more on the stream.
+
+        Raises:
+            LocalProtocolError: The connection is closed, or this side of the stream is.
+        """
+        self._require_open()
+        self._engine.send(stream_id, data, end=end)
+        self.kick()
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """Give up sending on a stream; does nothing on one that is over."""
+        if self._state is _State.OPEN:
+            self._engine.reset(stream_id, code)
+            self.kick()
+
+    def stop(self, stream_id: int, code: int) -> None:
+        """Ask the peer to give up sending on a stream; does nothing on one that is over."""
+        if self._state is _State.OPEN:
+            self._engine.stop(stream_id, code)
+            self.kick()
+
+    def unsent_bytes(self, stream_id: int | None = None) -> int:
+        """How many bytes of a stream, or of all, were never sent yet."""
+        return self._engine.unsent_bytes(stream_id)
+
+    def send_datagram(self, data: bytes) -> None:
+        """Queue an unreliable datagram; it is dropped when it cannot leave in time.
+
+        Raises:
+            LocalProtocolError: It is larger than ``max_datagram_payload``, or the connection is closed.
+        """
+        self._require_open()
+        if len(data) > self._engine.max_datagram_payload:
+            raise LocalProtocolError(
+                f"datagram of {len(data)} bytes, at most {self._engine.max_datagram_payload} fit into a packet"
+            )
+        self._datagrams.push(data, self._loop.time())
+        self.kick()
+
+    # --- the path below ------------------------------------------------------------------------------------
+
+    def path_changed(self) -> None:
+        """The link carries packets over another path now."""
+        if self._state is _State.OPEN and self._is_started:
+            self._engine.path_changed(self._loop.time())
+            self.kick()
+
+    def path_up(self) -> None:
+        """The link carries packets again after an outage."""
+        if self._state is _State.OPEN and self._is_started:
+            self._engine.path_up(self._loop.time())
+            self.kick()
+
+    def receive(self, buffer: bytes, segment_size: int, now: float) -> None:
+        """Take packets of this connection from the network; ``after_receive`` must follow in the same wake-up.
+
+        Args:
+            buffer: One or more datagrams of ``segment_size`` bytes, the last possibly shorter.
+            segment_size: At least 1.
+            now: When they arrived, on the loop's clock.
+        """
+        if self._state is _State.OPEN and self._is_started:
+            self._last_heard_at = now
+            self._engine.receive(buffer, segment_size, now)
+        elif self._state is _State.CLOSING:
+            self._repeat_close()
+
+    def after_receive(self, now: float) -> None:
+        """Act on what was received: hand out events, send answers.
+
+        Args:
+            now: The loop's time at the wake-up.
+        """
+        if self._state is _State.OPEN and self._is_started:
+            self._dispatch()
+            self._transmit()
+
+    def kick(self) -> None:
+        """Send what was queued at the end of this turn of the loop, once for all who ask."""
+        if not self._is_kicked:
+            self._is_kicked = True
+            self._loop.call_soon(self._kicked)
+
+    # --- events --------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        if self._handler is None:
+            return
+        next_event = self._engine.next_event
+        try:
+            while self._state is _State.OPEN and (event := next_event()) is not None:
+                if type(event) is StreamDataReceived:
+                    self._handler.stream_data_received(event.stream_id, event.data, event.end)
+                else:
+                    self._dispatch_rare(event, self._handler)
+        except Exception:
+            logger.exception("a handler failed; the connection is closed")
+            self._close(CLOSE_HANDLER_FAILED, "internal error", LocalProtocolError("a stream handler failed"))
+
+    def _dispatch_rare(self, event: EngineEvent, handler: StreamHandler) -> None:
+        match event:
+            case DatagramReceived(data):
+                handler.datagram_received(data)
+            case StreamReset(stream_id, code):
+                handler.stream_reset(stream_id, code)
+            case SendingStopped(stream_id, code):
+                handler.sending_stopped(stream_id, code)
+            case HandshakeCompleted():
+                self._handshake_completed(handler)
+            case ConnectionIdIssued(connection_id):
+                self.connection_ids.add(connection_id)
+                if self.on_cid_added is not None:
+                    self.on_cid_added(connection_id)
+            case ConnectionIdRetired(connection_id):
+                self._retire(connection_id)
+            case ConnectionTerminated():
+                # An engine that ends by an error of its own has a last packet that says so.
+                self.link.send(self._engine.poll(self._loop.time(), QUIC_POLL_PACKETS))
+                self._finish(error_of(event))
+
+    def _handshake_completed(self, handler: StreamHandler) -> None:
+        if self._peer_public_key is not None:
+            try:
+                peer_public_key = self._engine.peer_public_key()
+            except IdentityError as error:
+                self._close(CLOSE_WRONG_IDENTITY, "unusable certificate", error)
+                return
+            if peer_public_key != self._peer_public_key:
+                wrong = IdentityError("the server's certificate holds another key", code=CODE_WRONG_IDENTITY)
+                self._close(CLOSE_WRONG_IDENTITY, "wrong identity", wrong)
+                return
+        self.is_handshake_complete = True
+        self._arm_keep_alive()
+        handler.handshake_completed()
+
+    def _retire(self, connection_id: bytes) -> None:
+        if connection_id in self.connection_ids:
+            self.connection_ids.discard(connection_id)
+            if self.on_cid_retired is not None:
+                self.on_cid_retired(connection_id)
+
+    # --- sending -------------------------------------------------------------------------------------------
+
+    def _kicked(self) -> None:
+        self._is_kicked = False
+        if self._state is _State.OPEN and self._is_started:
+            self._dispatch()
+            self._transmit()
+
+    def _transmit(self) -> None:
+        """Send until the engine, the link or the handler has no more, or others deserve a turn."""
+        if self._is_blocked or self._state is not _State.OPEN:
+            return
+        now = self._loop.time()
+        engine, handler = self._engine, self._handler
+        for _ in range(QUIC_POLL_ROUNDS):
+            if self._backlog:
+                backlog, self._backlog = self._backlog, ()
+                if not self._send(backlog):
+                    return
+            if self._datagrams:
+                self._datagrams.release(engine, now)
+            packets = engine.poll(now, QUIC_POLL_PACKETS)
+            if packets:
+                self.packets_sent += len(packets)
+                if not self._send(packets):
+                    return
+            if len(packets) < QUIC_POLL_PACKETS and not (
+                handler is not None and self.is_handshake_complete and self._ask_for_more(handler)
+            ):
+                break
+        else:
+            # ACKs wait in the socket; without a turn for them the congestion window never opens.
+            self.kick()
+        if self.packets_sent >= self._key_update_at:
+            self._key_update_at = self.packets_sent + QUIC_KEY_UPDATE_PACKETS
+            engine.request_key_update()
+        self._arm()
+
+    def _ask_for_more(self, handler: StreamHandler) -> bool:
+        try:
+            return handler.writable()
+        except Exception:
+            logger.exception("a handler failed; the connection is closed")
+            self._close(CLOSE_HANDLER_FAILED, "internal error", LocalProtocolError("a stream handler failed"))
+            return False
+
+    def _send(self, packets: Sequence[bytes]) -> bool:
+        """Give packets to the link; False when it is full and the rest waits for it."""
+        taken = self.link.send(packets)
+        if taken >= len(packets):
+            return True
+        self._backlog = packets[taken:]
+        self._is_blocked = True
+        self.link.call_when_writable(self._unblocked)
+        return False
+
+    def _unblocked(self) -> None:
+        self._is_blocked = False
+        self._transmit()
+
+    # --- timers --------------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        """Set the engine's timer, lazily: an earlier one stays and looks again when it fires."""
+        if self._state is not _State.OPEN:
+            return
+        at = self._deadline = self._engine.get_timer()
+        if at is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            return
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        at = self._deadline
+        if at is None:
+            return
+        if at > now + _TIMER_SLACK_S:
+            self._timer = self._loop.call_at(at, self._fire)
+            return
+        self._engine.handle_timer(max(now, at))
+        self._dispatch()
+        self._transmit()
+        # A blocked link sends nothing, but time goes on for the engine.
+        if self._is_blocked:
+            self._arm()
+
+    def _handshake_timed_out(self) -> None:
+        error = ConnectivityError(f"no handshake within {self._handshake_timeout_s:g} s", code=CODE_HANDSHAKE_TIMEOUT)
+        self._close(CLOSE_HANDSHAKE_TIMEOUT, "handshake timeout", error)
+
+    def _arm_keep_alive(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if self._keep_alive_s is not None:
+            self._watch = self._loop.call_at(self._last_heard_at + self._keep_alive_s, self._keep_alive)
+
+    def _keep_alive(self) -> None:
+        assert self._keep_alive_s is not None
+        now = self._loop.time()
+        due_at = self._last_heard_at + self._keep_alive_s
+        if due_at > now + _TIMER_SLACK_S:
+            self._watch = self._loop.call_at(due_at, self._keep_alive)
+            return
+        self._watch = self._loop.call_later(self._keep_alive_s, self._keep_alive)
+        self._engine.ping()
+        self._transmit()
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def _close(self, code: int, reason: str, error: P2PError) -> None:
+        if self._state is not _State.OPEN:
+            return
+        if not self._is_started:
+            self._finish(error)
+            return
+        now = self._loop.time()
+        self._engine.close(code, reason, now)
+        self._close_datagrams = self._engine.poll(now, QUIC_POLL_PACKETS)
+        self.link.send(self._close_datagrams)
+        self._stop()
+        self._state = _State.CLOSING
+        self._watch = self._loop.call_later(QUIC_CLOSE_LINGER_S, self._lingered)
+        self._untold_error = error
+        self._loop.call_soon(self._tell_handler)
+
+    def _repeat_close(self) -> None:
+        """Answer a peer that has not heard the close frame: the 1st, 2nd, 4th, 8th ... packet it sends.
+
+        Source: RFC 9000 section 10.2.1.
+        """
+        self._packets_while_closing += 1
+        if self._packets_while_closing & (self._packets_while_closing - 1) == 0:
+            self.link.send(self._close_datagrams)
+
+    def _lingered(self) -> None:
+        self._watch = None
+        self._release()
+
+    def _finish(self, error: P2PError) -> None:
+        self._stop()
+        self._release()
+        self._untold_error = error
+        self._loop.call_soon(self._tell_handler)
+
+    def _stop(self) -> None:
+        for timer in (self._timer, self._watch):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._watch = None
+        self._datagrams.clear()
+        self._backlog = ()
+
+    def _release(self) -> None:
+        self._state = _State.CLOSED
+        for connection_id in tuple(self.connection_ids):
+            self._retire(connection_id)
+        self._closed.set()
+
+    def _tell_handler(self) -> None:
+        if self._handler is not None and self._untold_error is not None:
+            error, self._untold_error = self._untold_error, None
+            self._handler.connection_lost(error)
+
+    def _require_open(self) -> None:
+        if self._state is not _State.OPEN:
+            raise LocalProtocolError("the connection is closed")
