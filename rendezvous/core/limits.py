@@ -1,0 +1,112 @@
+"""Token buckets: how much each connection and each address may do."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+from typing import Final
+
+_IPV6_PREFIX: Final = 64
+
+
+class TokenBucket:
+    """Lets ``burst`` events through at once and ``rate_per_s`` in the long run.
+
+    Args:
+        rate_per_s: How many tokens come back a second.
+        burst: How many tokens there are at most, and at first.
+        now: The present, a monotonic instant.
+    """
+
+    __slots__ = ("_burst", "_rate_per_s", "_tokens", "_updated_at")
+
+    def __init__(self, rate_per_s: float, burst: float, now: float) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = burst
+        self._tokens = burst
+        self._updated_at = now
+
+    def take(self, now: float, cost: float = 1.0) -> bool:
+        """Take tokens if there are enough; otherwise none is taken.
+
+        Returns:
+            Whether the event may happen.
+        """
+        self._refill(now)
+        if self._tokens < cost:
+            return False
+        self._tokens -= cost
+        return True
+
+    def is_full(self, now: float) -> bool:
+        """Whether the bucket is as good as new, and so needs no memory."""
+        self._refill(now)
+        return self._tokens >= self._burst
+
+    def _refill(self, now: float) -> None:
+        if now > self._updated_at:
+            self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate_per_s)
+            self._updated_at = now
+
+
+class AddressLimiter:
+    """Limits, for each client address, new connections in time and open connections at once.
+
+    IPv6 is counted by /64, because one customer owns at least that. Memory is bounded: beyond ``table_size``
+    addresses the one that was quiet longest starts afresh.
+
+    Args:
+        rate_per_s: New connections a second.
+        burst: New connections at once.
+        open_limit: Open connections at once.
+        table_size: How many addresses are remembered.
+    """
+
+    def __init__(self, *, rate_per_s: float, burst: float, open_limit: int, table_size: int) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = burst
+        self._open_limit = open_limit
+        self._table_size = table_size
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._open: dict[str, int] = {}
+
+    def admit(self, host: str, now: float) -> bool:
+        """Count a new connection, if it may be.
+
+        Args:
+            host: The client's IP address.
+            now: The present, a monotonic instant.
+
+        Returns:
+            Whether the connection is admitted; then ``release`` must follow.
+        """
+        key = _network(host)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(self._rate_per_s, self._burst, now)
+            while len(self._buckets) > self._table_size:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        if self._open.get(key, 0) >= self._open_limit or not bucket.take(now):
+            return False
+        self._open[key] = self._open.get(key, 0) + 1
+        return True
+
+    def release(self, host: str) -> None:
+        """Forget a connection that was admitted."""
+        key = _network(host)
+        count = self._open.get(key, 0) - 1
+        if count > 0:
+            self._open[key] = count
+        else:
+            self._open.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+
+def _network(host: str) -> str:
+    if ":" not in host:
+        return host
+    return str(ipaddress.ip_network((host, _IPV6_PREFIX), strict=False).network_address)
