@@ -244,3 +244,114 @@ RELAY_SOCKET_BUFFER_BYTES: Final = 1 << 20
 """Receive buffer of one relayed address: 10 ms at 800 Mbit/s, and no more memory for a client that floods."""
 RELAY_DRAIN_S: Final = 60.0
 """How long a stopping relay serves what it has: clients that get 508 for new allocations go elsewhere meanwhile."""
+
+# --- Signalling: the client --------------------------------------------------------------------------------
+SIGNALLING_BACKOFF_MIN_S: Final = 0.25
+"""Upper bound of the first random wait before a reconnect: a restarted server is back about then."""
+SIGNALLING_BACKOFF_MAX_S: Final = 30.0
+"""Upper bound of any wait: a server that was down for hours is found again within half a minute."""
+SIGNALLING_CONNECT_TIMEOUT_S: Final = 10.0
+"""TCP, TLS, upgrade and login together; a second server is tried after that."""
+SIGNALLING_REQUEST_TIMEOUT_S: Final = 10.0
+"""How long a request waits for its answer, a reconnect in between included."""
+SIGNALLING_HEARTBEAT_S: Final = 15.0
+"""WebSocket ping of the client: a dead connection is known after 22 s, and middleboxes keep theirs for 60 s."""
+SIGNALLING_RENEW_MARGIN: Final = 0.25
+"""Relay credentials are renewed when this part of their life is left."""
+SIGNALLING_STABLE_S: Final = 10.0
+"""A connection that lived this long has earned a quick first reconnect."""
+SIGNALLING_UNSENT_BYTES: Final = 256 << 10
+"""What may wait in the client's socket: 16 of the largest messages; more means the server is stuck."""
+
+# --- Rendezvous --------------------------------------------------------------------------------------------
+RENDEZVOUS_LOGIN_TIMEOUT_S: Final = 10.0
+"""From accepting a connection to its login: three round trips of a satellite link, with TLS."""
+RENDEZVOUS_HEARTBEAT_S: Final = 25.0
+"""WebSocket ping of the server: presence is wrong for 38 s at most after a peer vanishes."""
+RENDEZVOUS_CLOSE_TIMEOUT_S: Final = 1.0
+"""How long a dismissed client may take to answer the close before its connection is cut."""
+RENDEZVOUS_SEND_BUFFER_BYTES: Final = 256 << 10
+"""What may wait for a slow client; then it is disconnected. 16 of the largest messages."""
+RENDEZVOUS_CONNECTIONS: Final = 20_000
+"""Open connections in all: 0.5 GB at 25 KiB each."""
+RENDEZVOUS_CONNECTIONS_PER_ADDRESS: Final = 256
+"""Open connections of one address (or IPv6 /64): an office behind one NAT fits."""
+RENDEZVOUS_CONNECTS_PER_S: Final = 10.0
+"""New connections a second of one address; each costs a signature check of 0.1 ms."""
+RENDEZVOUS_CONNECT_BURST: Final = 256
+"""New connections at once of one address: that office after its uplink came back."""
+RENDEZVOUS_MESSAGES_PER_S: Final = 20.0
+"""Messages a second of one connection; a session takes about 20 in all."""
+RENDEZVOUS_MESSAGE_BURST: Final = 200
+"""Messages at once of one connection: ten sessions that begin together."""
+RENDEZVOUS_OFFENCES: Final = 50
+"""Malformed or excess messages after which a connection is closed."""
+RENDEZVOUS_SERVICES_PER_PEER: Final = 100
+"""Services one peer may offer: bounds the registry."""
+RENDEZVOUS_ADDRESS_TABLE: Final = 65_536
+"""Addresses whose rate is remembered: 15 MB."""
+RENDEZVOUS_CREDENTIAL_LIFETIME_S: Final = 24 * 3600
+"""Life of relay credentials. A leaked one ends within a day, and a laptop that slept overnight still has its own."""
+RENDEZVOUS_DRAIN_S: Final = 20.0
+"""How long a drain leaves clients to move; below the 30 s after which service managers kill."""
+STUN_STREAM_IDLE_S: Final = 30.0
+"""How long a STUN connection over TCP may be silent."""
+STUN_STREAM_CONNECTIONS: Final = 1_000
+"""STUN connections over TCP at once: each is used for one exchange."""
+
+# --- Inside the connection -----------------------------------------------------------------------------------
+TUNNEL_KEEPALIVE_S: Final = 20.0
+"""A ping after this much silence: three tries within the 60 s after which QUIC gives an idle connection up."""
+QUIC_ENGINE_ERROR_PAUSE_S: Final = 0.05
+"""How long an engine's timers rest after it raised: often enough to recover, too seldom to burn a core."""
+
+# --- Gathering -------------------------------------------------------------------------------------------------
+RELAY_ALLOCATE_TIMEOUT_S: Final = 5.0
+"""How long one relay may take over one protocol: several retransmissions on a slow path."""
+RELAY_RACE_SPACING_S: Final = 0.25
+"""Head start of the better protocol: longer than two round trips on most paths, too short to annoy."""
+RELAY_PROBE_S: Final = 20.0
+"""How often an idle allocation is probed: below the shortest common UDP mapping lifetime of 30 s."""
+RELAY_RELEASE_WAIT_S: Final = 0.3
+"""How long giving an address back may delay the end of the program."""
+RELAY_CARRIER_BUFFER_BYTES: Final = 256 << 10
+"""Unsent bytes towards a relay over TCP before the sender has to wait: 20 ms at 100 Mbit/s."""
+TUNNEL_REFUSAL_LINGER_S: Final = 2.0
+"""How long a refused dialer has to hear why before the connection is closed: a few round trips over a far relay."""
+TUNNEL_GOODBYE_S: Final = 1.0
+"""How long a closing side waits for the other to hear the goodbye: two round trips over a far relay."""
+TUNNEL_INITIAL_CREDIT_BYTES: Final = 64 << 10
+"""What may be sent on a new stream unasked; part of the protocol. Four times QUIC's first flight, and 5,000 streams that
+nobody reads cost 320 MiB, not 5 GiB."""
+TUNNEL_WINDOW_BYTES: Final = 1 << 20
+"""The most one stream may have on the way or in our hands: 200 Mbit/s at 40 ms; a slow reader costs no more."""
+TUNNEL_CREDIT_STEP_BYTES: Final = 128 << 10
+"""Credit is granted in steps: an eighth of the window, so that a fast stream has seven eighths of it under way."""
+TUNNEL_CREDIT_POOL_BYTES: Final = 64 << 20
+"""What all streams together may hold beyond their initial credit: 64 full windows."""
+TUNNEL_CREDIT_SHARE: Final = 8
+"""One stream may take at most this fraction of what the pool has left, so that it never runs quite dry."""
+TUNNEL_EARLY_STREAMS: Final = 4
+"""Streams a dialer may open before it is accepted, with the initial credit each: saves the first flow a round trip."""
+TUNNEL_MAX_FLOWS: Final = 8192
+"""Flows of one session: above the 5,000 that are asked for, below the usual limit of descriptors once raised."""
+TUNNEL_QUANTUM_BYTES: Final = 128 << 10
+"""What one flow feeds into QUIC before the next has its turn; smaller ones cost throughput, larger ones latency."""
+FORWARD_DIAL_TIMEOUT_S: Final = 10.0
+"""How long the exposing side tries to reach the service: a lost SYN is repeated after 1, 3 and 7 s."""
+FORWARD_DIAL_STAGGER_S: Final = 0.25
+"""When the next address of a name is tried beside the first. Source: RFC 8305 section 5."""
+FORWARD_NAME_TTL_S: Final = 30.0
+"""How long a resolved name is used without asking again: a service that moves is found within half a minute."""
+FORWARD_BACKLOG: Final = 1024
+"""Connections the kernel holds until we accept them: a burst of 200 is normal, a thousand is a load test."""
+FORWARD_ACCEPT_BATCH: Final = 64
+"""Connections accepted in a row before other work has its turn."""
+FORWARD_WAITING_LIMIT: Final = 256
+"""Accepted connections that may wait for a session; more are reset at once."""
+FORWARD_WAITING_S: Final = 20.0
+"""How long such a connection waits before it is reset: longer than any NAT plan takes, shorter than a browser waits."""
+FORWARD_DESCRIPTORS_PAUSE_S: Final = 0.5
+"""How long to stop accepting after the system ran out of descriptors, so that the loop does not spin."""
+STDIO_CHUNK_BYTES: Final = 256 << 10
+"""Read size of standard input and output: four pipe buffers, so that a fast program is woken seldom."""
