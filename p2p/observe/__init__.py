@@ -1,1 +1,1 @@
-"""Logs and metrics."""
+"""Logs: their set-up, and loggers that know what they talk about."""

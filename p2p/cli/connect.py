@@ -1,0 +1,85 @@
+"""``p2p connect``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from p2p.cli import flags
+
+EPILOG: Final = flags.examples(
+    "p2p connect TICKET                        a free local port, which is printed",
+    "p2p connect TICKET --listen 9000          the service appears at 127.0.0.1:9000",
+    "p2p connect TICKET --listen 0.0.0.0:9000  and for everyone on this network",
+    "",
+    "SSH through it, with nothing listening:",
+    "  ssh -o ProxyCommand='p2p connect TICKET --stdio' user@nas",
+)
+
+
+def connect(
+    ticket: Annotated[str, typer.Argument(metavar="TICKET", help="What p2p expose printed on the other side.")],
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", "-l", metavar="ADDRESS", help="Local port, or IP:port. Default: a free one."),
+    ] = None,
+    stdio: Annotated[
+        bool, typer.Option("--stdio", help="Make one connection and join it to standard input and output.")
+    ] = False,
+    rendezvous: flags.Rendezvous = None,
+    token: flags.Token = None,
+    ca_file: flags.CaFile = None,
+    engine: flags.Engine = None,
+    identity: flags.Identity = None,
+    relay_only: flags.RelayOnly = False,
+    no_relay: flags.NoRelay = False,
+    no_birthday: flags.NoBirthday = False,
+    timeout: flags.Timeout = None,
+    as_json: flags.Json = False,
+    verbose: flags.Verbose = False,
+    log_file: flags.LogFile = None,
+) -> None:
+    """Reach a service that another machine exposes.
+
+    Data flows over a relay at once, and moves to a direct path as soon as one works; open connections do not notice.
+    With --stdio, standard output carries the service's bytes only and every message goes to standard error.
+    """
+    from p2p.cli.problems import reporting
+
+    with reporting(as_json=as_json, verbose=verbose, stdio=stdio):
+        import asyncio
+
+        from p2p.address import TransportAddress
+        from p2p.cli.output import choose_output
+        from p2p.cli.runner import run_peer
+        from p2p.config import CODE_CONTRADICTION
+        from p2p.errors import ConfigError
+        from p2p.observe import log
+        from p2p.parse import parse_listen
+        from p2p.session.connector import Connector
+        from p2p.session.options import ConnectOptions
+
+        if stdio and listen is not None:
+            raise ConfigError("--stdio is one connection, --listen accepts many", code=CODE_CONTRADICTION)
+        address = TransportAddress("127.0.0.1", 0) if listen is None else parse_listen(listen)
+        options = ConnectOptions(ticket=ticket, listen=None if stdio else address, stdio=stdio)
+        peer = flags.peer_options(
+            rendezvous=rendezvous,
+            token=token,
+            ca_file=ca_file,
+            engine=engine,
+            identity=identity,
+            relay_only=relay_only,
+            no_relay=no_relay,
+            no_birthday=no_birthday,
+            timeout=timeout,
+            verbose=verbose,
+        )
+        log.set_up(verbose=peer.verbose, log_file=log_file)
+        asyncio.run(
+            run_peer(
+                lambda on_event: Connector(options, peer, on_event=on_event),
+                choose_output(as_json=as_json, stdio=stdio),
+            )
+        )

@@ -1,0 +1,173 @@
+"""Events as lines of text."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import singledispatch
+from typing import Final, NamedTuple
+
+from p2p.cli import text
+from p2p.errors import AllPathsFailedError, P2PError
+from p2p.session.events import (
+    Connected,
+    Event,
+    Listening,
+    PathChanged,
+    Problem,
+    Ready,
+    Relayed,
+    Report,
+    SessionClosed,
+    SessionOpened,
+    SignallingChanged,
+)
+from p2p.session.status import PathKind, SessionStatus, SignallingPhase
+
+ERROR_PAGES: Final = "docs/errors"
+"""Where the page of each code is, relative to the project."""
+
+
+class Tone(StrEnum):
+    """What kind of news a line is; the values are styles of the terminal."""
+
+    PLAIN = ""
+    QUIET = "dim"
+    GOOD = "green"
+    WARNING = "yellow"
+    BAD = "red"
+
+
+class Line(NamedTuple):
+    """One line to show."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+def error_lines(error: P2PError) -> list[str]:
+    """Put an error into words: code, what happened, evidence, cause, fix, page.
+
+    Args:
+        error: What went wrong.
+    """
+    lines = [f"Error {error.code}: {text.printable(error.detail or type(error).__name__)}"]
+    if isinstance(error, AllPathsFailedError):
+        lines.extend(f"  Tried: {text.printable(line)}" for line in error.report)
+    cause = error.__cause__
+    if cause is not None and str(cause) and str(cause) not in error.detail:
+        lines.append(f"  Cause: {type(cause).__name__}: {text.printable(str(cause))}")
+    lines.append(f"  Fix:   {error.hint}")
+    lines.append(f"  More:  {ERROR_PAGES}/{error.code}.md")
+    return lines
+
+
+@singledispatch
+def describe(event: Event) -> tuple[Line, ...]:
+    """Tell an event in words.
+
+    Args:
+        event: What happened.
+
+    Returns:
+        Lines, the first of which makes sense alone.
+    """
+    return (Line(event.name_in_json, Tone.QUIET),)
+
+
+@describe.register
+def _(event: Ready) -> tuple[Line, ...]:
+    return (Line(f"{text.printable(event.name)} is on offer at {event.rendezvous or 'no rendezvous'}", Tone.GOOD),)
+
+
+@describe.register
+def _(event: Listening) -> tuple[Line, ...]:
+    return (Line(f"listening on {event.address}", Tone.GOOD),)
+
+
+@describe.register
+def _(event: SessionOpened) -> tuple[Line, ...]:
+    return (Line(f"{text.short_peer(event.peer)} connected, {_path(event)}", Tone.GOOD),)
+
+
+@describe.register
+def _(event: Connected) -> tuple[Line, ...]:
+    return (Line(f"connected to {text.short_peer(event.peer)}, {_path(event)}", Tone.GOOD),)
+
+
+@describe.register
+def _(event: PathChanged) -> tuple[Line, ...]:
+    tone = Tone.GOOD if event.path is PathKind.DIRECT else Tone.WARNING
+    return (Line(f"session {event.session} is {_path(event)} from now on", tone),)
+
+
+@describe.register
+def _(event: Relayed) -> tuple[Line, ...]:
+    return (Line(f"session {event.session} stays on the relay: {text.printable(event.reason.text)}", Tone.WARNING),)
+
+
+@describe.register
+def _(event: SessionClosed) -> tuple[Line, ...]:
+    code = f" [{event.code}]" if event.code else ""
+    tone = Tone.BAD if event.code else Tone.QUIET
+    return (Line(f"session {event.session} closed: {text.printable(event.reason)}{code}", tone),)
+
+
+@describe.register
+def _(event: SignallingChanged) -> tuple[Line, ...]:
+    tone = {SignallingPhase.ONLINE: Tone.GOOD, SignallingPhase.OFFLINE: Tone.WARNING}.get(event.state, Tone.QUIET)
+    detail = f": {text.printable(event.detail)}" if event.detail else ""
+    return (Line(f"rendezvous {event.state}{detail}", tone),)
+
+
+@describe.register
+def _(event: Problem) -> tuple[Line, ...]:
+    first, *rest = error_lines(event.error)
+    return (Line(first, Tone.BAD), *(Line(line) for line in rest))
+
+
+@describe.register
+def _(event: Report) -> tuple[Line, ...]:
+    if not event.sessions:
+        return (Line(f"ended after {text.duration(event.t_s)}, without a session", Tone.QUIET),)
+    received = sum(session.bytes_in for session in event.sessions)
+    sent = sum(session.bytes_out for session in event.sessions)
+    flows = sum(session.flows_total for session in event.sessions)
+    failed = f", {event.flows_failed} failed" if event.flows_failed else ""
+    lines = [
+        Line(
+            f"ended after {text.duration(event.t_s)}: {text.plural(len(event.sessions), 'session')}, "
+            f"{text.plural(flows, 'connection')}{failed}, {text.size(received)} in, {text.size(sent)} out"
+        )
+    ]
+    for session in event.sessions:
+        lines.extend(_session_summary(session))
+    return tuple(lines)
+
+
+def _session_summary(session: SessionStatus) -> list[Line]:
+    """How a session travelled, and if it was relayed, what was tried instead."""
+    rtt = f", {text.round_trip(session.rtt_s)}" if session.rtt_s is not None else ""
+    address = f" {session.address}" if session.address else ""
+    lines = [
+        Line(
+            f"  {text.short_peer(session.peer)}: {text.path_words(session.path, session.transport)}{address}{rtt}, "
+            f"{text.size(session.bytes_in)} in, {text.size(session.bytes_out)} out",
+            Tone.QUIET,
+        )
+    ]
+    if session.relayed is None:
+        return lines
+    lines.append(Line(f"    relayed: {text.printable(session.relayed.text)}", Tone.WARNING))
+    lines.extend(
+        Line(f"    {pair.local} to {pair.remote}: {pair.state}{f' ({pair.detail})' if pair.detail else ''}", Tone.QUIET)
+        for pair in session.pairs
+    )
+    return lines
+
+
+def _path(event: SessionOpened | Connected | PathChanged) -> str:
+    """The path of an event in words."""
+    words = text.path_words(event.path, event.transport)
+    destination = f" to {event.address}" if event.address else ""
+    rtt = f" ({text.round_trip(event.rtt_s)})" if event.rtt_s is not None else ""
+    return f"{words}{destination}{rtt}"

@@ -1,0 +1,91 @@
+"""``p2p expose``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from p2p.cli import flags
+
+EPILOG: Final = flags.examples(
+    "p2p expose 8080                          the web server on this machine's port 8080",
+    "p2p expose nas.lan:22 --name nas-ssh     a service on another machine of this network",
+    "p2p expose 5432 --allow PEER --once      one session, and only for the peer with this id",
+    "p2p expose 8080 --expires 2h --json      for programs; the ticket works for two hours",
+    "",
+    "Ctrl-C waits for open connections; a second Ctrl-C ends at once.",
+)
+
+
+def expose(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Port, or host:port, of the service.")],
+    name: Annotated[str | None, typer.Option("--name", help="What to call the service. Default: the target.")] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="PEER", help="Admit only this peer id; repeat for more. See p2p identity."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End after the first session.")] = False,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="TIME", help="How long the ticket works: 90s, 15m, 2h, 7d.")
+    ] = None,
+    rendezvous: flags.Rendezvous = None,
+    token: flags.Token = None,
+    ca_file: flags.CaFile = None,
+    engine: flags.Engine = None,
+    identity: flags.Identity = None,
+    relay_only: flags.RelayOnly = False,
+    no_relay: flags.NoRelay = False,
+    no_birthday: flags.NoBirthday = False,
+    timeout: flags.Timeout = None,
+    as_json: flags.Json = False,
+    verbose: flags.Verbose = False,
+    log_file: flags.LogFile = None,
+) -> None:
+    """Put a TCP service on offer and print a ticket for it.
+
+    Whoever has the ticket reaches the service with `p2p connect`, and nobody else does. The ticket works as long as
+    this command runs, or until it expires.
+    """
+    from p2p.cli.problems import reporting
+
+    with reporting(as_json=as_json, verbose=verbose):
+        import asyncio
+
+        from p2p.cli.output import choose_output
+        from p2p.cli.preflight import look_for_target
+        from p2p.cli.runner import run_peer
+        from p2p.observe import log
+        from p2p.parse import parse_duration, parse_target
+        from p2p.session.exposer import Exposer
+        from p2p.session.options import ExposeOptions
+
+        host, port = parse_target(target)
+        options = ExposeOptions(
+            target_host=host,
+            target_port=port,
+            name=name or "",
+            allow=tuple(allow or ()),
+            once=once,
+            expires_s=None if expires is None else parse_duration(expires),
+        )
+        peer = flags.peer_options(
+            rendezvous=rendezvous,
+            token=token,
+            ca_file=ca_file,
+            engine=engine,
+            identity=identity,
+            relay_only=relay_only,
+            no_relay=no_relay,
+            no_birthday=no_birthday,
+            timeout=timeout,
+            verbose=verbose,
+        )
+        log.set_up(verbose=peer.verbose, log_file=log_file)
+        asyncio.run(
+            run_peer(
+                lambda on_event: Exposer(options, peer, on_event=on_event),
+                choose_output(as_json=as_json),
+                preflight=lambda: look_for_target(host, port),
+            )
+        )

@@ -1,0 +1,115 @@
+"""Flags that several commands share, so that they are spelled and explained alike everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from p2p.errors import ConfigError
+
+if TYPE_CHECKING:
+    from p2p.session.options import PeerOptions
+
+Rendezvous = Annotated[
+    list[str] | None,
+    typer.Option("--rendezvous", "-r", metavar="URL", help="Rendezvous server; repeat for more. [env: P2P_RENDEZVOUS]"),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        metavar="TEXT",
+        help="Admission token of the rendezvous. Better in the environment: "
+        "a command line is visible to others. [env: P2P_TOKEN]",
+    ),
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option("--ca-file", metavar="FILE", help="Trust these authorities (PEM) instead of the system's."),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="NAME", help="QUIC engine: qh3 or aioquic. Default: the fastest installed."),
+]
+Identity = Annotated[
+    Path | None,
+    typer.Option("--identity", metavar="FILE", help="Key file to use; made on first use."),
+]
+RelayOnly = Annotated[
+    bool,
+    typer.Option("--relay-only", help="Never go direct: the peers do not learn each other's addresses."),
+]
+NoRelay = Annotated[bool, typer.Option("--no-relay", help="Never use a relay: direct, or not at all.")]
+NoBirthday = Annotated[
+    bool, typer.Option("--no-birthday", help="Spend no burst of sockets and probes on difficult NATs.")
+]
+Timeout = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout", metavar="TIME", help="How long to wait for the rendezvous and the first path. Default: 30s."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log in detail to stderr; show tracebacks.")]
+LogFile = Annotated[Path | None, typer.Option("--log-file", metavar="FILE", help="Append the log to this file.")]
+
+
+def peer_options(
+    *,
+    rendezvous: list[str] | None = None,
+    token: str | None = None,
+    ca_file: Path | None = None,
+    engine: str | None = None,
+    identity: Path | None = None,
+    relay_only: bool = False,
+    no_relay: bool = False,
+    no_birthday: bool = False,
+    timeout: str | None = None,
+    verbose: bool = False,
+) -> PeerOptions:
+    """Merge what the flags say with the environment and the configuration file.
+
+    Args:
+        rendezvous: Each as the flag gave it; None or False means that it was not given.
+        token: See above, as for all that follow.
+        ca_file: See above.
+        engine: See above.
+        identity: See above.
+        relay_only: See above.
+        no_relay: See above.
+        no_birthday: See above.
+        timeout: See above.
+        verbose: See above.
+
+    Raises:
+        ConfigError: A value is wrong, wherever it came from, or two flags contradict each other.
+    """
+    from p2p import config
+
+    if relay_only and no_relay:
+        raise ConfigError("--relay-only and --no-relay leave no path at all", code=config.CODE_CONTRADICTION)
+    return config.load_peer_options(
+        {
+            "rendezvous": rendezvous or None,
+            "token": token,
+            "ca_file": ca_file,
+            "engine": engine,
+            "identity": identity,
+            "relay": "only" if relay_only else "never" if no_relay else None,
+            "birthday": False if no_birthday else None,
+            "timeout": timeout,
+            "verbose": verbose or None,
+        }
+    )
+
+
+def examples(*lines: str) -> str:
+    """Format the examples at the end of a command's help.
+
+    Args:
+        *lines: One example or remark each; an empty one separates.
+    """
+    # \b keeps click from rewrapping the paragraph that follows it.
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" if line else "\n\b" for line in lines)

@@ -1,0 +1,93 @@
+"""``p2p ping``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from p2p.cli import flags
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from p2p.session.reports import PingReply
+
+EPILOG: Final = flags.examples(
+    "p2p ping TICKET            watch the path become direct",
+    "p2p ping TICKET -c 3 --json",
+    "",
+    "The exit code is 0 when the last question was answered.",
+)
+
+
+def ping(
+    ticket: Annotated[str, typer.Argument(metavar="TICKET", help="What p2p expose printed on the other side.")],
+    count: Annotated[int, typer.Option("--count", "-c", min=1, help="How many questions.")] = 5,
+    rendezvous: flags.Rendezvous = None,
+    token: flags.Token = None,
+    ca_file: flags.CaFile = None,
+    engine: flags.Engine = None,
+    identity: flags.Identity = None,
+    relay_only: flags.RelayOnly = False,
+    no_relay: flags.NoRelay = False,
+    no_birthday: flags.NoBirthday = False,
+    timeout: flags.Timeout = None,
+    as_json: flags.Json = False,
+    verbose: flags.Verbose = False,
+    log_file: flags.LogFile = None,
+) -> None:
+    """Measure the way to an exposer: relay or direct.
+
+    The first answers usually come over the relay, the later ones over a direct path if the networks allow one.
+    """
+    from p2p.cli.problems import reporting
+
+    with reporting(as_json=as_json, verbose=verbose):
+        import asyncio
+
+        from p2p.observe import log
+        from p2p.session.ping import ping as ping_peer
+
+        peer = flags.peer_options(
+            rendezvous=rendezvous,
+            token=token,
+            ca_file=ca_file,
+            engine=engine,
+            identity=identity,
+            relay_only=relay_only,
+            no_relay=no_relay,
+            no_birthday=no_birthday,
+            timeout=timeout,
+            verbose=verbose,
+        )
+        log.set_up(verbose=peer.verbose, log_file=log_file)
+        if not asyncio.run(_show(ping_peer(ticket, peer, count), as_json=as_json)):
+            raise typer.Exit(EXIT_NO_ANSWER)
+
+
+EXIT_NO_ANSWER: Final = 1
+"""The last question was not answered."""
+
+
+async def _show(replies: AsyncIterator[PingReply], *, as_json: bool) -> bool:
+    """Print each reply as it comes.
+
+    Returns:
+        Whether the last question was answered.
+    """
+    from p2p.cli import text
+    from p2p.cli.output import print_json
+
+    is_answered = False
+    async for reply in replies:
+        is_answered = reply.rtt_s is not None
+        if as_json:
+            print_json(reply.to_json())
+        elif is_answered:
+            where = f" to {reply.address}" if reply.address else ""
+            path = text.path_words(reply.path, reply.transport)
+            typer.echo(f"{reply.sequence}: {path}{where}, {text.round_trip(reply.rtt_s)}")
+        else:
+            typer.echo(f"{reply.sequence}: no answer")
+    return is_answered

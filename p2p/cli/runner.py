@@ -1,0 +1,149 @@
+"""Runs an exposer or a connector from start to end: news, live view, signals, `p2p status`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Protocol
+
+import typer
+
+from p2p.aio.tasks import TaskScope
+from p2p.cli import local_status
+from p2p.cli.output import Output, silence_stdout
+from p2p.cli.problems import EXIT_INTERRUPTED, find_error
+from p2p.cli.stopping import Stopper
+from p2p.errors import P2PError
+from p2p.session.events import Event, Problem, Report
+from p2p.session.status import Status
+
+
+class Runnable(Protocol):
+    """What an exposer and a connector have in common. ``status`` is there before the first ``await``."""
+
+    @property
+    def status(self) -> Status:
+        """The present state."""
+        ...
+
+    async def __aenter__(self) -> object: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> bool | None: ...
+
+    async def run_until(self, stop: asyncio.Event) -> Report:
+        """Run until ``stop`` is set or the work is done. The report is returned, not sent as an event."""
+        ...
+
+    async def drain(self) -> None:
+        """Refuse what is new; return when the last connection is closed."""
+        ...
+
+
+EventSink = Callable[[Event], None]
+"""Takes each event, in order."""
+Preflight = Callable[[], Awaitable[P2PError | None]]
+"""Looks for trouble that does not stop the command, and tells it."""
+
+
+async def run_peer(
+    make: Callable[[EventSink], Runnable], output: Output, *, preflight: Preflight | None = None
+) -> Report:
+    """Run an exposer or a connector, and show what happens.
+
+    Args:
+        make: Makes the exposer or connector, which tells its events to the sink.
+        output: Where news goes; entered here.
+        preflight: Runs beside it; what it returns is shown as a problem.
+
+    Returns:
+        What happened from start to end; it was shown already.
+
+    Raises:
+        typer.Exit: It failed, which was shown, or a signal ended it before it ran.
+    """
+    scope = TaskScope()
+    news = _News(output)
+    stopper = Stopper(scope, output.note)
+    news.on_reader_gone = stopper.stop.set
+    with output:
+        stopper.install()
+        try:
+            async with scope:
+                report = await _run(make(news.event), output, news, stopper, scope, preflight)
+        except asyncio.CancelledError:
+            if stopper.was_cancelled:
+                raise typer.Exit(EXIT_INTERRUPTED) from None
+            raise
+        except (Exception, BaseExceptionGroup) as exception:
+            if stopper.was_cancelled:
+                raise typer.Exit(EXIT_INTERRUPTED) from exception
+            news.failed(exception)
+            raise typer.Exit(find_error(exception).exit_code) from exception
+        finally:
+            stopper.uninstall()
+        news.event(report)
+        return report
+
+
+async def _run(
+    peer: Runnable, output: Output, news: _News, stopper: Stopper, scope: TaskScope, preflight: Preflight | None
+) -> Report:
+    started_wall = time.time()
+
+    def describe() -> dict[str, Any]:
+        return {"pid": os.getpid(), "started": round(started_wall, 3), **peer.status.to_json()}
+
+    if preflight is not None:
+        scope.start(_warn(preflight, news), name="preflight")
+    if output.interval_s is not None:
+        scope.start(_refresh(output, peer, output.interval_s), name="live view")
+    async with peer, local_status.StatusServer(local_status.runtime_folder(), describe):
+        stopper.ready(lambda: peer.status, peer.drain)
+        return await peer.run_until(stopper.stop)
+
+
+class _News:
+    """Passes events on, and knows which errors the user has seen."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._started_at = time.monotonic()
+        self._shown: list[P2PError] = []
+        self.on_reader_gone: Callable[[], None] = lambda: None
+
+    def event(self, event: Event) -> None:
+        """Show an event; when nobody reads any more, end the command as a full pipe would."""
+        if isinstance(event, Problem):
+            self._shown.append(event.error)
+        try:
+            self._output.event(event)
+        except BrokenPipeError:
+            silence_stdout()
+            self.on_reader_gone()
+
+    def problem(self, error: P2PError) -> None:
+        """Show an error."""
+        self.event(Problem(t_s=time.monotonic() - self._started_at, error=error))
+
+    def failed(self, exception: BaseException) -> None:
+        """Show what ended the command, unless it was shown when it happened."""
+        error = find_error(exception)
+        if not any(error is known for known in self._shown):
+            self.problem(error)
+
+
+async def _warn(preflight: Preflight, news: _News) -> None:
+    error = await preflight()
+    if error is not None:
+        news.problem(error)
+
+
+async def _refresh(output: Output, peer: Runnable, interval_s: float) -> None:
+    while True:
+        output.refresh(peer.status)
+        await asyncio.sleep(interval_s)

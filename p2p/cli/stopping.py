@@ -1,0 +1,92 @@
+"""Signals: the first one drains, the second one ends at once, the third one does not even say goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from p2p import defaults
+from p2p.aio.tasks import TaskScope
+from p2p.cli import text
+from p2p.session.status import Status
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopper:
+    """Turns SIGINT and SIGTERM into an orderly end.
+
+    Before ``ready`` there is nothing to drain, and a signal cancels the owner. Afterwards the first signal refuses
+    new sessions and waits for open connections: without limit when a person asked, as long as service managers
+    grant when it was SIGTERM. The second signal sets ``stop``; the third one cancels the owner.
+
+    Concurrency: made inside the task it may cancel; ``install`` and ``uninstall`` on that task's event loop.
+
+    Args:
+        scope: Where the draining task runs.
+        note: Tells the user what is being waited for.
+    """
+
+    def __init__(self, scope: TaskScope, note: Callable[[str], None]) -> None:
+        self.stop: Final = asyncio.Event()
+        self.was_cancelled = False
+        self._scope = scope
+        self._note = note
+        self._status: Callable[[], Status] | None = None
+        self._drain: Callable[[], Awaitable[None]] | None = None
+        self._signals_seen = 0
+        self._owner = asyncio.current_task()
+
+    def ready(self, status: Callable[[], Status], drain: Callable[[], Awaitable[None]]) -> None:
+        """From now on there is something to drain.
+
+        Args:
+            status: Gives the present state, for what is being waited for.
+            drain: Refuses what is new and returns when the last connection is closed.
+        """
+        self._status, self._drain = status, drain
+
+    def install(self) -> None:
+        """Take over both signals."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self.receive, number)
+
+    def uninstall(self) -> None:
+        """Give both signals back."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+    def receive(self, number: int) -> None:
+        """Act on a signal.
+
+        Args:
+            number: SIGINT or SIGTERM.
+        """
+        self._signals_seen += 1
+        if self._status is None or self._signals_seen > 2:
+            self.was_cancelled = True
+            if self._owner is not None:
+                self._owner.cancel()
+            return
+        flows = sum(session.flows_open for session in self._status().sessions)
+        if self._signals_seen == 2 or not flows:
+            self.stop.set()
+            return
+        limit_s = defaults.DRAIN_TIMEOUT_S if number == signal.SIGTERM else None
+        how_long = "; Ctrl-C again to abort" if limit_s is None else f", at most {text.duration(limit_s)}"
+        self._note(f"waiting for {text.plural(flows, 'open connection')}{how_long}")
+        self._scope.start(self._drain_then_stop(limit_s), name="drain")
+
+    async def _drain_then_stop(self, limit_s: float | None) -> None:
+        assert self._drain is not None
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._drain()
+        except TimeoutError:
+            self._note("connections are still open, but the time is over")
+        finally:
+            self.stop.set()

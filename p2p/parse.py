@@ -1,0 +1,119 @@
+"""What people type, read into values: durations, targets, listen addresses. Wrong input says what to type."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from p2p.address import TransportAddress
+from p2p.errors import ConfigError, ErrorCode
+
+CODE_BAD_DURATION: Final = ErrorCode("P2P-1101", "Write a number and a unit: 90s, 15m, 2h, 7d, or 1h30m.")
+CODE_BAD_TARGET: Final = ErrorCode("P2P-1102", "Write a port (8080) or host:port (localhost:8080, [::1]:8080).")
+CODE_BAD_LISTEN: Final = ErrorCode("P2P-1103", "Write a port (9000) or IP:port (127.0.0.1:9000, [::1]:9000).")
+
+_UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
+_MAX_PORT: Final = 65535
+
+
+def parse_duration(text: str) -> float:
+    """Read ``90s``, ``15m``, ``2h``, ``7d`` or a sum such as ``1h30m``.
+
+    Args:
+        text: The duration as typed.
+
+    Returns:
+        Seconds, more than zero.
+
+    Raises:
+        ConfigError: No unit, an unknown unit, or nothing at all.
+    """
+    cleaned = text.strip().lower()
+    if cleaned.replace(".", "", 1).isdigit():
+        raise ConfigError(f"{text!r} has no unit: seconds, minutes, hours or days?", code=CODE_BAD_DURATION)
+    if not _DURATION.fullmatch(cleaned):
+        raise ConfigError(f"{text!r} is not a duration", code=CODE_BAD_DURATION)
+    seconds = sum(float(amount) * _UNIT_S[unit] for amount, unit in _DURATION_PART.findall(cleaned))
+    if seconds <= 0:
+        raise ConfigError(f"{text!r} is no time at all", code=CODE_BAD_DURATION)
+    return seconds
+
+
+def parse_target(text: str) -> tuple[str, int]:
+    """Read where the service is: ``8080``, ``host:port``, ``[::1]:80``.
+
+    A port alone means this machine. That is ``localhost``, not ``127.0.0.1``: some servers listen on ``::1`` only,
+    and a name lets the dialer try both.
+
+    Args:
+        text: The target as typed.
+
+    Returns:
+        Host and port; the port is 1 to 65,535.
+
+    Raises:
+        ConfigError: Not a target, or the port cannot be dialled.
+    """
+    cleaned = text.strip()
+    host, port_text = _split(cleaned, code=CODE_BAD_TARGET)
+    port = _port(port_text, cleaned, code=CODE_BAD_TARGET)
+    if port == 0:
+        raise ConfigError(f"port 0 in {text!r} is no port a service can be reached on", code=CODE_BAD_TARGET)
+    return host or "localhost", port
+
+
+def parse_listen(text: str) -> TransportAddress:
+    """Read where to accept local connections: ``9000``, ``127.0.0.1:9000``, ``[::1]:9000``; port 0 picks a free one.
+
+    Args:
+        text: The address as typed. A port alone means 127.0.0.1, so that nobody else on the network gets in.
+
+    Raises:
+        ConfigError: Not an IP address and port.
+    """
+    cleaned = text.strip()
+    host, port_text = _split(cleaned, code=CODE_BAD_LISTEN)
+    port = _port(port_text, cleaned, code=CODE_BAD_LISTEN)
+    if host in {"", "localhost"}:
+        host = "127.0.0.1"
+    if host == "*":
+        host = "0.0.0.0"  # noqa: S104 -- the user asked for every interface
+    try:
+        return TransportAddress.parse(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except ConfigError as error:
+        raise ConfigError(f"{host!r} is a name, not an IP address of this machine", code=CODE_BAD_LISTEN) from error
+
+
+def _split(text: str, *, code: ErrorCode) -> tuple[str, str]:
+    """Cut into host and port text; the host is empty when there is only a port."""
+    if not text:
+        raise ConfigError("nothing given", code=code)
+    if "://" in text:
+        rest = text.partition("://")[2].split("/")[0]
+        raise ConfigError(f"{text!r} is a URL; write only host and port, such as {rest!r}", code=code)
+    if "/" in text:
+        raise ConfigError(f"{text!r} is a path, not a port or host:port", code=code)
+    if text.isdigit():
+        return "", text
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or not rest.startswith(":"):
+            raise ConfigError(f"{text!r} has no port after the brackets", code=code)
+        return host, rest[1:]
+    host, colon, port_text = text.rpartition(":")
+    if not colon:
+        raise ConfigError(f"{text!r} has no port", code=code)
+    if ":" in host:
+        raise ConfigError(f"an IPv6 address needs brackets, such as [{host}]:{port_text}", code=code)
+    return host, port_text
+
+
+def _port(port_text: str, text: str, *, code: ErrorCode) -> int:
+    if not port_text.isascii() or not port_text.isdigit():
+        raise ConfigError(f"{port_text!r} in {text!r} is not a port number", code=code)
+    port = int(port_text)
+    if port > _MAX_PORT:
+        raise ConfigError(f"port {port} in {text!r} is beyond {_MAX_PORT}", code=code)
+    return port
