@@ -1,0 +1,57 @@
+# Everything works in .venv in this checkout. Targets install what they need; run `make` to see them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= 4
+
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || netns-scripts/install-packages python3-venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+install: $(STAMP)  ## Make .venv with the toolkit and its development tools
+
+lab-packages:
+	@netns-scripts/install-packages iproute2 nftables conntrack procps
+
+interop-packages: lab-packages
+	@netns-scripts/install-packages --optional coturn stun-client openssh-server openssh-client rsync curl postgresql postgresql-client chromium
+
+demo: install  ## Expose and connect: through two NATs in the lab as root, on loopback otherwise
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory lab-packages; fi
+	$(BIN)/p2p demo
+
+test: install interop-packages lint  ## All gates and every test that CI runs
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not slow"
+
+lint: install  ## Format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+matrix: install lab-packages  ## Every ordered pair of NATs in the lab, with expose and connect as they ship
+	netns-scripts/lab matrix --kinds full,addr,port,port-np,fw,sym,symseq,udpblock --delay 20ms --check --json matrix.json
+
+soak: install interop-packages  ## Tests that run for minutes
+	$(BIN)/pytest -n 2 -m slow --timeout 900
+
+fuzz: install  ## Fuzz every decoder for a minute each
+	$(BIN)/python -m pip install --quiet '.[fuzz]'
+	@for target in tests/fuzz/fuzz_*.py; do echo "$$target"; $(BIN)/python $$target -max_total_time=60 -verbosity=0; done
+
+clean:  ## Remove what the targets made
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache matrix.json
+
+.PHONY: help install lab-packages interop-packages demo test lint matrix soak fuzz clean

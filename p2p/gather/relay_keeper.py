@@ -1,0 +1,101 @@
+"""Holding one address on a relay for as long as the program runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Sequence
+
+from p2p.errors import RelayError
+from p2p.gather.relay import allocate_first
+from p2p.gather.relay_server import RelayServer
+from p2p.path.endpoint import Endpoint
+from p2p.path.relay_base import RelayBase
+
+
+class RelayKeeper:
+    """Holds one address on a relay for as long as it runs: allocates, probes, and allocates again when it is lost.
+
+    Concurrency: ``run`` is the one task; the callbacks are called from the event loop.
+
+    Args:
+        endpoint: Gets the base.
+        on_gained: Called with each new base.
+        on_lost: Called with a base that is no more, before its replacement is looked for.
+        on_problem: Called when no relay gives an address; the keeper goes on trying.
+        ssl_context: Trust for TLS.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        on_gained: Callable[[RelayBase], None],
+        on_lost: Callable[[RelayBase, RelayError], None],
+        on_problem: Callable[[RelayError], None],
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.current: RelayBase | None = None
+        self._endpoint = endpoint
+        self._on_gained = on_gained
+        self._on_lost = on_lost
+        self._on_problem = on_problem
+        self._ssl_context = ssl_context
+        self._servers: tuple[RelayServer, ...] = ()
+        self._wake = asyncio.Event()
+
+    def update(self, servers: Sequence[RelayServer]) -> None:
+        """Use these relays and credentials from the next allocation on."""
+        self._servers = tuple(servers)
+        self._wake.set()
+
+    def retry_now(self) -> None:
+        """Do not wait any longer before the next attempt: the network has changed."""
+        self._wake.set()
+
+    async def run(self, *, backoff: Callable[[int], float], probe_s: float) -> None:
+        """Keep an address until cancelled, then give it back.
+
+        Args:
+            backoff: Seconds to wait after the n-th failure in a row, n from 1.
+            probe_s: How often to ask the relay whether the address is still ours; it keeps NAT mappings open too.
+        """
+        failures = 0
+        try:
+            while True:
+                self._wake.clear()
+                if not self._servers:
+                    await self._wake.wait()
+                    continue
+                try:
+                    relay = await allocate_first(self._endpoint, self._servers, ssl_context=self._ssl_context)
+                except RelayError as error:
+                    failures += 1
+                    self._on_problem(error)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(backoff(failures)):
+                            await self._wake.wait()
+                    continue
+                failures = 0
+                await self._hold(relay, probe_s)
+        finally:
+            relay_at_end, self.current = self.current, None
+            if relay_at_end is not None:
+                await asyncio.shield(relay_at_end.release())
+
+    async def _hold(self, relay: RelayBase, probe_s: float) -> None:
+        lost: asyncio.Future[RelayError] = asyncio.get_running_loop().create_future()
+
+        def on_lost(error: RelayError) -> None:
+            if not lost.done():
+                lost.set_result(error)
+
+        relay.on_lost = on_lost
+        self.current = relay
+        self._on_gained(relay)
+        while not (await asyncio.wait((lost,), timeout=probe_s))[0]:
+            relay.probe()
+        self.current = None
+        self._on_lost(relay, lost.result())
+        self._endpoint.remove(relay.base_id)

@@ -1,0 +1,54 @@
+"""Where a relay is, as its URL says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from p2p.errors import ConfigError, ErrorCode
+from p2p.proto.ice.candidate import RelayProtocol
+
+CODE_BAD_URL = ErrorCode("P2P-5203", "The rendezvous must name relays as turn:host:port?transport=udp, or turns:...")
+
+_URL = re.compile(r"^(turns?):(\[[0-9a-fA-F:.]+\]|[^:?\[\]]+)(?::(\d{1,5}))?(?:\?transport=(udp|tcp))?\Z")
+_DEFAULT_PORTS = {"turn": 3478, "turns": 5349}
+
+
+@dataclass(frozen=True, slots=True)
+class RelayServer:
+    """Where a relay is, and what it wants to see. Source of the URL form: RFC 7065."""
+
+    host: str
+    port: int
+    protocol: RelayProtocol
+    username: str
+    password: str = field(repr=False)
+    realm: str | None = None
+    nonce: str | None = None
+
+    @classmethod
+    def from_url(
+        cls, url: str, username: str, password: str, *, realm: str | None = None, nonce: str | None = None
+    ) -> RelayServer:
+        """Read ``turn:host:port?transport=udp|tcp`` or ``turns:host:port``.
+
+        Raises:
+            ConfigError: The URL is no such URL.
+        """
+        match = _URL.match(url)
+        if match is None or (match[3] and not 0 < int(match[3]) < 65536):
+            raise ConfigError(f"not the URL of a relay: {url[:100]!r}", code=CODE_BAD_URL)
+        scheme, host, port, transport = match.groups()
+        if scheme == "turns":
+            protocol = RelayProtocol.TLS
+        else:
+            protocol = RelayProtocol.TCP if transport == "tcp" else RelayProtocol.UDP
+        return cls(host.strip("[]"), int(port or _DEFAULT_PORTS[scheme]), protocol, username, password, realm, nonce)
+
+    @property
+    def url(self) -> str:
+        """The URL again, in its usual spelling."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.protocol is RelayProtocol.TLS:
+            return f"turns:{host}:{self.port}?transport=tcp"
+        return f"turn:{host}:{self.port}?transport={self.protocol}"

@@ -1,0 +1,161 @@
+"""All bases of this process, and who gets what arrives on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from p2p.address import TransportAddress
+from p2p.aio.udp import UdpSocket
+from p2p.path.base import Base, SocketBase
+from p2p.path.demux import Buffer, is_stun, runs
+
+
+class Sink(Protocol):
+    """Who gets what arrives. Called on the event loop; must not block and must not raise."""
+
+    def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> None:
+        """Take one STUN message."""
+        ...
+
+    def quic_received(
+        self, buffer: bytes, segment_size: int, base_id: int, source: TransportAddress, now: float
+    ) -> None:
+        """Take QUIC datagrams of one source: ``segment_size`` bytes each but the last."""
+        ...
+
+    def drained(self, now: float) -> None:
+        """All that waited has been handed over: answer now."""
+        ...
+
+
+class BatchReceiver(Protocol):
+    """Who takes everything from one remote address of one socket: an allocation, from its relay."""
+
+    def receive_batch(self, buffer: bytes, segment_size: int, now: float) -> None:
+        """Take datagrams of ``segment_size`` bytes each but the last."""
+        ...
+
+
+@dataclass(slots=True)
+class EndpointStats:
+    """What arrived and could not be used."""
+
+    dropped_unknown_protocol: int = 0
+
+
+class Endpoint:
+    """Owns sockets and relay bases by their ids; sorts what arrives into STUN and QUIC.
+
+    Concurrency: one event loop; no task. ``close`` closes every base.
+
+    Args:
+        loop: The event loop.
+        sink: Who gets what arrives.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink) -> None:
+        self.stats = EndpointStats()
+        self._loop = loop
+        self._sink = sink
+        self._bases: dict[int, Base] = {}
+        self._next_base_id = 0
+        self._receivers: dict[tuple[int, TransportAddress], BatchReceiver] = {}
+
+    @property
+    def bases(self) -> Mapping[int, Base]:
+        """The open bases by id."""
+        return self._bases
+
+    @property
+    def sockets(self) -> tuple[SocketBase, ...]:
+        """The bases that are sockets, in the order they were opened."""
+        return tuple(base for base in self._bases.values() if isinstance(base, SocketBase))
+
+    def open_socket(self, local: TransportAddress) -> SocketBase:
+        """Bind a UDP socket.
+
+        Args:
+            local: Where; port 0 lets the system choose.
+
+        Raises:
+            ConnectivityError: The address cannot be bound.
+        """
+        base_id = self.new_base_id()
+        udp = UdpSocket(
+            self._loop, local, on_batch=partial(self._batch_received, base_id), on_drained=self._sink.drained
+        )
+        base = SocketBase(base_id, udp)
+        self._bases[base_id] = base
+        return base
+
+    def new_base_id(self) -> int:
+        """Take an id for a base that will be added."""
+        self._next_base_id += 1
+        return self._next_base_id
+
+    def add(self, base: Base) -> None:
+        """Make a base known by its id."""
+        self._bases[base.base_id] = base
+
+    def remove(self, base_id: int) -> None:
+        """Forget a base and close it; an unknown id is ignored."""
+        base = self._bases.pop(base_id, None)
+        if base is not None:
+            base.close()
+
+    def divert(self, base_id: int, source: TransportAddress, receiver: BatchReceiver | None) -> None:
+        """Hand all that a socket gets from one address to a receiver, or, with None, no longer.
+
+        Args:
+            base_id: The socket.
+            source: The remote address, such as a relay's.
+            receiver: Who takes it.
+        """
+        if receiver is None:
+            self._receivers.pop((base_id, source), None)
+        else:
+            self._receivers[base_id, source] = receiver
+
+    def deliver(self, buffer: bytes, segment_size: int, base_id: int, source: TransportAddress, now: float) -> None:
+        """Sort datagrams that arrived at a base from a peer.
+
+        Args:
+            buffer: Datagrams one behind the other, not empty.
+            segment_size: The size of each but the last.
+            base_id: Where they arrived.
+            source: Who sent them.
+            now: When.
+        """
+        for part, is_quic_run in runs(buffer, segment_size):
+            if is_quic_run:
+                self._sink.quic_received(_as_bytes(part), segment_size, base_id, source, now)
+            elif is_stun(part[0]):
+                self._sink.stun_received(_as_bytes(part), base_id, source, now)
+            else:
+                self.stats.dropped_unknown_protocol += 1
+
+    def drained(self, now: float) -> None:
+        """Pass on that a base has handed over all it had."""
+        self._sink.drained(now)
+
+    def close(self) -> None:
+        """Close every base. A second call does nothing."""
+        for base_id in list(self._bases):
+            self.remove(base_id)
+        self._receivers.clear()
+
+    def _batch_received(
+        self, base_id: int, buffer: bytes, segment_size: int, source: TransportAddress, now: float
+    ) -> None:
+        if self._receivers and (receiver := self._receivers.get((base_id, source))) is not None:
+            receiver.receive_batch(buffer, segment_size, now)
+        else:
+            self.deliver(buffer, segment_size, base_id, source, now)
+
+
+def _as_bytes(part: Buffer) -> bytes:
+    return part if isinstance(part, bytes) else bytes(part)

@@ -1,0 +1,149 @@
+"""What carries one peer's packets: whichever path the controller says, without QUIC noticing a change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from p2p.address import TransportAddress
+from p2p.path.endpoint import Endpoint
+from p2p.path.relay_base import RelayBase
+from p2p.proto.path.controller import PathController
+from p2p.proto.path.events import PathEvent, PathSelected
+
+
+@dataclass(slots=True)
+class LinkStats:
+    """Packets that could not be sent."""
+
+    dropped_without_path: int = 0
+
+
+class PathLink:
+    """Drives a ``PathController`` and sends a session's packets over the paths it selects.
+
+    Concurrency: one event loop, no task; one timer of the loop, gone after ``close``.
+
+    Args:
+        loop: The event loop.
+        endpoint: Has the bases.
+        controller: Decides.
+        on_event: Told what the controller reports.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        endpoint: Endpoint,
+        controller: PathController,
+        *,
+        on_event: Callable[[PathEvent], None],
+    ) -> None:
+        self.stats = LinkStats()
+        self._loop = loop
+        self._endpoint = endpoint
+        self._controller = controller
+        self._on_event = on_event
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_poking = self._is_closed = False
+
+    # --- for the QUIC connection ---------------------------------------------------------------------------
+
+    def send(self, datagrams: Sequence[bytes]) -> int:
+        """Send packets over the selected path, and over a second one while the first is in doubt.
+
+        Returns:
+            How many were taken; without any path all are, and lost, as on a network that is down.
+        """
+        paths = self._controller.sending_paths
+        taken: int | None = None
+        for path in paths:
+            base = self._endpoint.bases.get(path.base_id)
+            if base is None:
+                continue
+            if taken is None:
+                taken = base.send(datagrams, path.remote)
+            else:
+                base.send(datagrams[:taken], path.remote)
+        if taken is None:
+            self.stats.dropped_without_path += len(datagrams)
+            return len(datagrams)
+        if taken:
+            self._controller.sent(self._loop.time())
+        return taken
+
+    def call_when_writable(self, callback: Callable[[], object]) -> None:
+        """Call back once, as soon as the selected path takes packets again."""
+        for path in self._controller.sending_paths:
+            base = self._endpoint.bases.get(path.base_id)
+            if base is not None:
+                base.call_when_writable(callback)
+                return
+        self._loop.call_soon(callback)
+
+    # --- for the session -----------------------------------------------------------------------------------
+
+    def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> bool:
+        """Offer a STUN message to the controller.
+
+        Returns:
+            Whether it belonged to this session.
+        """
+        if self._is_closed or not self._controller.receive_stun(data, source, base_id, now):
+            return False
+        self.poke()
+        return True
+
+    def packets_received(self, base_id: int, source: TransportAddress, now: float) -> None:
+        """Note that packets of this session arrived: proof that the path lives."""
+        self._controller.path_alive(base_id, source, now)
+
+    def poke(self) -> None:
+        """Do what the controller wants done now, and set its timer again. Call it after every command."""
+        if self._is_poking or self._is_closed:
+            return
+        self._is_poking = True
+        try:
+            now = self._loop.time()
+            busy = True
+            while busy and not self._is_closed:
+                busy = False
+                for transmit in self._controller.transmits(now):
+                    base = self._endpoint.bases.get(transmit.base_id)
+                    if base is not None:
+                        base.send((transmit.data,), transmit.destination)
+                while not self._is_closed and (event := self._controller.next_event()) is not None:
+                    busy = True
+                    self._bind_channel(event)
+                    self._on_event(event)
+        finally:
+            self._is_poking = False
+            self._arm()
+
+    def close(self) -> None:
+        """Stop; nothing stays with the loop. A second call does nothing."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _bind_channel(self, event: PathEvent) -> None:
+        """Give a path over our own relay the short header once it carries data."""
+        if isinstance(event, PathSelected):
+            base = self._endpoint.bases.get(event.path.base_id)
+            if isinstance(base, RelayBase):
+                base.bind(event.path.remote)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = None if self._is_closed else self._controller.get_timer()
+        if at is not None:
+            self._timer = self._loop.call_at(at, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._controller.handle_timer(self._loop.time())
+        self.poke()
