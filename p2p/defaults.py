@@ -355,3 +355,5 @@ FORWARD_DESCRIPTORS_PAUSE_S: Final = 0.5
 """How long to stop accepting after the system ran out of descriptors, so that the loop does not spin."""
 STDIO_CHUNK_BYTES: Final = 256 << 10
 """Read size of standard input and output: four pipe buffers, so that a fast program is woken seldom."""
+QUIC_PATH_CHANGE_PACKETS: Final = 3
+"""Packets sent past the cap as probes of a new path, and losses that are forgiven there: those of the old path."""

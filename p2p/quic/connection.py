@@ -494,6 +494,9 @@ class QuicConnection:
             self._finish(error)
             return
         now = self._loop.time()
+        # What is queued goes first: a goodbye of the application, or the end of the handshake, without which the
+        # peer could not read the close frame.
+        self.link.send(self._engine.poll(now, QUIC_POLL_PACKETS))
         self._engine.close(code, reason, now)
         self._close_datagrams = self._engine.poll(now, QUIC_POLL_PACKETS)
         self.link.send(self._close_datagrams)

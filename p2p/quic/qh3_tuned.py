@@ -1,0 +1,273 @@
+"""The insides of qh3 that we use, all of them, for the versions in which they were checked."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from qh3._hazmat import QuicConnectionCore
+from qh3.quic import connection as library
+from qh3.quic.configuration import QuicConfiguration
+
+from p2p.defaults import QUIC_PATH_CHANGE_FLIGHT_BYTES, QUIC_PATH_CHANGE_PACKETS
+from p2p.quic.adapter import DATAGRAM_OVERHEAD_BYTES, SecretSink, terminated
+from p2p.quic.engine import PEER_ADDRESS, ConnectionStats, EngineConfig, EngineEvent
+from p2p.quic.qh3_plain import Qh3Connection
+from p2p.quic.varint import replace_parameter
+
+_INITIAL_MAX_STREAMS_BIDI: Final = 0x08  # Source: RFC 9000 section 18.2
+_UNIDIRECTIONAL_STREAMS: Final = 103  # the library's own number; the tunnel has none
+_ACK_DELAY_EXPONENT: Final = 3
+_MAX_ACK_DELAY_S: Final = 0.025
+
+_CONNECTION_NAMES: Final = (
+    "_applied_transport_parameters",
+    "_close_event",
+    "_core",
+    "_create_core",
+    "_create_tls",
+    "_drain_core",
+    "_pre_handshake_state_replayed",
+    "_version",
+)
+_CORE_NAMES: Final = (
+    "active_path",
+    "bytes_in_flight",
+    "congestion_window",
+    "get_timer",
+    "latest_rtt",
+    "loss_total",
+    "poll_transmit",
+    "receive_datagram",
+    "receive_gro_buffer",
+    "smoothed_rtt",
+)
+
+
+def check() -> None:
+    """Look whether every private name used here exists, and the core takes the arguments we give it.
+
+    Raises:
+        AttributeError: Something is different.
+    """
+    probe = _UncappedQuicConnection(configuration=QuicConfiguration(is_client=True))
+    probe.max_streams = 1
+    for name in _CONNECTION_NAMES:
+        getattr(probe, name)
+    try:
+        probe._version = 1
+        probe._create_core(PEER_ADDRESS, bytes(8), 0.0)
+    except TypeError as error:
+        raise AttributeError(f"QuicConnectionCore: {error}") from error
+    for name in _CORE_NAMES:
+        getattr(probe._core, name)
+
+
+def make(
+    configuration: QuicConfiguration, config: EngineConfig, sink: SecretSink, initial_dcid: bytes | None
+) -> TunedQh3Connection:
+    """Make a tuned connection; a server's is named by its client's first destination id."""
+    quic = _UncappedQuicConnection(configuration=configuration, original_destination_connection_id=initial_dcid)
+    quic.max_streams = config.max_streams
+    return TunedQh3Connection(quic, config, sink)
+
+
+class _UncappedQuicConnection(library.QuicConnection):
+    """Allows ``max_streams`` streams instead of 100, and sends to the peer without the amplification limit.
+
+    The limit protects third parties from answers to a forged source address. Our addresses are validated by
+    connectivity checks before the first QUIC packet; and the library counts packets without the padding of their
+    datagram, so that a handshake with a client that pads stalls for 0.8 s.
+    """
+
+    max_streams: int
+
+    def _create_core(self, remote_addr: Any, initial_dcid: bytes, now: float) -> None:
+        configuration = self._configuration
+        assert self._version is not None, "the library sets it before it makes the core"
+        self._core = QuicConnectionCore(
+            is_client=self._is_client,
+            version=self._version,
+            local_addr=("0.0.0.0", 0),  # noqa: S104  # a placeholder: the core opens no socket
+            remote_addr=remote_addr,
+            source_cid=self.host_cid,
+            destination_cid=initial_dcid,
+            peer_address_validated=True,
+            active_connection_id_limit=2 if self._is_client else 8,
+            max_datagram_size=configuration.max_datagram_size,
+            probe_datagram_size=configuration.probe_datagram_size,
+            idle_timeout=configuration.idle_timeout,
+            ack_delay_exponent=_ACK_DELAY_EXPONENT,
+            max_datagram_frame_size=configuration.max_datagram_frame_size,
+            # What the peer allows is 0 until its transport parameters arrive: we resume no sessions.
+            peer_max_datagram_frame_size=None,
+            connection_receive_window=configuration.max_data,
+            connection_send_limit=0,
+            stream_receive_window=configuration.max_stream_data,
+            stream_send_limit_bidi_local=0,
+            stream_send_limit_bidi_remote=0,
+            stream_send_limit_uni=0,
+            max_stream_reassembly=configuration.max_stream_data,
+            local_max_streams_bidi=self.max_streams,
+            local_max_streams_uni=_UNIDIRECTIONAL_STREAMS,
+            peer_max_streams_bidi=0,
+            peer_max_streams_uni=0,
+            initial_rtt=configuration.initial_rtt,
+            max_ack_delay=_MAX_ACK_DELAY_S,
+            initial_time=now,
+        )
+        self._applied_transport_parameters = None
+        self._pre_handshake_state_replayed = False
+
+    def _create_tls(self, remote_source_cid: bytes | None) -> Any:
+        bridge = super()._create_tls(remote_source_cid)
+        bridge.tls.handshake_extensions = [
+            (kind, replace_parameter(data, _INITIAL_MAX_STREAMS_BIDI, self.max_streams))
+            for kind, data in bridge.tls.handshake_extensions
+        ]
+        return bridge
+
+
+class _FlightCap:
+    """A slow start of our own after a change of path: the core has no way to reset its congestion window.
+
+    Doubles each round trip without loss, shrinks with losses, and ends when the core's own window is the smaller one.
+    """
+
+    __slots__ = ("_lost", "_next_at", "_not_before", "bytes")
+
+    def __init__(self, now: float, lost: int) -> None:
+        self.bytes = QUIC_PATH_CHANGE_FLIGHT_BYTES
+        self._lost = lost
+        # The first round trip's losses are those of the old path.
+        self._next_at = now + 0.1
+        self._not_before = now + 1.0
+
+    def is_over(self, core: Any, now: float) -> bool:
+        """Adapt to what happened since the last call; True when the core can be left alone."""
+        if now < self._next_at:
+            return False
+        lost = core.loss_total - self._lost
+        self._lost = core.loss_total
+        self._next_at = now + (core.latest_rtt or 0.1)
+        if not lost:
+            self.bytes *= 2
+        elif lost > QUIC_PATH_CHANGE_PACKETS:
+            self.bytes = max(self.bytes * 7 // 10, QUIC_PATH_CHANGE_FLIGHT_BYTES // 2)
+        return now > self._not_before and core.congestion_window <= self.bytes
+
+
+class TunedQh3Connection(Qh3Connection):
+    """A qh3 connection whose native core is called without detours."""
+
+    def __init__(self, quic: Any, config: EngineConfig, sink: SecretSink) -> None:
+        super().__init__(quic, config, sink)
+        self._cap: _FlightCap | None = None
+        self._probes = 0
+
+    def receive(self, buffer: bytes, segment_size: int, now: float) -> None:
+        """See ``EngineConnection``."""
+        if not self._is_handshake_complete:
+            super().receive(buffer, segment_size, now)
+            return
+        quic = self._quic
+        core = quic._core
+        try:
+            if len(buffer) <= segment_size:
+                core.receive_datagram(buffer, PEER_ADDRESS, now)
+            else:
+                core.receive_gro_buffer(buffer, segment_size, PEER_ADDRESS, now)
+            quic._drain_core()
+        except Exception as error:
+            self._count(error, now)
+
+    def poll(self, now: float, limit: int) -> list[bytes]:
+        """See ``EngineConnection``."""
+        # The public method parses every packet again for a log that nobody asked for.
+        core = self._quic._core
+        packets: list[bytes] = []
+        if core is None:
+            return packets
+        poll_transmit = core.poll_transmit
+        try:
+            if self._cap is not None:
+                self._poll_capped(core, self._cap, packets, now, limit)
+            while self._cap is None and len(packets) < limit:
+                transmit = poll_transmit(now)
+                if transmit is None:
+                    break
+                packets.append(transmit[0])
+        except Exception as error:
+            # What was built so far is good and on the books of the core: it must leave.
+            self._count(error, now)
+        return packets
+
+    def handle_timer(self, now: float) -> None:
+        """See ``EngineConnection``."""
+        self._probes = 2  # a probe timeout may send as many. Source: RFC 9002 section 6.2.4
+        super().handle_timer(now)
+
+    def next_event(self) -> EngineEvent | None:
+        """See ``EngineConnection``."""
+        event = super().next_event()
+        if event is None and not self._is_terminated:
+            closed = self._quic._close_event
+            if closed is not None and self._quic._core.state == "draining":
+                # The peer has closed; the library would tell after three more probe timeouts.
+                return self._terminate(terminated(closed))
+        return event
+
+    @property
+    def congestion_room_bytes(self) -> int:
+        """See ``EngineConnection``."""
+        core = self._quic._core
+        window = core.congestion_window if self._cap is None else min(core.congestion_window, self._cap.bytes)
+        return int(window - core.bytes_in_flight)
+
+    @property
+    def max_datagram_payload(self) -> int:
+        """See ``EngineConnection``."""
+        if not self._is_handshake_complete:
+            return 0
+        packet_bytes: int = self._quic._core.active_path[5]
+        return packet_bytes - DATAGRAM_OVERHEAD_BYTES
+
+    def path_changed(self, now: float) -> None:
+        """See ``EngineConnection``."""
+        core = self._quic._core
+        if core is not None:
+            self._cap = _FlightCap(now, core.loss_total)
+            self._probes = QUIC_PATH_CHANGE_PACKETS
+            self.path_up(now)
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """See ``EngineConnection``."""
+        core = self._quic._core
+        if core is None:
+            return super().stats
+        return ConnectionStats(
+            congestion_window_bytes=core.congestion_window,
+            bytes_in_flight=core.bytes_in_flight,
+            smoothed_rtt_s=core.smoothed_rtt,
+            packet_bytes=core.active_path[5],
+            lost_packets=core.loss_total,
+            guarded_errors=self._guarded_errors,
+        )
+
+    def _poll_capped(self, core: Any, cap: _FlightCap, packets: list[bytes], now: float, limit: int) -> None:
+        if cap.is_over(core, now):
+            self._cap = None
+            return
+        while len(packets) < limit:
+            if core.bytes_in_flight >= cap.bytes:
+                # ACKs and probes are never held back: without them nothing would ever be in flight less.
+                timer = core.get_timer()
+                is_ack_due = timer is not None and timer[0].startswith("ack") and timer[1] <= now
+                if not is_ack_due:
+                    if self._probes <= 0:
+                        return
+                    self._probes -= 1
+            transmit = core.poll_transmit(now)
+            if transmit is None:
+                return
+            packets.append(transmit[0])
