@@ -1,0 +1,391 @@
+"""One forwarded connection: a socket here, a QUIC stream there, and nothing in between but what cannot be helped."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Final, Protocol
+
+from p2p import defaults
+from p2p.errors import DecodeError
+from p2p.forward import sockets
+from p2p.forward.counters import FlowSnapshot
+from p2p.forward.credit import CreditPool, ReceiveWindow
+from p2p.forward.feed import Feeder
+from p2p.forward.transport import StreamTransport
+from p2p.proto.tunnel.codes import StreamCode
+from p2p.proto.tunnel.header import StreamHeader, decode_header_untrusted, encode_header, header_length_untrusted
+
+_BUFFERS_A_SEND: Final = 256
+"""Below the kernel's limit of 1,024 buffers a call, above what a socket buffer takes of packet-sized pieces."""
+_JOIN_BELOW_BYTES: Final = 4096
+"""Smaller pieces are joined: each costs as much again in bookkeeping, and a hostile peer could send single bytes."""
+_JOINED_MAX_BYTES: Final = 64 << 10
+
+
+class FlowOwner(Protocol):
+    """What a flow needs of the multiplexer it belongs to."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: StreamTransport
+    feeder: Feeder
+    pool: CreditPool
+    read_buffer: memoryview
+    """Shared by all flows: what is read is given to QUIC before anyone else reads."""
+
+    def header_received(self, flow: Flow) -> None:
+        """A flow of the other side has told what it wants; call its ``connected`` or ``abort`` some time."""
+        ...
+
+    def grant(self, stream_id: int, max_offset: int) -> None:
+        """Tell the other side how far it may send."""
+        ...
+
+    def credit_exceeded(self, flow: Flow) -> None:
+        """The other side sent more than it may: the connection must end."""
+        ...
+
+    def ended(self, flow: Flow, *, reset: bool) -> None:
+        """The flow is over and its socket closed."""
+        ...
+
+
+class Flow:
+    """One forwarded connection.
+
+    Two directions end independently: *out* (local connection to QUIC) and *in* (QUIC to local connection). The flow is
+    over when both have ended, or at once by a reset from either side.
+
+    A local connection that takes no more bytes ends *in* by STOP_SENDING, while *out* goes on to its end: a server
+    that answers early and closes must still be heard. The other side resets its connection behind that answer.
+
+    Args:
+        owner: The multiplexer.
+        stream_id: The QUIC stream.
+        sock: The local connection; None for a flow that the other side opened.
+        header: What is known about the flow; None until it has arrived.
+    """
+
+    __slots__ = (
+        "_blocked",
+        "_cut",
+        "_in_ended",
+        "_out_ended",
+        "_overhead_in",
+        "_overhead_out",
+        "_owner",
+        "_pending",
+        "_reading",
+        "_socket",
+        "_stream_ended",
+        "_window",
+        "_writing",
+        "cancel_dial",
+        "closed",
+        "deficit",
+        "header",
+        "opened_at",
+        "send_limit",
+        "sent",
+        "stream_id",
+    )
+
+    def __init__(
+        self, owner: FlowOwner, stream_id: int, sock: socket.socket | None, header: StreamHeader | None
+    ) -> None:
+        self._owner = owner
+        self._socket = sock
+        self._window = ReceiveWindow(owner.pool)
+        self._pending: deque[bytes | bytearray] | None = None
+        self._overhead_out = 0
+        self._overhead_in = 0
+        self._reading = False
+        self._writing = False
+        self._blocked = False
+        self._out_ended = False
+        self._stream_ended = False
+        self._in_ended = False
+        self._cut = False
+        self.stream_id = stream_id
+        self.header = header
+        self.opened_at = owner.loop.time()
+        self.cancel_dial: Callable[[], None] | None = None
+        self.closed = False
+        self.deficit = 0
+        self.sent = 0
+        self.send_limit = defaults.TUNNEL_INITIAL_CREDIT_BYTES
+
+    # --- opening -----------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin the stream of a flow of ours with its header and whatever the local connection has said already."""
+        assert self.header is not None
+        encoded = encode_header(self.header)
+        self._owner.transport.send(self.stream_id, encoded)
+        self.sent = self._overhead_out = len(encoded)
+        self.watch(True)
+        self._owner.feeder.ready(self)
+
+    def connected(self, sock: socket.socket) -> None:
+        """Take the local connection that was made for a flow of the other side; the flow owns it from here on."""
+        self.cancel_dial = None
+        if self.closed:
+            sockets.close(sock, reset=True)
+            return
+        self._socket = sock
+        if not self._out_ended:
+            self.watch(True)
+        self._flush()
+
+    # --- out: local connection to QUIC -------------------------------------------------------------------------
+
+    @property
+    def can_feed(self) -> bool:
+        """Whether *out* is open and has credit."""
+        return not (self._out_ended or self._blocked)
+
+    def feed(self, limit: int) -> int:
+        """Move up to ``limit`` bytes from the local connection into QUIC; see ``Feedable``."""
+        sock = self._socket
+        if sock is None or self._out_ended:
+            return 0
+        owner = self._owner
+        room = self.send_limit - self.sent
+        if room <= 0:
+            self._blocked = True
+            return 0
+        buffer = owner.read_buffer
+        try:
+            length = sock.recv_into(buffer, min(limit, room))
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            self._fail_out()
+            return 0
+        if length == 0:
+            self._end_out()
+            return 0
+        owner.transport.send(self.stream_id, buffer[:length])
+        self.sent += length
+        if length == room:
+            self._blocked = True
+        return length
+
+    def watch(self, enabled: bool) -> None:
+        """Have, or stop having, the feeder told when the local connection is readable."""
+        if enabled == self._reading or self._socket is None:
+            return
+        self._reading = enabled
+        if enabled:
+            self._owner.loop.add_reader(self._socket, self._owner.feeder.ready, self)
+        else:
+            self._owner.loop.remove_reader(self._socket)
+
+    def credit_received(self, max_offset: int) -> None:
+        """The other side allows more; a lower offset is old news."""
+        self.send_limit = max(self.send_limit, max_offset)
+        if self._blocked and self.sent < self.send_limit:
+            self._blocked = False
+            if not self._out_ended:
+                self._owner.feeder.resume(self)
+
+    def sending_stopped(self) -> None:
+        """The other side takes no more: what it has to say is delivered, then the local connection is reset."""
+        self._cut = True
+        if not self._out_ended:
+            self._out_ended = True
+            self._owner.transport.reset(self.stream_id, StreamCode.ABORTED)
+            self._owner.transport.kick()
+            self.watch(False)
+        self._finish_if_over()
+
+    def _end_out(self) -> None:
+        self._out_ended = True
+        self.watch(False)
+        self._owner.transport.send(self.stream_id, b"", True)
+        self._owner.transport.kick()
+        self._finish_if_over()
+
+    def _fail_out(self) -> None:
+        if self._in_ended and self._cut:
+            self._end_out()  # STOP_SENDING has told of the reset; an end keeps what was read before it
+        else:
+            self.abort(StreamCode.ABORTED)
+
+    # --- in: QUIC to local connection --------------------------------------------------------------------------
+
+    def receive(self, data: bytes, end: bool) -> None:
+        """Take the next bytes of the stream."""
+        if not self._window.receive(len(data)):
+            self._owner.credit_exceeded(self)
+            return
+        self._stream_ended = self._stream_ended or end
+        if self._in_ended:
+            return  # sent before our STOP_SENDING was heard
+        sock = self._socket
+        if sock is not None and self._pending is None and data:
+            try:
+                length = sock.send(data)
+            except (BlockingIOError, InterruptedError):
+                length = 0
+            except OSError:
+                self._fail_in()
+                return
+            self._consume(length)
+            data = data[length:]
+            if data:
+                self._watch_writable(True)
+        if data:
+            self._hold(data)
+        if sock is not None:
+            if end and self._pending is None:
+                self._end_in()
+        elif self.header is None:
+            self._take_header()
+
+    def stream_reset(self) -> None:
+        """The other side's connection was reset, or it could not make one: so is ours."""
+        if not self._in_ended:  # else it is the answer to our STOP_SENDING
+            self.abort(StreamCode.ABORTED)
+
+    def _take_header(self) -> None:
+        data = b"".join(self._pending or ())
+        try:
+            length = header_length_untrusted(data)
+            if length is not None and length <= len(data):
+                self.header = decode_header_untrusted(data[:length])
+        except DecodeError:
+            self.abort(StreamCode.HEADER_INVALID)
+            return
+        if self.header is None or length is None:
+            if self._stream_ended:
+                self.abort(StreamCode.HEADER_INVALID)
+            return
+        self._overhead_in = length
+        self._window.consume(length)
+        self._pending = deque((data[length:],)) if len(data) > length else None
+        self._owner.header_received(self)
+
+    def _hold(self, data: bytes) -> None:
+        if self._pending is None:
+            self._pending = deque()
+        elif len(data) < _JOIN_BELOW_BYTES and len(last := self._pending[-1]) < _JOINED_MAX_BYTES:
+            if not isinstance(last, bytearray):
+                last = self._pending[-1] = bytearray(last)
+            last += data
+            return
+        self._pending.append(data)
+
+    def _flush(self) -> None:
+        sock, pending = self._socket, self._pending
+        assert sock is not None
+        try:
+            while pending:
+                length = sock.sendmsg(islice(pending, _BUFFERS_A_SEND))
+                self._consume(length)
+                while length:
+                    first = pending.popleft()
+                    if length < len(first):
+                        pending.appendleft(first[length:])
+                        break
+                    length -= len(first)
+        except (BlockingIOError, InterruptedError):
+            self._watch_writable(True)
+            return
+        except OSError:
+            self._fail_in()
+            return
+        self._pending = None
+        self._watch_writable(False)
+        if self._stream_ended:
+            self._end_in()
+
+    def _consume(self, length: int) -> None:
+        offset = self._window.consume(length)
+        if offset is not None and not self._stream_ended:
+            self._owner.grant(self.stream_id, offset)
+
+    def _watch_writable(self, enabled: bool) -> None:
+        if enabled == self._writing or self._socket is None:
+            return
+        self._writing = enabled
+        if enabled:
+            self._owner.loop.add_writer(self._socket, self._flush)
+        else:
+            self._owner.loop.remove_writer(self._socket)
+
+    def _end_in(self) -> None:
+        self._in_ended = True
+        if not self._cut and self._socket is not None:
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+            except OSError:  # it was reset meanwhile; reading from it will tell
+                self._cut = True
+        self._finish_if_over()
+
+    def _fail_in(self) -> None:
+        if self._stream_ended:
+            self.abort(StreamCode.ABORTED)  # too late for STOP_SENDING to tell the other side
+            return
+        self._in_ended = self._cut = True
+        self._pending = None
+        self._watch_writable(False)
+        self._owner.transport.stop(self.stream_id, StreamCode.ABORTED)
+        self._owner.transport.kick()
+        self._finish_if_over()
+
+    # --- end ---------------------------------------------------------------------------------------------------
+
+    def abort(self, code: StreamCode) -> None:
+        """Reset the flow on both sides.
+
+        Args:
+            code: Why; the other side may show it.
+        """
+        if self.closed:
+            return
+        transport = self._owner.transport
+        if not self._out_ended:
+            transport.reset(self.stream_id, code)
+        if not (self._stream_ended or self._in_ended):
+            transport.stop(self.stream_id, code)
+        transport.kick()
+        self.close(reset=True)
+
+    def close(self, *, reset: bool) -> None:
+        """Close the local connection without a word to the other side, which knows or is gone."""
+        if self.closed:
+            return
+        self.closed = self._out_ended = self._in_ended = True
+        if self.cancel_dial is not None:
+            self.cancel_dial()
+            self.cancel_dial = None
+        self.watch(False)
+        self._watch_writable(False)
+        self._pending = None
+        self._window.close()
+        if self._socket is not None:
+            sockets.close(self._socket, reset=reset)
+        self._owner.ended(self, reset=reset)
+
+    def _finish_if_over(self) -> None:
+        if self._out_ended and self._in_ended:
+            self.close(reset=self._cut)
+
+    # --- status ------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> FlowSnapshot:
+        """The flow's figures now."""
+        return FlowSnapshot(
+            stream_id=self.stream_id,
+            service="" if self.header is None else self.header.service,
+            origin=None if self.header is None else self.header.origin,
+            opened_at=self.opened_at,
+            bytes_out=self.sent - self._overhead_out,
+            bytes_in=self._window.consumed - self._overhead_in,
+            held_bytes=self._window.held_bytes,
+            connected=self._socket is not None,
+        )

@@ -1,0 +1,43 @@
+"""Socket options every forwarded connection gets, and the two ways to end one."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from typing import Final
+
+from p2p.address import TransportAddress
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+def prepare(sock: socket.socket) -> None:
+    """Make a connection non-blocking, undelayed, and able to notice a peer that has vanished."""
+    sock.setblocking(False)
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def close(sock: socket.socket, *, reset: bool) -> None:
+    """Close a connection.
+
+    Args:
+        sock: It must have no reader or writer in the event loop.
+        reset: Whether the other end must see a reset (TCP RST) rather than an orderly end.
+    """
+    if reset:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    sock.close()
+
+
+def addresses(sock: socket.socket) -> tuple[TransportAddress | None, TransportAddress | None]:
+    """Tell the remote and the local address of a connection; None where there is no IP address."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None, None
+    try:
+        return TransportAddress.from_socket(sock.getpeername()), TransportAddress.from_socket(sock.getsockname())
+    except OSError:  # the connection was reset before anyone looked
+        return None, None
