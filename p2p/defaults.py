@@ -165,6 +165,12 @@ PATH_PAUSE_S: Final = 2.0
 """A timer that fires this late means that we slept: missed probes from before are no evidence then."""
 PATH_RECHECK_FIRST_S: Final = 1.0
 """First new attempt on a path that died, doubled up to PATH_RECHECK_S: most outages are short."""
+PATH_RECHECK_UNPROVEN_S: Final = 5.0
+"""First new attempt on a pair that never worked: the peer may only just have come, or its NAT table been full."""
+PATH_RECHECK_ALL_LOST_S: Final = 2.0
+"""Longest wait while no path is left: the whole session hangs on it, and QUIC gives up after 30 s."""
+PATH_RECHECK_BRIEF_S: Final = 1.0
+"""How long a failed pair is tried again while a direct path is in use: five packets a minute, for a better path."""
 PATH_RECHECK_S: Final = 60.0
 """Between attempts on pairs that failed: networks change by the minute, and a try costs 13 packets."""
 PATH_HOPELESS_S: Final = 1.5
@@ -183,6 +189,8 @@ PATH_FLAP_HOLD_S: Final = 4.0
 """A path lost twice within the window must stay up this long before it is used again, doubled by each further loss."""
 PATH_FLAP_HOLD_MAX_S: Final = 32.0
 """The longest such wait: half the window."""
+PATH_MAX_EVENTS: Final = 1024
+"""Events kept for a driver that does not take them; beyond it the oldest are dropped."""
 QUIC_DATAGRAM_QUEUE: Final = 1024
 """Unreliable datagrams that may wait for the congestion window: 1.2 MB, 100 ms at 100 Mbit/s."""
 QUIC_DATAGRAM_MAX_AGE_S: Final = 0.1
