@@ -25,6 +25,8 @@ STUN_RELIABLE_TIMEOUT_S: Final = 39.5
 """Ti: how long to wait for an answer over TCP or TLS."""
 STUN_MAX_ATTRIBUTES: Final = 64
 """More than any usage needs; without a limit one 64 KiB datagram costs the reader 16,000 attributes."""
+STUN_MAX_PADDING_BYTES: Final = 1500
+"""The most padding an answer carries: enough to be fragmented, which is its purpose. Source: RFC 5780 section 7.6."""
 
 # --- TURN client (RFC 8656) --------------------------------------------------------------------------------
 TURN_LIFETIME_S: Final = 600
@@ -189,6 +191,8 @@ PATH_FLAP_HOLD_S: Final = 4.0
 """A path lost twice within the window must stay up this long before it is used again, doubled by each further loss."""
 PATH_FLAP_HOLD_MAX_S: Final = 32.0
 """The longest such wait: half the window."""
+PATH_FLAP_REMEMBERED: Final = 8
+"""Losses remembered for one path: more do not make the wait longer."""
 PATH_MAX_EVENTS: Final = 1024
 """Events kept for a driver that does not take them; beyond it the oldest are dropped."""
 QUIC_DATAGRAM_QUEUE: Final = 1024
@@ -240,10 +244,15 @@ RELAY_STREAM_IDLE_S: Final = 60.0
 """How long a connection may live on after its allocation ended: time to make a new one."""
 RELAY_TLS_HANDSHAKE_S: Final = 10.0
 """How long a TLS handshake may take."""
-RELAY_STREAM_SEND_BUFFER_BYTES: Final = 1 << 20
-"""What waits for a client that does not read: 80 ms at 100 Mbit/s. Data beyond it is dropped, as UDP would."""
+RELAY_STREAM_SEND_BUFFER_BYTES: Final = 256 << 10
+"""What waits for a client that does not read, besides the kernel's buffer: four joined batches. Data beyond it is
+dropped, as UDP would."""
+RELAY_STREAM_FIRST_MESSAGE_BYTES: Final = 2048
+"""The longest message before a connection has an allocation: four times the longest sensible Allocate."""
 RELAY_STREAM_REFUSALS: Final = 16
 """Requests on a connection without an allocation that may be refused before it is closed: no guessing at leisure."""
+RELAY_TCP_BACKLOG: Final = 1024
+"""Connections the kernel completes while the event loop is busy: 10 ms at 100,000 connections a second."""
 RELAY_MAX_CONNECTIONS: Final = 16_384
 """TCP and TLS connections in all: each costs a file descriptor and some 20 KiB before it has proven anything."""
 RELAY_MAX_CONNECTIONS_PER_ADDRESS: Final = 1024
