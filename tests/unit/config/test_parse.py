@@ -1,0 +1,88 @@
+"""Durations, targets and listen addresses, right and wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2p.address import TransportAddress
+from p2p.errors import ConfigError
+from p2p.parse import parse_duration, parse_listen, parse_target
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("15m", 900), ("2h", 7200), ("7d", 604800), ("1h30m", 5400), (" 2H ", 7200), ("0.5h", 1800)],
+)
+def test_duration(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("90", "no unit"), ("", "not a duration"), ("2 h", "not a duration"), ("h", "not"), ("2w", "not"), ("0s", "no time")],
+)
+def test_wrong_duration_says_why(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        parse_duration(text)
+    assert caught.value.code == "P2P-1101"
+    assert "1h30m" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("8080", ("localhost", 8080)),
+        (":8080", ("localhost", 8080)),
+        ("nas.lan:22", ("nas.lan", 22)),
+        ("192.168.1.7:80", ("192.168.1.7", 80)),
+        ("[::1]:80", ("::1", 80)),
+        ("65535", ("localhost", 65535)),
+    ],
+)
+def test_target(text: str, target: tuple[str, int]) -> None:
+    assert parse_target(text) == target
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0", "port 0"),
+        ("host:0", "port 0"),
+        ("65536", "beyond 65535"),
+        ("host", "no port"),
+        ("host:", "not a port number"),
+        ("host:http", "not a port number"),
+        ("host:²", "not a port number"),
+        ("::1:80", r"\[::1\]:80"),
+        ("[::1]", "no port after the brackets"),
+        ("http://localhost:8080/x", "write only host and port, such as 'localhost:8080'"),
+        ("/run/app.sock", "is a path"),
+        ("", "nothing given"),
+        ("-1", "no port"),
+    ],
+)
+def test_wrong_target_says_what_to_type(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        parse_target(text)
+    assert caught.value.code == "P2P-1102"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9000", ("127.0.0.1", 9000)),
+        ("0", ("127.0.0.1", 0)),
+        ("localhost:9000", ("127.0.0.1", 9000)),
+        ("*:9000", ("0.0.0.0", 9000)),
+        ("[::1]:9000", ("::1", 9000)),
+    ],
+)
+def test_listen(text: str, address: tuple[str, int]) -> None:
+    assert parse_listen(text) == TransportAddress(*address)
+
+
+@pytest.mark.parametrize("text", ["nas.lan:9000", "[zz]:1", "9000x", "127.0.0.1:99999"])
+def test_wrong_listen(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_listen(text)
+    assert caught.value.code == "P2P-1103"
