@@ -317,8 +317,6 @@ STUN_STREAM_CONNECTIONS: Final = 1_000
 """STUN connections over TCP at once: each is used for one exchange."""
 
 # --- Inside the connection -----------------------------------------------------------------------------------
-TUNNEL_KEEPALIVE_S: Final = 20.0
-"""A ping after this much silence: three tries within the 60 s after which QUIC gives an idle connection up."""
 QUIC_ENGINE_ERROR_PAUSE_S: Final = 0.05
 """How long an engine's timers rest after it raised: often enough to recover, too seldom to burn a core."""
 
@@ -335,8 +333,6 @@ RELAY_CARRIER_BUFFER_BYTES: Final = 256 << 10
 """Unsent bytes towards a relay over TCP before the sender has to wait: 20 ms at 100 Mbit/s."""
 TUNNEL_REFUSAL_LINGER_S: Final = 2.0
 """How long a refused dialer has to hear why before the connection is closed: a few round trips over a far relay."""
-TUNNEL_GOODBYE_S: Final = 1.0
-"""How long a closing side waits for the other to hear the goodbye: two round trips over a far relay."""
 TUNNEL_INITIAL_CREDIT_BYTES: Final = 64 << 10
 """What may be sent on a new stream unasked; part of the protocol. Four times QUIC's first flight, and 5,000 streams that
 nobody reads cost 320 MiB, not 5 GiB."""

@@ -6,7 +6,7 @@ from p2p.proto.ice.agent import IceAgent, IceCounters
 from p2p.proto.ice.candidate import REMOTE_BASE_ID, Candidate, CandidateType, RelayProtocol, candidate_priority
 from p2p.proto.ice.credentials import Credentials
 from p2p.proto.ice.events import (
-    ChecksExhausted,
+    CheckListCompleted,
     IceEvent,
     PairChecked,
     PairConfirmed,
@@ -27,7 +27,7 @@ __all__ = [
     "Candidate",
     "CandidatePair",
     "CandidateType",
-    "ChecksExhausted",
+    "CheckListCompleted",
     "Credentials",
     "IceAgent",
     "IceCounters",

@@ -19,7 +19,7 @@ from p2p.proto.ice.candidate import (
 )
 from p2p.proto.ice.credentials import Credentials
 from p2p.proto.ice.events import (
-    ChecksExhausted,
+    CheckListCompleted,
     IceEvent,
     PairChecked,
     PairConfirmed,
@@ -404,7 +404,7 @@ class IceAgent:
         if not self._exhausted and self._local_ended and self._remote_ended and self._scheduler.is_idle():
             self._exhausted = True
             self._patient_until = None
-            self._emit(ChecksExhausted(len(self._proven())))
+            self._emit(CheckListCompleted(len(self._proven())))
 
     def _send_attempt(self, pair: CandidatePair, now: float, *, nominate: bool) -> None:
         remote = self.remote_credentials

@@ -86,7 +86,7 @@ class RoleChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class ChecksExhausted:
+class CheckListCompleted:
     """Every pair has been tried, and no more candidates are expected."""
 
     validated: int
@@ -102,5 +102,5 @@ IceEvent: TypeAlias = (
     | PairReclassified
     | PeerReflexiveDiscovered
     | RoleChanged
-    | ChecksExhausted
+    | CheckListCompleted
 )

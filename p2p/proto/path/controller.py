@@ -1,0 +1,425 @@
+"""The path controller: keeps every way to the peer that works, and says which one carries data now."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from p2p import defaults
+from p2p.address import TransportAddress
+from p2p.proto.ice import (
+    Candidate,
+    CandidatePair,
+    CheckListCompleted,
+    Credentials,
+    IceAgent,
+    IceEvent,
+    PairChecked,
+    PairConfirmed,
+    PairFailed,
+    PairFailure,
+    PairKey,
+    PairReclassified,
+    PairRemoved,
+    PairState,
+    PairValidated,
+    Transmit,
+)
+from p2p.proto.path.events import AllPathsLost, ChecksExhausted, PathAdded, PathEvent, PathLost, PathSelected
+from p2p.proto.path.flaps import FlapMemory
+from p2p.proto.path.health import PathHealth
+from p2p.proto.path.path import PairReport, Path, PathKind, PathStatus
+from p2p.proto.path.policy import PathView, SelectionReason, choose, choose_second
+from p2p.proto.path.reason import NatFacts, plain_checks_can_succeed
+from p2p.proto.path.recheck import RecheckSchedule
+
+
+class PathController:
+    """All paths to one peer, from the first check to the last packet.
+
+    Owns an ``IceAgent``. Where textbook ICE freezes one pair at nomination, here every valid pair stays a path:
+    it is kept open by heartbeats, its round-trip time is measured, and the policy picks the one to send on,
+    anew whenever something changes. Each side picks for itself among pairs that its own checks validated;
+    the controlling side tells its choice by nominating. The first path, mostly a relay's, is used at once; a
+    direct one replaces it as soon as there is one. A path in doubt goes on carrying data while a second one
+    carries a copy.
+
+        controller = PathController(local=credentials, controlling=True, random_bytes=os.urandom)
+        controller.add_local_candidate(Candidate.local(CandidateType.HOST, address, base_id=0))
+        controller.set_optimistic(1, peer_relayed_address)          # QUIC may start over relay allocation 1
+        controller.set_remote_credentials(credentials_of_the_offer, now)
+        controller.add_remote_candidate(Candidate.from_wire_untrusted(line))
+        # for each datagram:    STUN -> controller.receive_stun(data, source, base_id, now)
+        #                       QUIC -> engine, then controller.path_alive(base_id, source, now)
+        # for each sending:     for path in controller.sending_paths: bases[path.base_id].send(data, path.remote)
+        #                       if controller.data_sent(now): set the timer anew
+        # after any of these:   for transmit in controller.transmits(now): ...
+        #                       while (event := controller.next_event()) is not None: ...
+        #                       timer = controller.get_timer()      # when due: controller.handle_timer(now)
+
+    Timers: those of the agent; each path's next probe, doubt and end; new attempts on failed pairs; the verdict
+    for checks that cannot succeed. Events: ``p2p.proto.path.events.PathEvent``.
+
+    Args:
+        local: Our credentials.
+        controlling: Whether we take the controlling role: the dialer does.
+        random_bytes: Where randomness comes from.
+        direct_enabled: Whether direct paths may be used; if not, they are neither tried nor answered.
+    """
+
+    def __init__(
+        self,
+        *,
+        local: Credentials,
+        controlling: bool,
+        random_bytes: Callable[[int], bytes],
+        direct_enabled: bool = True,
+    ) -> None:
+        self.agent = IceAgent(
+            local=local, controlling=controlling, random_bytes=random_bytes, relay_only=not direct_enabled
+        )
+        self._direct_enabled = direct_enabled
+        self._healths: dict[PairKey, PathHealth] = {}
+        self._selected: Path | None = None
+        self._sending: tuple[Path, ...] = ()
+        self._rechecks = RecheckSchedule()
+        self._flaps = FlapMemory()
+        self._events: deque[PathEvent] = deque(maxlen=defaults.PATH_MAX_EVENTS)
+        self._local_facts = NatFacts()
+        self._remote_facts = NatFacts()
+        self._first_check_at: float | None = None
+        self._exhausted = False
+        self._own_timer: float | None = None
+
+    # --- Sending paths -------------------------------------------------------------------------------------
+    @property
+    def sending_paths(self) -> tuple[Path, ...]:
+        """Where to send data: one path; two while the first is in doubt; none before there is any."""
+        return self._sending
+
+    @property
+    def selected_path(self) -> Path | None:
+        """The path that the policy chose, or the optimistic one."""
+        return self._selected
+
+    @property
+    def has_direct_path(self) -> bool:
+        """Whether a validated direct path is alive, selected or not."""
+        return any(health.path.is_direct for health in self._healths.values())
+
+    def set_optimistic(self, base_id: int, remote: TransportAddress) -> None:
+        """Send on a path that no check has validated yet, until there is a validated one.
+
+        Args:
+            base_id: The local transport, mostly our relay allocation or a socket.
+            remote: Mostly the peer's relayed address.
+        """
+        if self._healths:
+            return
+        pair = self.agent.find_pair(base_id, remote)
+        if pair is not None:
+            kind, relay_protocol = Path.of(pair).kind, pair.relay_protocol
+            path = Path(base_id, remote, kind, relay_protocol, validated=False)
+        else:
+            path = Path(base_id, remote, PathKind.RELAY, validated=False)
+        self._select(path, SelectionReason.OPTIMISTIC, None)
+        self._sending = (path,)
+
+    def data_sent(self, now: float) -> bool:
+        """Note that data went out on the sending paths. Cheap: call it for each round of sending.
+
+        Args:
+            now: The monotonic time.
+
+        Returns:
+            Whether the timer has moved and should be set anew.
+        """
+        health = None if self._selected is None else self._healths.get(self._selected.key)
+        if health is None or not health.data_sent(now):
+            return False
+        self._plan(now)
+        return True
+
+    def path_alive(self, base_id: int, remote: TransportAddress, now: float) -> None:
+        """Note that an authenticated packet came in. Cheap: call it for each receive wake-up.
+
+        Args:
+            base_id: The local transport it arrived on.
+            remote: Where it came from.
+            now: The monotonic time.
+        """
+        health = self._healths.get(PairKey(base_id, remote))
+        if health is not None:
+            health.heard(now)
+            if len(self._sending) > 1:
+                self._evaluate(now)
+
+    # --- Candidates and credentials ------------------------------------------------------------------------
+    def set_remote_credentials(self, credentials: Credentials) -> None:
+        """Take the peer's credentials; other ones than before mean that it restarted. See ``IceAgent``."""
+        self.agent.set_remote_credentials(credentials)
+
+    def add_local_candidate(self, candidate: Candidate) -> None:
+        """Take a candidate of ours, at any time; the caller signals it to the peer."""
+        self.agent.add_local_candidate(candidate)
+
+    def add_remote_candidate(self, candidate: Candidate) -> None:
+        """Take a candidate of the peer's, at any time."""
+        self.agent.add_remote_candidate(candidate)
+
+    def end_of_candidates(self, *, local: bool = False, remote: bool = False) -> None:
+        """Learn that one side, or both, will name no more candidates."""
+        self.agent.end_of_candidates(local=local, remote=remote)
+
+    def remove_base(self, base_id: int, now: float) -> None:
+        """Forget a local transport that is closed, with its paths."""
+        self.agent.remove_base(base_id)
+        self._settle(now)
+
+    def set_nat_facts(self, local: NatFacts, remote: NatFacts, now: float) -> None:
+        """Learn how both NATs behave: checks that cannot succeed are then called exhausted early.
+
+        Args:
+            local: About our network.
+            remote: About the peer's, from its offer or answer.
+            now: The monotonic time.
+        """
+        self._local_facts, self._remote_facts = local, remote
+        self._plan(now)
+
+    def network_changed(self, now: float) -> None:
+        """Doubt everything: probe all paths now, try all failed pairs again now.
+
+        Call it when an interface, a route or the public address changed, or after sleep; gather again and add
+        the new candidates, or ``restart`` when the old ones are worthless.
+        """
+        for health in self._healths.values():
+            health.suspect()
+        self._rechecks.all_due(self._failed_pairs(), now)
+        self._settle(now)
+
+    def restart(self, local: Credentials, now: float) -> None:
+        """Start the checks over under new credentials, which the caller sends to the peer with new candidates.
+
+        Paths go on carrying data meanwhile. Source: RFC 8445 section 9.
+        """
+        self.agent.restart(local)
+        for health in self._healths.values():
+            health.suspect()
+        self._first_check_at = None
+        self._exhausted = False
+        self._settle(now)
+
+    # --- The verbs -----------------------------------------------------------------------------------------
+    def receive_stun(self, data: bytes, source: TransportAddress, base_id: int, now: float) -> bool:
+        """Take a datagram that looks like STUN; see ``IceAgent.receive_stun``."""
+        taken = self.agent.receive_stun(data, source, base_id, now)
+        if taken:
+            self._settle(now)
+        return taken
+
+    def transmits(self, now: float) -> list[Transmit]:
+        """Take what must be sent, in order."""
+        transmits = self.agent.transmits(now)
+        if self._first_check_at is None and transmits and self.agent.remote_credentials is not None:
+            self._first_check_at = now
+            self._plan(now)
+        return transmits
+
+    def get_timer(self) -> float | None:
+        """When ``handle_timer`` must be called next, or None; in the past when it is now."""
+        timers = (self.agent.get_timer(), self._own_timer)
+        return min((timer for timer in timers if timer is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """Act on the timers that are due."""
+        if self._own_timer is not None and now - self._own_timer > defaults.PATH_PAUSE_S:
+            for health in self._healths.values():
+                health.forgive()
+        self.agent.handle_timer(now)
+        self._settle(now)
+
+    def next_event(self) -> PathEvent | None:
+        """Take the oldest event, or None."""
+        return self._events.popleft() if self._events else None
+
+    # --- Reports -------------------------------------------------------------------------------------------
+    def paths(self, now: float) -> tuple[PathStatus, ...]:
+        """Return how each validated path is doing."""
+        sending = {path.key for path in self._sending}
+        return tuple(
+            PathStatus(
+                health.path, health.rtt_s, health.min_rtt_s, health.doubtful(now), key in sending, health.heard_at
+            )
+            for key, health in self._healths.items()
+        )
+
+    def rtt_s(self, path: Path) -> float | None:
+        """Return the smoothed round-trip time of a path, None when it is not a validated one."""
+        health = self._healths.get(path.key)
+        return None if health is None else health.rtt_s
+
+    def report(self) -> tuple[PairReport, ...]:
+        """Return what became of each pair, best first."""
+        selected = None if self._selected is None else self._selected.key
+        pairs = sorted(
+            self.agent.check_list, key=lambda pair: pair.priority(controlling=self.agent.controlling), reverse=True
+        )
+        return tuple(
+            PairReport(
+                local=pair.mapped_address or pair.local.address,
+                local_type=pair.local.type,
+                remote=pair.remote.address,
+                remote_type=pair.remote.type,
+                relayed=pair.relayed,
+                state=pair.state.value,
+                reason=pair.failure.value,
+                attempts=pair.attempts,
+                rtt_s=pair.rtt_s,
+                nominated=pair.nominated,
+                selected=pair.key == selected,
+            )
+            for pair in pairs
+        )
+
+    # --- Inside --------------------------------------------------------------------------------------------
+    def _settle(self, now: float) -> None:
+        """Bring everything up to date after anything may have changed."""
+        while (event := self.agent.next_event()) is not None:
+            self._take(event, now)
+        direct = self._selected is not None and self._selected.is_direct and self._selected.validated
+        duration_s = defaults.PATH_RECHECK_BRIEF_S if direct else defaults.ICE_CHECK_DURATION_S
+        for pair in self._rechecks.take_due(now):
+            self.agent.recheck(pair, duration_s)
+        self._evaluate(now)
+
+    def _take(self, event: IceEvent, now: float) -> None:
+        match event:
+            case PairValidated(pair, rtt_s):
+                self._add_path(pair, rtt_s, now)
+            case PairConfirmed(pair, rtt_s):
+                if pair.key in self._healths:
+                    self._healths[pair.key].answered(rtt_s, now)
+            case PairChecked(pair):
+                if pair.key in self._healths:
+                    self._healths[pair.key].heard(now)
+            case PairReclassified(pair):
+                self._reclassify(pair)
+            case PairFailed(pair, failure):
+                at_most_s = defaults.PATH_RECHECK_S if self._healths else defaults.PATH_RECHECK_ALL_LOST_S
+                self._rechecks.failed(pair, failure, now, at_most_s=at_most_s)
+            case PairRemoved(pair):
+                self._rechecks.forget(pair)
+                self._drop_path(pair)
+            case CheckListCompleted():
+                self._report_exhausted()
+
+    def _add_path(self, pair: CandidatePair, rtt_s: float, now: float) -> None:
+        first = not self._healths
+        health = PathHealth(pair, rtt_s, now)
+        self._healths[pair.key] = health
+        self._rechecks.forget(pair)
+        self._events.append(PathAdded(health.path, rtt_s))
+        if first:
+            # The peer is there now, whatever has failed before: both sides fire together from here.
+            self._rechecks.all_due(self._failed_pairs(), now)
+
+    def _drop_path(self, pair: CandidatePair) -> None:
+        health = self._healths.pop(pair.key, None)
+        if health is not None:
+            self._events.append(PathLost(health.path))
+            if not self._healths:
+                self._events.append(AllPathsLost())
+
+    def _reclassify(self, pair: CandidatePair) -> None:
+        health = self._healths.get(pair.key)
+        if health is None:
+            return
+        health.path = Path.of(pair)
+        if self._selected is not None and self._selected.key == pair.key and self._selected != health.path:
+            self._select(health.path, SelectionReason.RECLASSIFIED, health.rtt_s)
+
+    def _failed_pairs(self) -> list[CandidatePair]:
+        return [pair for pair in self.agent.check_list if pair.state is PairState.FAILED]
+
+    def _evaluate(self, now: float) -> None:
+        """Bury the dead, probe what is due, choose, and plan the next look."""
+        for health in tuple(self._healths.values()):
+            if health.dead(now):
+                self._flaps.lost(health.path.key, now)
+                self._drop_path(health.pair)
+                self.agent.fail(health.pair, PairFailure.LOST)
+            elif health.probe_at() <= now:
+                self.agent.ping(health.pair, now)
+                health.probed(now)
+        while (event := self.agent.next_event()) is not None:
+            self._take(event, now)
+        self._choose(now)
+        self._plan(now)
+
+    def _choose(self, now: float) -> None:
+        views = [
+            PathView(
+                health.path,
+                health.rtt_s,
+                health.doubtful(now),
+                self._flaps.held_until(key, health.validated_at) > now,
+            )
+            for key, health in self._healths.items()
+        ]
+        choice = choose(views, self._selected)
+        if choice is None:
+            # Going on with the last one costs nothing, and its return is then noticed by both sides at once.
+            if self._selected is not None:
+                self._selected = replace(self._selected, validated=False)
+                self._sending = (self._selected,)
+            return
+        chosen = self._healths[choice.path.key]
+        if choice.reason is not SelectionReason.KEPT:
+            chosen.used_since = now
+            self._select(chosen.path, choice.reason, chosen.rtt_s)
+            if self.agent.controlling:
+                self.agent.nominate(chosen.pair, now)
+        second = choose_second(views, chosen.path) if chosen.doubtful(now) else None
+        self._sending = (chosen.path,) if second is None else (chosen.path, second)
+
+    def _select(self, path: Path, reason: SelectionReason, rtt_s: float | None) -> None:
+        previous, self._selected = self._selected, path
+        if previous is not None and previous.key != path.key and previous.key in self._healths:
+            self._healths[previous.key].used_since = None
+        self._events.append(PathSelected(path, previous, reason, rtt_s))
+        if path.validated and not self._direct_enabled:
+            self._report_exhausted()
+
+    def _report_exhausted(self) -> None:
+        """Say once per generation that no direct path has come of the checks."""
+        if not self._exhausted and not self.has_direct_path:
+            self._exhausted = True
+            self._events.append(ChecksExhausted(self.report()))
+
+    def _plan(self, now: float) -> None:
+        """Work out when to look again by ourselves."""
+        timers = [health.next_at(now) for health in self._healths.values()]
+        recheck_at = self._rechecks.get_timer()
+        if recheck_at is not None:
+            timers.append(recheck_at)
+        for key, health in self._healths.items():
+            held_until = self._flaps.held_until(key, health.validated_at)
+            if held_until > now:
+                timers.append(held_until)
+        hopeless_at = self._hopeless_at()
+        if hopeless_at is not None:
+            if hopeless_at <= now:
+                self._report_exhausted()
+            else:
+                timers.append(hopeless_at)
+        self._own_timer = min(timers, default=None)
+
+    def _hopeless_at(self) -> float | None:
+        """When to stop hoping for checks that both NATs are known not to let through."""
+        if self._exhausted or self._first_check_at is None or self.has_direct_path:
+            return None
+        if plain_checks_can_succeed(self._local_facts, self._remote_facts) is not False:
+            return None
+        return self._first_check_at + defaults.PATH_HOPELESS_S

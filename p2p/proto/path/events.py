@@ -1,0 +1,60 @@
+"""What a path controller tells its owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from p2p.proto.path.path import PairReport, Path
+from p2p.proto.path.policy import SelectionReason
+
+
+@dataclass(frozen=True, slots=True)
+class PathAdded:
+    """A check of ours was answered: the path can carry data."""
+
+    path: Path
+    rtt_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PathSelected:
+    """Data goes out on another path from now on; ``sending_paths`` has changed already.
+
+    Attributes:
+        path: The new one.
+        previous: The one before, None for the first.
+        reason: Why.
+        rtt_s: Round-trip time of the new one, None for an optimistic path.
+    """
+
+    path: Path
+    previous: Path | None
+    reason: SelectionReason
+    rtt_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PathLost:
+    """A path died, or its transport was closed; it is tried again by itself while its transport lives."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class AllPathsLost:
+    """No validated path is left; data goes out on the last one in the hope that it comes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChecksExhausted:
+    """The checks are over, or known to be hopeless, and no direct path has come of them; not final.
+
+    Attributes:
+        report: What became of each pair.
+    """
+
+    report: tuple[PairReport, ...]
+
+
+PathEvent: TypeAlias = PathAdded | PathSelected | PathLost | AllPathsLost | ChecksExhausted

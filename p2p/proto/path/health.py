@@ -1,0 +1,149 @@
+"""Whether one path is alive: when to probe it, when to doubt it, when to give it up."""
+
+from __future__ import annotations
+
+from p2p import defaults
+from p2p.proto.ice import CandidatePair
+from p2p.proto.path.path import Path
+
+_RTT_GAIN = 1 / 8
+
+
+class PathHealth:
+    """The signs of life of one validated path.
+
+    Probes are Binding requests. They go out at the heartbeat's pace while all is well, and every
+    ``PATH_PROBE_SPACING_S`` as soon as a probe is missed, or data went out and nothing came back. An answer
+    proves both directions; any other authentic packet only that packets come in, so that a path on which
+    packets come in and probes stay unanswered is doubted just the same, and given up later.
+
+    Args:
+        pair: The valid pair.
+        rtt_s: Round-trip time of the check that made it valid.
+        now: The monotonic time.
+
+    Attributes:
+        path: What is selected; replaced when more becomes known about the addresses.
+        validated_at: When the pair became valid.
+        rtt_s: Smoothed as in RFC 6298.
+        min_rtt_s: The least seen.
+        heard_at: When anything authentic last came in.
+        used_since: When the path became a sending path, None while it is in reserve.
+    """
+
+    __slots__ = (
+        "_probe_now",
+        "_probed_at",
+        "_silent_since",
+        "_unanswered",
+        "heard_at",
+        "min_rtt_s",
+        "pair",
+        "path",
+        "rtt_s",
+        "used_since",
+        "validated_at",
+    )
+
+    def __init__(self, pair: CandidatePair, rtt_s: float, now: float) -> None:
+        self.pair = pair
+        self.path = Path.of(pair)
+        self.validated_at = now
+        self.rtt_s = rtt_s
+        self.min_rtt_s = rtt_s
+        self.heard_at = now
+        self.used_since: float | None = None
+        self._probed_at = now
+        self._probe_now = False
+        self._silent_since: float | None = None
+        self._unanswered: list[float] = []
+
+    # --- What happened -------------------------------------------------------------------------------------
+    def answered(self, rtt_s: float, now: float) -> None:
+        """A probe was answered: packets pass both ways."""
+        self.rtt_s += (rtt_s - self.rtt_s) * _RTT_GAIN
+        self.min_rtt_s = min(self.min_rtt_s, rtt_s)
+        self._unanswered.clear()
+        self.heard(now)
+
+    def heard(self, now: float) -> None:
+        """Something authentic came in."""
+        self.heard_at = now
+        self._silent_since = None
+
+    def data_sent(self, now: float) -> bool:
+        """Data went out.
+
+        Returns:
+            Whether this starts a silence, which moves the timer.
+        """
+        if self._silent_since is not None:
+            return False
+        self._silent_since = now
+        return True
+
+    def probed(self, now: float) -> None:
+        """A probe went out."""
+        self._probed_at = now
+        self._probe_now = False
+        if len(self._unanswered) < defaults.PATH_PROBES_UNTIL_ONE_WAY_DEAD:
+            self._unanswered.append(now)
+
+    def suspect(self) -> None:
+        """Something happened that may have broken the path: probe it as soon as possible."""
+        self._probe_now = True
+
+    def forgive(self) -> None:
+        """We were asleep: unanswered probes of before prove nothing, and nothing of before proves life."""
+        self._unanswered.clear()
+        self._silent_since = None
+        self._probe_now = True
+
+    # --- What follows --------------------------------------------------------------------------------------
+    def probe_at(self) -> float:
+        """When the next probe is due; in the past when it is now."""
+        if self._probe_now:
+            return self._probed_at
+        in_use = self.used_since is not None
+        due_at = self._probed_at + (defaults.PATH_HEARTBEAT_S if in_use else defaults.PATH_STANDBY_HEARTBEAT_S)
+        quick_at = self._probed_at + defaults.PATH_PROBE_SPACING_S
+        if self._unanswered:
+            due_at = min(due_at, max(quick_at, self._unanswered[0] + self._answer_wait_s))
+        if self._silent_since is not None:
+            due_at = min(due_at, max(quick_at, self._silent_since + defaults.PATH_SILENCE_S))
+        return due_at
+
+    def doubtful(self, now: float) -> bool:
+        """Whether the path may be dead, so that data should go out on another one too."""
+        return now >= self._doubt_at()
+
+    def dead(self, now: float) -> bool:
+        """Whether the path is dead as far as evidence goes."""
+        return now >= self._dead_at()
+
+    def next_at(self, now: float) -> float:
+        """When something about the path changes by itself: a probe is due, doubt or the end comes."""
+        return min([self.probe_at(), *(at for at in (self._doubt_at(), self._dead_at()) if at > now)])
+
+    @property
+    def _answer_wait_s(self) -> float:
+        return max(defaults.PATH_ANSWER_WAIT_S, 2 * self.rtt_s)
+
+    def _missed_at(self, count: int) -> float:
+        """When so many probes in a row have been missed, should nothing be answered."""
+        if len(self._unanswered) < count:
+            return float("inf")
+        return self._unanswered[count - 1] + self._answer_wait_s
+
+    def _doubt_at(self) -> float:
+        missed_at = self._missed_at(defaults.PATH_PROBES_UNTIL_DOUBT)
+        if self.used_since is None or not self.path.is_direct:
+            return missed_at
+        return min(missed_at, max(self.heard_at, self.used_since) + defaults.PATH_TRUST_S)
+
+    def _dead_at(self) -> float:
+        if not self._unanswered:
+            return float("inf")
+        one_way = self.heard_at > self._unanswered[0]
+        count = defaults.PATH_PROBES_UNTIL_ONE_WAY_DEAD if one_way else defaults.PATH_PROBES_UNTIL_DEAD
+        return self._missed_at(count)

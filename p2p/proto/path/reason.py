@@ -1,0 +1,239 @@
+"""Why two peers are on a relay: what their networks do, and what follows from it.
+
+What plain simultaneous checks can do, by the mapping of one side (rows) and of the other (columns); "filter" is
+the filtering of the side named:
+
+| mapping | endpoint-independent | address-dependent | address-and-port-dependent |
+|---|---|---|---|
+| endpoint-independent | always | unless the row's filter looks at ports | unless the row's filter looks at ports |
+| address-dependent | | one filter independent, the other at most by address | the same |
+| address-and-port-dependent | | | never |
+
+Source: RFC 4787 sections 4 and 5, RFC 5128 section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from p2p.errors import DecodeError
+from p2p.proto.path._behaviour import FilteringBehaviour, MappingBehaviour
+from p2p.proto.path.path import PairReport
+
+_DEPENDENT: Final = (MappingBehaviour.ADDRESS_DEPENDENT, MappingBehaviour.ADDRESS_AND_PORT_DEPENDENT)
+_BY_PORT: Final = FilteringBehaviour.ADDRESS_AND_PORT_DEPENDENT
+
+
+@dataclass(frozen=True, slots=True)
+class NatFacts:
+    """What one peer knows of the network in front of it; the peers tell each other in offer and answer.
+
+    Attributes:
+        mapping: How the NAT picks the outside port; endpoint-independent without a NAT.
+        filtering: Whose packets it lets in; endpoint-independent without a NAT or firewall.
+        udp_blocked: Whether no UDP gets through; None when not known.
+        port_preserving: Whether the outside port equals the inside one; None when not known.
+        direct_disabled: Whether the peer's user wants no direct path.
+    """
+
+    mapping: MappingBehaviour = MappingBehaviour.UNKNOWN
+    filtering: FilteringBehaviour = FilteringBehaviour.UNKNOWN
+    udp_blocked: bool | None = None
+    port_preserving: bool | None = None
+    direct_disabled: bool = False
+
+    @property
+    def is_dependent(self) -> bool:
+        """Whether the outside port depends on the destination."""
+        return self.mapping in _DEPENDENT
+
+    def to_wire(self) -> dict[str, str | bool | None]:
+        """The facts as JSON values."""
+        return {
+            "mapping": self.mapping.value,
+            "filtering": self.filtering.value,
+            "udp_blocked": self.udp_blocked,
+            "port_preserving": self.port_preserving,
+            "direct_disabled": self.direct_disabled,
+        }
+
+    @classmethod
+    def from_wire_untrusted(cls, value: object) -> NatFacts:
+        """Read the peer's facts. What is missing or has a value of a later version is unknown.
+
+        Args:
+            value: What ``to_wire`` gave at the other side, after JSON.
+
+        Raises:
+            DecodeError: The value is no object.
+        """
+        if not isinstance(value, Mapping):
+            raise DecodeError("NAT facts are an object")
+        mapping, filtering = value.get("mapping"), value.get("filtering")
+        return cls(
+            next((known for known in MappingBehaviour if known.value == mapping), MappingBehaviour.UNKNOWN),
+            next((known for known in FilteringBehaviour if known.value == filtering), FilteringBehaviour.UNKNOWN),
+            _flag(value.get("udp_blocked")),
+            _flag(value.get("port_preserving")),
+            value.get("direct_disabled") is True,
+        )
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def plain_checks_can_succeed(one: NatFacts, other: NatFacts) -> bool | None:
+    """Tell whether plain checks between two NATs can succeed at all, by the table above.
+
+    Other ways (the same LAN, IPv6, a port mapping, prediction) may succeed all the same.
+
+    Args:
+        one: About one side's network.
+        other: About the other's; the order does not matter.
+
+    Returns:
+        None when too little is known.
+    """
+    sides = (one, other)
+    if any(side.direct_disabled or side.udp_blocked for side in sides):
+        return False
+    if MappingBehaviour.UNKNOWN in (one.mapping, other.mapping):
+        return None
+    dependent = [side for side in sides if side.is_dependent]
+    if not dependent:
+        return True
+    if len(dependent) == 1:
+        easy = other if one.is_dependent else one
+        return None if easy.filtering is FilteringBehaviour.UNKNOWN else easy.filtering is not _BY_PORT
+    if all(side.mapping is MappingBehaviour.ADDRESS_AND_PORT_DEPENDENT for side in sides):
+        return False
+    filterings = [side.filtering for side in sides]
+    if _BY_PORT in filterings:
+        return False
+    if FilteringBehaviour.UNKNOWN in filterings:
+        return None
+    return FilteringBehaviour.ENDPOINT_INDEPENDENT in filterings
+
+
+class RelayReasonCode(StrEnum):
+    """Stable names of the reasons."""
+
+    DIRECT_DISABLED = "direct-disabled"
+    UDP_BLOCKED_HERE = "udp-blocked-here"
+    UDP_BLOCKED_THERE = "udp-blocked-there"
+    DIRECT_PATH_LOST = "direct-path-lost"
+    NO_COMMON_ADDRESS = "no-common-address"
+    BOTH_MAPPINGS_DEPENDENT = "both-mappings-dependent"
+    PORT_FILTERING_HERE = "dependent-mapping-meets-port-filtering-here"
+    PORT_FILTERING_THERE = "dependent-mapping-meets-port-filtering-there"
+    CHECKS_UNANSWERED = "checks-unanswered"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayReason:
+    """Why the traffic goes over a relay.
+
+    Attributes:
+        code: A stable name for programs.
+        text: What is the matter, for people.
+        remedy: What would change it.
+        certain: Whether it follows from what was measured, and is not only the likeliest cause.
+    """
+
+    code: RelayReasonCode
+    text: str
+    remedy: str
+    certain: bool = True
+
+
+_OPEN_A_PORT: Final = (
+    "Use IPv6 on both sides, or let one of the routers forward a UDP port: switch on UPnP, NAT-PMP or PCP, "
+    "or write a rule by hand."
+)
+_LIKELY: Final = " This is the likeliest cause: the filtering could not be measured."
+_TEXTS: Final = {
+    RelayReasonCode.DIRECT_DISABLED: (
+        "Direct paths are switched off on one of the sides.",
+        "Start without the switch that forces the relay.",
+    ),
+    RelayReasonCode.UDP_BLOCKED_HERE: (
+        "The network here lets no UDP through.",
+        "Allow outgoing UDP in the firewall here, or go on using the relay.",
+    ),
+    RelayReasonCode.UDP_BLOCKED_THERE: (
+        "The other side's network lets no UDP through.",
+        "Allow outgoing UDP in the firewall there, or go on using the relay.",
+    ),
+    RelayReasonCode.DIRECT_PATH_LOST: (
+        "There was a direct path, and it stopped answering; it is tried again by itself.",
+        "Wait, or look for what changed: a NAT that restarted, a firewall rule, another network.",
+    ),
+    RelayReasonCode.NO_COMMON_ADDRESS: (
+        "The two sides have no addresses that could be tried together: one has only IPv4 and the other only IPv6.",
+        "Give both sides IPv4, or both IPv6.",
+    ),
+    RelayReasonCode.BOTH_MAPPINGS_DEPENDENT: (
+        "Both NATs use another outside port for each destination, so neither side can tell where to send.",
+        _OPEN_A_PORT,
+    ),
+    RelayReasonCode.PORT_FILTERING_HERE: (
+        "The other side's NAT uses another outside port for each destination, and the NAT here lets in only packets "
+        "from a port that was sent to.",
+        _OPEN_A_PORT,
+    ),
+    RelayReasonCode.PORT_FILTERING_THERE: (
+        "The NAT here uses another outside port for each destination, and the other side's NAT lets in only packets "
+        "from a port that was sent to.",
+        _OPEN_A_PORT,
+    ),
+    RelayReasonCode.CHECKS_UNANSWERED: (
+        "Nothing known of the two networks forbids a direct path, but no check was answered.",
+        "Run `p2p nat` on both sides; the usual cause is a firewall that drops UDP between the two.",
+    ),
+}
+_FROM_FILTERING: Final = (
+    RelayReasonCode.BOTH_MAPPINGS_DEPENDENT,
+    RelayReasonCode.PORT_FILTERING_HERE,
+    RelayReasonCode.PORT_FILTERING_THERE,
+)
+
+
+def why_relayed(local: NatFacts, remote: NatFacts, report: Sequence[PairReport] = ()) -> RelayReason:
+    """Say why no direct path carries the traffic.
+
+    Args:
+        local: About our network.
+        remote: About the peer's.
+        report: What became of each pair, from ``PathController.report``; empty when nothing was tried yet.
+    """
+    code = _code(local, remote, report)
+    text, remedy = _TEXTS[code]
+    if code in _FROM_FILTERING and plain_checks_can_succeed(local, remote) is None:
+        return RelayReason(code, text + _LIKELY, remedy, certain=False)
+    return RelayReason(code, text, remedy)
+
+
+def _code(local: NatFacts, remote: NatFacts, report: Sequence[PairReport]) -> RelayReasonCode:
+    direct = [pair for pair in report if not pair.relayed]
+    if local.direct_disabled or remote.direct_disabled:
+        return RelayReasonCode.DIRECT_DISABLED
+    if local.udp_blocked:
+        return RelayReasonCode.UDP_BLOCKED_HERE
+    if remote.udp_blocked:
+        return RelayReasonCode.UDP_BLOCKED_THERE
+    if any(pair.reason == "lost" for pair in direct):
+        return RelayReasonCode.DIRECT_PATH_LOST
+    if report and not direct:
+        return RelayReasonCode.NO_COMMON_ADDRESS
+    possible = plain_checks_can_succeed(local, remote)
+    if local.is_dependent and remote.is_dependent and possible is not True:
+        return RelayReasonCode.BOTH_MAPPINGS_DEPENDENT
+    if possible is not True and local.is_dependent and remote.mapping is not MappingBehaviour.UNKNOWN:
+        return RelayReasonCode.PORT_FILTERING_THERE
+    if possible is not True and remote.is_dependent and local.mapping is not MappingBehaviour.UNKNOWN:
+        return RelayReasonCode.PORT_FILTERING_HERE
+    return RelayReasonCode.CHECKS_UNANSWERED
