@@ -88,6 +88,8 @@ class Welcome(_Message, frozen=True, tag="welcome"):
 
     observed_address: TransportAddress
     """Where the server sees the client; port 0 when a proxy hides it."""
+    now_wall: float
+    """The server's clock, Unix seconds: what expiries are measured by."""
     stun: tuple[TransportAddress, ...] = ()
     turn: tuple[TurnServer, ...] = ()
     region: ShortText = ""

@@ -1,0 +1,463 @@
+"""A peer's standing connection to its rendezvous: reconnects by itself and loses nothing that was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+
+from p2p.aio.tasks import TaskScope
+from p2p.defaults import (
+    SIGNALLING_BACKOFF_MAX_S,
+    SIGNALLING_BACKOFF_MIN_S,
+    SIGNALLING_RENEW_MARGIN,
+    SIGNALLING_REQUEST_TIMEOUT_S,
+    SIGNALLING_STABLE_S,
+)
+from p2p.errors import ConfigError, IdentityError, IntegrityError, LocalProtocolError, SignallingError
+from p2p.identity import Identity, PeerId, ReplayGuard
+from p2p.proto.signalling.messages import (
+    BODY_MAX_BYTES,
+    Draining,
+    Error,
+    Publish,
+    Renew,
+    Resolve,
+    Resolved,
+    SignalDelivery,
+    SignalRequest,
+    Unpublish,
+    Welcome,
+)
+from p2p.signalling.errors import (
+    CODE_CONNECTION_LOST,
+    CODE_NO_ANSWER,
+    CODE_NOT_OPEN,
+    CODE_TAKEN_OVER,
+    CODE_URL,
+    LOGIN_REFUSALS,
+    error_of_wire,
+)
+from p2p.signalling.link import Answer, Link, Request, Unasked, open_link, parse_rendezvous_url
+
+logger = logging.getLogger(__name__)
+
+_BACKOFF_DOUBLINGS_MAX: Final = 16
+
+
+class SignallingState(StrEnum):
+    """What the client is doing."""
+
+    CONNECTING = "connecting"
+    """A server is being tried."""
+    CONNECTED = "connected"
+    """Logged in; what is published is known to the server."""
+    WAITING = "waiting"
+    """No server could be reached; the next attempt comes by itself."""
+    FAILED = "failed"
+    """Another login took over, or the first login was refused; nothing more is tried."""
+    CLOSED = "closed"
+    """The ``async with`` block has not begun, or has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What the rendezvous knows of a peer.
+
+    Attributes:
+        online: The peer is logged in.
+        published: The peer is logged in and offers the service.
+    """
+
+    online: bool
+    published: bool
+
+
+class SignallingClient:
+    """A standing connection to the first rendezvous of a list that answers.
+
+    A connection that ends is made again after a random wait of up to 0.25 s, doubling to 30 s while that fails. What
+    was published is published again. Requests that were under way are sent again, which is harmless: a receiver drops
+    the second copy of a sealed body. Relay credentials are renewed before they end.
+
+    States: ``SignallingState``. Timers: connect, request, backoff, renewal (all in ``p2p.defaults``).
+
+    Concurrency: one event loop; all methods may be called by any task. Callbacks run on the loop, one at a time, and
+    must not block.
+
+    Args:
+        urls: Rendezvous URLs, the preferred one first.
+        identity: Who logs in.
+        token: Admission token, where the server wants one.
+        ssl_context: For a private CA; None trusts the system's. Certificates are always verified by the default.
+        agent: Program and version, for the server's log.
+        now_wall: The Unix clock.
+        random_share: Random numbers from 0 to 1, for the waits.
+
+    Attributes:
+        on_signal: Called with the sender, authenticated, and the opened body of each signal.
+        on_state: Called with each new state.
+        on_welcome: Called after each login and each renewal of relay credentials.
+        on_undelivered: Called when an unconfirmed ``send`` failed at the server, with the receiver.
+        last_error: Why the last attempt or connection failed, or None.
+        dropped_signals: How many signals were not for us, stale, forged or repeated.
+
+    Raises:
+        ConfigError: A URL is not one, or there is none.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        identity: Identity,
+        *,
+        token: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        agent: str = "",
+        now_wall: Callable[[], float] = time.time,
+        random_share: Callable[[], float] = random.random,
+    ) -> None:
+        if not urls:
+            raise ConfigError("no rendezvous URL", code=CODE_URL)
+        self._urls = [parse_rendezvous_url(url) for url in urls]
+        self._identity = identity
+        self._token = token
+        self._ssl_context = ssl_context
+        self._agent = agent
+        self._now_wall = now_wall
+        self._random_share = random_share
+        self.on_signal: Callable[[PeerId, bytes], object] = _ignore
+        self.on_state: Callable[[SignallingState], object] = _ignore
+        self.on_welcome: Callable[[Welcome], object] = _ignore
+        self.on_undelivered: Callable[[PeerId, SignallingError], object] = _ignore
+        self.last_error: SignallingError | None = None
+        self.dropped_signals = 0
+        self._state = SignallingState.CLOSED
+        self._tasks = TaskScope()
+        self._session: aiohttp.ClientSession | None = None
+        self._link: Link | None = None
+        self._welcome: Welcome | None = None
+        self._failure: SignallingError | None = None
+        self._services: set[str] = set()
+        self._ids = itertools.count(1)
+        self._index = 0
+        self._waiters: list[asyncio.Future[None]] = []
+        self._hurry = asyncio.Event()
+        self._guard = ReplayGuard()
+
+    async def __aenter__(self) -> Self:
+        # Proxies of the environment are used: a network that blocks UDP often has one for everything else, too.
+        self._session = aiohttp.ClientSession(trust_env=True)
+        await self._tasks.__aenter__()
+        self._tasks.start(self._run(self._session), name="signalling")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._fail(SignallingError("the client was closed", code=CODE_NOT_OPEN), SignallingState.CLOSED)
+        try:
+            if self._link is not None:
+                await self._link.leave()
+        finally:
+            try:
+                await self._tasks.__aexit__(kind, error, traceback)
+            finally:
+                if self._session is not None:
+                    await self._session.close()
+
+    @property
+    def state(self) -> SignallingState:
+        """What the client is doing."""
+        return self._state
+
+    @property
+    def connected(self) -> bool:
+        """Whether the client is logged in."""
+        return self._state is SignallingState.CONNECTED
+
+    @property
+    def url(self) -> str | None:
+        """The server that the client is logged in at, or None."""
+        return str(self._link.url) if self._link is not None else None
+
+    async def welcome(self) -> Welcome:
+        """Wait for the login, as long as it takes; after that, the latest welcome.
+
+        Raises:
+            SignallingError: The login was refused, or another one took over.
+        """
+        await self._ready()
+        assert self._welcome is not None, "a link has a welcome"
+        return self._welcome
+
+    async def publish(self, service: str) -> None:
+        """Put a service on offer, now and after every reconnect.
+
+        Raises:
+            SignallingError: The server refused it; then it is not on offer. Or no server answered in time; then it
+                will be on offer as soon as one does.
+        """
+        self._services.add(service)
+        try:
+            await self._request(lambda request_id: Publish(id=request_id, service=service))
+        except SignallingError as error:
+            if not error.retryable:
+                self._services.discard(service)
+            raise
+
+    async def unpublish(self, service: str) -> None:
+        """Withdraw a service.
+
+        Raises:
+            SignallingError: No server answered in time; the service is off with the next connection.
+        """
+        self._services.discard(service)
+        await self._request(lambda request_id: Unpublish(id=request_id, service=service))
+
+    async def resolve(self, peer_id: PeerId, service: str) -> Resolution:
+        """Ask whether a peer is there and offers a service.
+
+        Raises:
+            SignallingError: The server refused to say, or none answered in time.
+        """
+        answer = await self._request(
+            lambda request_id: Resolve(id=request_id, peer=str(peer_id), service=service),
+        )
+        if not isinstance(answer, Resolved):
+            raise SignallingError("the server gave an answer to another question", code=CODE_NO_ANSWER)
+        return Resolution(answer.online, answer.published)
+
+    async def send(self, peer_id: PeerId, body: bytes, *, confirm: bool = True) -> None:
+        """Seal a body and send it to a peer. Bodies to one peer arrive in the order of the calls.
+
+        Args:
+            peer_id: The receiver.
+            body: Anything, up to about 11 KiB.
+            confirm: Wait until the server has passed it on, one round trip. Without, ``on_undelivered`` tells when it
+                could not, and nothing tells when the connection breaks in between.
+
+        Raises:
+            SignallingError: The peer is offline (``CODE_PEER_OFFLINE``), or no server answered in time.
+            IdentityError: The peer id is no usable key.
+            LocalProtocolError: The body is too long.
+        """
+        sealed = self._identity.seal(peer_id, body, now_wall=self._now_wall())
+        if len(sealed) > BODY_MAX_BYTES:
+            raise LocalProtocolError(f"a signal body of {len(body)} bytes does not fit a message")
+        receiver = str(peer_id)
+        if confirm:
+            await self._request(lambda request_id: SignalRequest(id=request_id, to=receiver, body=sealed))
+            return
+        async with self._deadline():
+            link = await self._ready()
+            await link.send(SignalRequest(to=receiver, body=sealed))
+
+    def reconnect(self) -> None:
+        """Make the connection anew at once, because the network has changed under it."""
+        self._hurry.set()
+        if self._link is not None:
+            self._tasks.start(self._link.close(), name="signalling reconnect")
+
+    async def _run(self, session: aiohttp.ClientSession) -> None:
+        loop = asyncio.get_running_loop()
+        attempts = 0
+        while True:
+            link = await self._connect(session)
+            if self._failure is not None:
+                return
+            if link is not None:
+                since = loop.time()
+                self.last_error = await self._serve(link)
+                logger.info("signalling with %s ended: %s", link.url.authority, self.last_error)
+                if self.last_error.error_code is CODE_TAKEN_OVER:
+                    self._fail(self.last_error, SignallingState.FAILED)
+                    return
+                if loop.time() - since >= SIGNALLING_STABLE_S:
+                    attempts = 0
+            self._set_state(SignallingState.WAITING)
+            # Full jitter: the clients of a server that went down do not come back in step.
+            longest_s = min(
+                SIGNALLING_BACKOFF_MAX_S, SIGNALLING_BACKOFF_MIN_S * 2 ** min(attempts, _BACKOFF_DOUBLINGS_MAX)
+            )
+            attempts += 1
+            try:
+                async with asyncio.timeout(longest_s * self._random_share()):
+                    await self._hurry.wait()
+            except TimeoutError:
+                pass
+            self._hurry.clear()
+
+    async def _connect(self, session: aiohttp.ClientSession) -> Link | None:
+        """Try each server once, from the last good one on."""
+        self._set_state(SignallingState.CONNECTING)
+        errors = []
+        for _ in self._urls:
+            url = self._urls[self._index % len(self._urls)]
+            try:
+                return await open_link(
+                    session,
+                    url,
+                    self._identity,
+                    token=self._token,
+                    ssl_context=self._ssl_context,
+                    agent=self._agent,
+                )
+            except SignallingError as error:
+                logger.info("signalling with %s failed: %s", url.authority, error)
+                self.last_error = error
+                errors.append(error)
+                self._index += 1
+        # A user who mistyped a token learns it now; a client that was welcome once waits for the operator's second
+        # thoughts.
+        if self._welcome is None and all(error.error_code in LOGIN_REFUSALS for error in errors):
+            self._fail(errors[0], SignallingState.FAILED)
+        return None
+
+    async def _serve(self, link: Link) -> SignallingError:
+        renewal = self._tasks.start(self._renew(link), name="signalling renewal")
+        try:
+            for service in sorted(self._services):
+                await link.send(Publish(id=next(self._ids), service=service))
+            self._link = link
+            self._take_welcome(link.welcome)
+            self._set_state(SignallingState.CONNECTED)
+            self._wake()
+            return await link.serve(self._take_unasked)
+        except SignallingError as error:
+            return error
+        finally:
+            self._link = None
+            renewal.cancel()
+            await link.close()
+
+    async def _renew(self, link: Link) -> None:
+        """Ask for relay credentials again and again, each time before those at hand end."""
+        welcome = link.welcome
+        while welcome.turn:
+            life_s = min(server.expires_wall for server in welcome.turn) - welcome.now_wall
+            await asyncio.sleep(max(1.0, life_s * (1 - SIGNALLING_RENEW_MARGIN)))
+            try:
+                answer = await link.request(Renew(id=next(self._ids)))
+            except SignallingError as error:
+                logger.info("relay credentials were not renewed: %s", error)
+                return
+            if isinstance(answer, Welcome):
+                welcome = answer
+                self._take_welcome(welcome)
+
+    async def _request(self, make: Callable[[int], Request]) -> Answer:
+        async with self._deadline():
+            while True:
+                link = await self._ready()
+                try:
+                    return await link.request(make(next(self._ids)))
+                except SignallingError as error:
+                    if error.error_code is not CODE_CONNECTION_LOST:
+                        raise
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(SIGNALLING_REQUEST_TIMEOUT_S):
+                yield
+        except TimeoutError as error:
+            raise SignallingError(
+                f"no answer from the rendezvous within {SIGNALLING_REQUEST_TIMEOUT_S:g} s", code=CODE_NO_ANSWER
+            ) from (self.last_error or error)
+
+    async def _ready(self) -> Link:
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            if self._session is None:
+                raise SignallingError("the client was not opened", code=CODE_NOT_OPEN)
+            if self._link is not None and not self._link.is_closed:
+                return self._link
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def _take_welcome(self, welcome: Welcome) -> None:
+        self._welcome = welcome
+        _call(self.on_welcome, welcome)
+
+    def _take_unasked(self, message: Unasked) -> None:
+        if isinstance(message, SignalDelivery):
+            self._take_signal(message)
+        elif isinstance(message, Error):
+            self._take_error(message)
+        elif len(self._urls) > 1:
+            # With one server only there is nowhere to go; it will close when it must.
+            self._tasks.start(self._move(message), name="signalling move")
+
+    def _take_error(self, message: Error) -> None:
+        error = error_of_wire(message.code, message.detail)
+        self.last_error = error
+        try:
+            receiver = PeerId.parse(message.to) if message.to is not None else None
+        except IdentityError:
+            receiver = None
+        if receiver is not None:
+            _call(self.on_undelivered, receiver, error)
+        else:
+            logger.warning("%s", error)
+
+    async def _move(self, draining: Draining) -> None:
+        link = self._link
+        await asyncio.sleep(draining.within_s * self._random_share())
+        if link is not None and link is self._link:
+            self._index += 1
+            self.reconnect()
+
+    def _take_signal(self, message: SignalDelivery) -> None:
+        try:
+            opened = self._identity.open_untrusted(message.body)
+            if str(opened.sender) != message.sender:
+                raise IntegrityError(f"{message.sender[:10]} passes on what {opened.sender.short} wrote")
+            self._guard.check(opened, now_wall=self._now_wall())
+        except IntegrityError as error:
+            self.dropped_signals += 1
+            logger.warning("a signal was dropped: %s", error)
+            return
+        _call(self.on_signal, opened.sender, opened.body)
+
+    def _set_state(self, state: SignallingState) -> None:
+        if state is not self._state:
+            self._state = state
+            _call(self.on_state, state)
+
+    def _fail(self, failure: SignallingError, state: SignallingState) -> None:
+        if self._failure is None:
+            self._failure = failure
+        self._set_state(state)
+        self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _ignore(*_: object) -> None:
+    """What a callback is until somebody sets it."""
+
+
+def _call(callback: Callable[..., object], *arguments: object) -> None:
+    """Call back; what a remote message makes the callback raise must not end the connection."""
+    try:
+        callback(*arguments)
+    except Exception:
+        logger.exception("a signalling callback failed")

@@ -1,0 +1,289 @@
+"""One connection to one rendezvous: upgrade, login, requests and their answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
+
+import aiohttp
+from aiohttp import ClientWSTimeout, WSMsgType
+from yarl import URL
+
+from p2p.defaults import SIGNALLING_CONNECT_TIMEOUT_S, SIGNALLING_HEARTBEAT_S
+from p2p.errors import ConfigError, DecodeError, SignallingError
+from p2p.identity import Identity
+from p2p.proto.signalling.codes import SignallingCode
+from p2p.proto.signalling.messages import (
+    MESSAGE_MAX_BYTES,
+    PROTOCOL_VERSION,
+    Bye,
+    Challenge,
+    ClientMessage,
+    Done,
+    Draining,
+    Error,
+    Login,
+    Publish,
+    Renew,
+    Resolve,
+    Resolved,
+    ServerMessage,
+    SignalDelivery,
+    SignalRequest,
+    Unpublish,
+    Welcome,
+    decode_server_untrusted,
+    encode,
+    login_transcript,
+)
+from p2p.signalling.errors import (
+    CODE_CONNECTION_LOST,
+    CODE_LOGIN_REFUSED,
+    CODE_NO_ANSWER,
+    CODE_NO_RENDEZVOUS,
+    CODE_TLS,
+    CODE_UNREACHABLE,
+    CODE_URL,
+    error_of_wire,
+)
+
+SIGNAL_PATH: Final = "/v1/signal"
+_CLOSE_TIMEOUT_S: Final = 1.0
+_SCHEMES: Final = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+
+# Frames come as bytes: the decoder of JSON reads them faster than text.
+Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
+Answer: TypeAlias = Done | Resolved | Welcome
+Request: TypeAlias = Renew | Publish | Unpublish | Resolve | SignalRequest
+Unasked: TypeAlias = SignalDelivery | Draining | Error
+"""What the server sends without being asked; an ``error`` is here when it answers no request with an id."""
+
+
+def parse_rendezvous_url(text: str) -> URL:
+    """Read a rendezvous URL as a person writes it.
+
+    Args:
+        text: ``wss://host``, with a port and a path if they are not the usual ones; ``https`` is taken for ``wss``.
+
+    Raises:
+        ConfigError: It is no such URL.
+    """
+    try:
+        url = URL(text.strip())
+        scheme, host = _SCHEMES.get(url.scheme), url.host
+    except ValueError as error:
+        raise ConfigError(f"not a rendezvous URL: {text!r}", code=CODE_URL) from error
+    if scheme is None or not host or url.user is not None:
+        raise ConfigError(f"not a rendezvous URL: {text!r}", code=CODE_URL)
+    # http -> ws keeps an explicit port; the usual ports of both pairs are the same.
+    url = url.with_scheme(scheme)
+    return url.with_path(SIGNAL_PATH) if url.path in ("", "/") else url
+
+
+class Link:
+    """A logged-in connection. ``open_link`` makes one.
+
+    Concurrency: one event loop. One task runs ``serve``; any may call ``request`` and ``send``.
+
+    Args:
+        socket: The WebSocket, logged in.
+        url: Where it leads.
+        welcome: What the server answered to the login.
+    """
+
+    def __init__(self, socket: Socket, url: URL, welcome: Welcome) -> None:
+        self._socket = socket
+        self._answers: dict[int, asyncio.Future[Answer]] = {}
+        self._is_closed = False
+        self.url: Final = url
+        self.welcome: Final = welcome
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._is_closed or self._socket.closed
+
+    async def serve(self, on_unasked: Callable[[Unasked], None]) -> SignallingError:
+        """Read until the connection ends.
+
+        Args:
+            on_unasked: Called with what is no answer to a request.
+
+        Returns:
+            Why it ended.
+        """
+        try:
+            reason = await self._read(on_unasked)
+        finally:
+            self._is_closed = True
+            lost = SignallingError("the connection to the rendezvous was lost", code=CODE_CONNECTION_LOST)
+            for future in self._answers.values():
+                if not future.done():
+                    future.set_exception(lost)
+            await self.close()
+        return reason
+
+    async def request(self, message: Request) -> Answer:
+        """Send a request and wait for its answer.
+
+        Args:
+            message: With an ``id`` that no other request of this connection has.
+
+        Raises:
+            SignallingError: The server refused it, or the connection ended first.
+        """
+        assert message.id is not None, "a request without an id has no answer"
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._answers[message.id] = future
+        try:
+            await self.send(message)
+            return await future
+        finally:
+            del self._answers[message.id]
+
+    async def send(self, message: ClientMessage) -> None:
+        """Send a message for which no answer is awaited.
+
+        Raises:
+            SignallingError: The connection has ended.
+        """
+        if self.is_closed:
+            raise SignallingError("the connection to the rendezvous was lost", code=CODE_CONNECTION_LOST)
+        try:
+            await self._socket.send_frame(encode(message), WSMsgType.TEXT)
+        except (ConnectionError, aiohttp.ClientError) as error:
+            raise SignallingError(f"the connection was lost: {error}", code=CODE_CONNECTION_LOST) from error
+
+    async def leave(self) -> None:
+        """Tell the server that this is the end, so that it does not wait for a reconnect; then close."""
+        with contextlib.suppress(SignallingError):
+            await self.send(Bye(code=SignallingCode.LEAVING))
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; ``serve`` ends."""
+        await self._socket.close()
+
+    async def _read(self, on_unasked: Callable[[Unasked], None]) -> SignallingError:
+        while True:
+            try:
+                message = await _receive(self._socket)
+            except SignallingError as error:
+                return error
+            if message is None:
+                continue
+            if isinstance(message, Bye):
+                return error_of_wire(message.code, message.detail)
+            if isinstance(message, (SignalDelivery, Draining)):
+                on_unasked(message)
+            elif isinstance(message, Error):
+                future = self._answers.get(message.id) if message.id is not None else None
+                if future is None:
+                    on_unasked(message)
+                elif not future.done():
+                    future.set_exception(error_of_wire(message.code, message.detail))
+            elif not isinstance(message, Challenge) and message.id is not None:
+                future = self._answers.get(message.id)
+                if future is not None and not future.done():
+                    future.set_result(message)
+
+
+async def open_link(
+    session: aiohttp.ClientSession,
+    url: URL,
+    identity: Identity,
+    *,
+    token: str | None,
+    ssl_context: ssl.SSLContext | None,
+    agent: str,
+) -> Link:
+    """Connect and log in.
+
+    Args:
+        session: Makes the connection.
+        url: From ``parse_rendezvous_url``.
+        identity: Who logs in.
+        token: Admission token, where the server wants one.
+        ssl_context: For a private CA; None trusts the system's.
+        agent: Program and version, for the server's log.
+
+    Raises:
+        SignallingError: The server cannot be reached, is not who it should be, or refuses the login.
+    """
+    try:
+        async with asyncio.timeout(SIGNALLING_CONNECT_TIMEOUT_S):
+            socket = await session.ws_connect(
+                url,
+                ssl=ssl_context if ssl_context is not None else True,
+                heartbeat=SIGNALLING_HEARTBEAT_S,
+                timeout=ClientWSTimeout(ws_close=_CLOSE_TIMEOUT_S),
+                # aiohttp refuses what reaches this size.
+                max_msg_size=MESSAGE_MAX_BYTES + 1,
+                decode_text=False,
+            )
+            try:
+                return Link(socket, url, await _log_in(socket, url, identity, token=token, agent=agent))
+            except BaseException:
+                await socket.close()
+                raise
+    except TimeoutError as error:
+        raise SignallingError(
+            f"{url.authority} did not answer within {SIGNALLING_CONNECT_TIMEOUT_S:g} s", code=CODE_NO_ANSWER
+        ) from error
+    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
+        raise SignallingError(f"TLS with {url.authority} failed: {error}", code=CODE_TLS) from error
+    except aiohttp.WSServerHandshakeError as error:
+        raise SignallingError(f"{url} answered with HTTP status {error.status}", code=CODE_NO_RENDEZVOUS) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise SignallingError(f"cannot reach {url.authority}: {error}", code=CODE_UNREACHABLE) from error
+
+
+async def _log_in(socket: Socket, url: URL, identity: Identity, *, token: str | None, agent: str) -> Welcome:
+    challenge = await _receive_known(socket)
+    if not isinstance(challenge, Challenge):
+        raise _refused(challenge, "no challenge came")
+    if challenge.version != PROTOCOL_VERSION:
+        raise SignallingError(f"the server speaks version {challenge.version}", code=CODE_LOGIN_REFUSED)
+    host = (url.host or "").lower()
+    signature = identity.sign(login_transcript(challenge.nonce, identity.peer_id.public_key, host))
+    login = Login(
+        version=PROTOCOL_VERSION,
+        peer=str(identity.peer_id),
+        signature=signature,
+        host=host,
+        token=token,
+        agent=agent,
+    )
+    await socket.send_frame(encode(login), WSMsgType.TEXT)
+    answer = await _receive_known(socket)
+    if not isinstance(answer, Welcome):
+        raise _refused(answer, "no welcome came")
+    return answer
+
+
+async def _receive_known(socket: Socket) -> ServerMessage:
+    while True:
+        message = await _receive(socket)
+        if message is not None:
+            return message
+
+
+async def _receive(socket: Socket) -> ServerMessage | None:
+    frame = await socket.receive()
+    if frame.type is WSMsgType.TEXT:
+        try:
+            return decode_server_untrusted(frame.data)
+        except DecodeError as error:
+            raise SignallingError(f"the server sent nonsense: {error.detail}", code=CODE_NO_RENDEZVOUS) from error
+    if frame.type is WSMsgType.BINARY:
+        return None
+    raise SignallingError(f"the connection ended (code {socket.close_code})", code=CODE_CONNECTION_LOST)
+
+
+def _refused(message: ServerMessage, otherwise: str) -> SignallingError:
+    if isinstance(message, (Bye, Error)):
+        return error_of_wire(message.code, message.detail)
+    return SignallingError(otherwise, code=CODE_NO_RENDEZVOUS)

@@ -1,0 +1,282 @@
+"""One client's WebSocket: reads it, does what the messages ask, and is the peer's ``Member`` while logged in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from p2p.address import TransportAddress
+from p2p.defaults import RENDEZVOUS_LOGIN_TIMEOUT_S, RENDEZVOUS_OFFENCES
+from p2p.errors import DecodeError, IdentityError
+from p2p.identity import PeerId
+from p2p.proto.signalling.codes import SignallingCode
+from p2p.proto.signalling.messages import (
+    NONCE_BYTES,
+    Bye,
+    ClientMessage,
+    Done,
+    Error,
+    Login,
+    Publish,
+    Renew,
+    Resolve,
+    Resolved,
+    ServerMessage,
+    SignalDelivery,
+    SignalRequest,
+    Unpublish,
+    Welcome,
+    decode_client_untrusted,
+    encode,
+)
+from rendezvous.core.admission import Scope
+from rendezvous.core.limits import TokenBucket
+from rendezvous.core.login import LoginChallenge
+from rendezvous.core.refusal import Refusal
+from rendezvous.hub import Hub
+
+logger = logging.getLogger(__name__)
+
+_DETAIL_CHARACTERS: Final = 200
+
+
+class Connection:
+    """One client, from the upgrade to its end.
+
+    Messages are handled in order, one at a time. What is sent waits in the transport's buffer, which is bounded: a
+    client that lets it fill up is disconnected, so that whoever sends to it never waits for it.
+
+    Concurrency: one event loop; other connections call ``deliver`` and ``dismiss``.
+
+    Args:
+        hub: What all connections share.
+        socket: The WebSocket, prepared, without compression.
+        transport: What it writes to.
+        address: Where the client is.
+    """
+
+    __slots__ = (
+        "_address",
+        "_bucket",
+        "_challenge",
+        "_hub",
+        "_is_ending",
+        "_offences",
+        "_peer",
+        "_socket",
+        "_timer",
+        "_transport",
+        "scope",
+    )
+
+    def __init__(
+        self, hub: Hub, socket: web.WebSocketResponse, transport: asyncio.Transport, address: TransportAddress
+    ) -> None:
+        limits = hub.config.limits
+        self._hub = hub
+        self._socket = socket
+        self._transport = transport
+        self._address = address
+        self._bucket = TokenBucket(limits.messages_per_s, limits.message_burst, hub.loop.time())
+        self._challenge = LoginChallenge(hub.random_bytes(NONCE_BYTES), hub.config.names)
+        self._offences = 0
+        self._peer: PeerId | None = None
+        self._is_ending = False
+        self.scope: Scope | None = None
+        # Twice what we let wait, so that the transport never makes a writer wait before we notice.
+        transport.set_write_buffer_limits(high=2 * limits.send_buffer_bytes)
+        self._timer: asyncio.TimerHandle | None = hub.loop.call_later(
+            RENDEZVOUS_LOGIN_TIMEOUT_S, self.dismiss, SignallingCode.TIMEOUT, "no login in time"
+        )
+
+    async def run(self) -> None:
+        """Serve the client until it or the server ends the connection."""
+        self._hub.add(self)
+        try:
+            await self.send(self._challenge.message())
+            while True:
+                frame = await self._socket.receive()
+                if frame.type is WSMsgType.TEXT:
+                    await self._receive(frame.data)
+                elif frame.type is WSMsgType.BINARY:
+                    await self._offend(Refusal(SignallingCode.MALFORMED, "messages are text frames"))
+                else:
+                    break
+        finally:
+            self._is_ending = True
+            self._disarm()
+            self._hub.discard(self)
+            if self._peer is not None:
+                await self._hub.registry.release(self._peer, self)
+                self._hub.metrics.online.set(len(self._hub.registry))
+
+    async def send(self, message: ServerMessage) -> bool:
+        """Send a message; False when the connection is gone or was too slow."""
+        return await self.deliver(encode(message))
+
+    async def deliver(self, message: bytes) -> bool:
+        """Send an encoded message; see ``Member``."""
+        if self._is_ending or self._transport.is_closing():
+            return False
+        if self._transport.get_write_buffer_size() + len(message) > self._hub.config.limits.send_buffer_bytes:
+            self._cut_slow()
+            return False
+        try:
+            await self._socket.send_frame(message, WSMsgType.TEXT)
+        except ConnectionError:
+            return False
+        return True
+
+    def dismiss(self, code: SignallingCode, detail: str) -> None:
+        """Tell the client why, and close; returns at once. See ``Member``."""
+        if self._is_ending:
+            return
+        self._is_ending = True
+        logger.info("%s at %s is dismissed: %s", self._name, self._address, code)
+        self._hub.metrics.dismissals.labels(code).inc()
+        self._hub.tasks.start(self._end(Bye(code=code, detail=detail)), name="rendezvous dismissal")
+
+    @property
+    def _name(self) -> str:
+        return self._peer.short if self._peer else "client"
+
+    async def _end(self, bye: Bye) -> None:
+        try:
+            await self._socket.send_frame(encode(bye), WSMsgType.TEXT)
+            # Not drained: the client may have stopped reading, and then the cut below is all that helps.
+            await self._socket.close(code=WSCloseCode.OK, drain=False)
+        except ConnectionError as error:
+            logger.debug("%s at %s left before its farewell: %s", self._name, self._address, error)
+        finally:
+            self._transport.abort()
+
+    def _cut_slow(self) -> None:
+        logger.info("%s at %s reads too slowly", self._name, self._address)
+        self._hub.metrics.dismissals.labels(SignallingCode.SLOW_CONSUMER).inc()
+        self._is_ending = True
+        # A farewell would only queue behind what is not read.
+        self._transport.abort()
+
+    async def _receive(self, data: bytes) -> None:
+        if self._is_ending:
+            return
+        try:
+            message = decode_client_untrusted(data)
+        except DecodeError as error:
+            await self._offend(Refusal(SignallingCode.MALFORMED, error.detail))
+            return
+        if message is None:
+            self._hub.metrics.messages.labels("unknown").inc()
+            return
+        self._hub.metrics.messages.labels(message.__struct_config__.tag).inc()
+        if isinstance(message, Bye):
+            self.dismiss(SignallingCode.LEAVING, "as you wish")
+        elif isinstance(message, Login):
+            await self._log_in(message)
+        elif self._peer is None or self.scope is None:
+            await self._offend(Refusal(SignallingCode.NOT_LOGGED_IN, "log in first"), message)
+        elif not self._bucket.take(self._hub.loop.time()):
+            await self._offend(Refusal(SignallingCode.RATE_LIMITED, "too many messages in too little time"), message)
+        else:
+            try:
+                await self._serve(message, self._peer, self.scope)
+            except Refusal as refusal:
+                await self._refuse(refusal, message)
+
+    async def _log_in(self, login: Login) -> None:
+        hub = self._hub
+        try:
+            peer = self._challenge.verify(login)
+            scope = hub.admission.check(login.token, now_wall=hub.now_wall())
+        except Refusal as refusal:
+            hub.metrics.logins.labels(refusal.wire_code).inc()
+            self.dismiss(refusal.wire_code, refusal.detail)
+            return
+        self._disarm()
+        self._peer, self.scope = peer, scope
+        if scope.expires_wall is not None:
+            self._timer = hub.loop.call_later(
+                scope.expires_wall - hub.now_wall(),
+                self.dismiss,
+                SignallingCode.TOKEN_REFUSED,
+                "the admission token has expired",
+            )
+        replaced = await hub.registry.claim(peer, self)
+        if replaced is not None:
+            replaced.dismiss(SignallingCode.TAKEN_OVER, f"this key has logged in from {self._address}")
+        hub.metrics.logins.labels("accepted").inc()
+        hub.metrics.online.set(len(hub.registry))
+        logger.info("%s logged in from %s with %r", peer.short, self._address, login.agent)
+        await self.send(self._welcome(peer, scope, None))
+
+    async def _serve(
+        self, message: Renew | Publish | Unpublish | Resolve | SignalRequest, peer: PeerId, scope: Scope
+    ) -> None:
+        registry = self._hub.registry
+        if isinstance(message, SignalRequest):
+            await self._forward(message, peer)
+        elif isinstance(message, Resolve):
+            presence = await registry.find(_peer_id(message.peer))
+            published = presence is not None and message.service in presence.services
+            await self.send(Resolved(id=message.id, online=presence is not None, published=published))
+        elif isinstance(message, Publish):
+            scope.check_publish(message.service)
+            await registry.publish(peer, self, message.service)
+            await self.send(Done(id=message.id))
+        elif isinstance(message, Unpublish):
+            await registry.unpublish(peer, self, message.service)
+            await self.send(Done(id=message.id))
+        else:
+            await self.send(self._welcome(peer, scope, message.id))
+
+    async def _forward(self, message: SignalRequest, peer: PeerId) -> None:
+        presence = await self._hub.registry.find(_peer_id(message.to))
+        delivery = encode(SignalDelivery(sender=str(peer), body=message.body))
+        if presence is None or not await presence.member.deliver(delivery):
+            raise Refusal(SignallingCode.PEER_OFFLINE, "the peer is not logged in")
+        if message.id is not None:
+            await self.send(Done(id=message.id))
+
+    def _welcome(self, peer: PeerId, scope: Scope, request_id: int | None) -> Welcome:
+        return Welcome(
+            observed_address=self._address,
+            now_wall=self._hub.now_wall(),
+            stun=self._hub.stun_servers,
+            turn=self._hub.turn_servers(peer, scope),
+            region=self._hub.config.region,
+            id=request_id,
+        )
+
+    async def _offend(self, refusal: Refusal, message: ClientMessage | None = None) -> None:
+        """Refuse what no sound client does, and end the connection when it does not stop."""
+        self._offences += 1
+        if self._offences > RENDEZVOUS_OFFENCES:
+            self.dismiss(refusal.wire_code, refusal.detail)
+        else:
+            await self._refuse(refusal, message)
+
+    async def _refuse(self, refusal: Refusal, message: ClientMessage | None) -> None:
+        self._hub.metrics.errors.labels(refusal.wire_code).inc()
+        await self.send(
+            Error(
+                code=refusal.wire_code,
+                detail=refusal.detail[:_DETAIL_CHARACTERS],
+                id=getattr(message, "id", None),
+                to=message.to if isinstance(message, SignalRequest) else None,
+            )
+        )
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _peer_id(text: str) -> PeerId:
+    try:
+        return PeerId.parse(text)
+    except IdentityError as error:
+        raise Refusal(SignallingCode.MALFORMED, error.detail) from error

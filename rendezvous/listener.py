@@ -1,0 +1,153 @@
+"""One port for two protocols: HTTP, and STUN or TURN over a stream.
+
+The first byte tells them apart: a STUN message, with which every TURN client begins, starts with 0x00 to 0x03 (RFC 7983
+section 7); HTTP starts with a letter. Under TLS the byte that counts is the first one inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, cast
+
+from p2p.address import TransportAddress
+from p2p.defaults import RENDEZVOUS_LOGIN_TIMEOUT_S
+from p2p.errors import ConfigError
+
+ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+_FIRST_BYTE_OF_STUN_MAX: Final = 0x03
+
+
+class Listener:
+    """The listening sockets of a server, and the connections that have not said yet what they are.
+
+    Concurrency: one event loop. No task; one timer for each waiting connection.
+
+    Args:
+        http: Makes the protocol of an HTTP connection.
+        foreign: Makes the protocol of a STUN or TURN connection; it is given ``connection_made`` and then the first
+            bytes by ``data_received``, buffered protocols too. None closes such connections.
+        waiting_limit: How many connections may wait at once; more are closed.
+    """
+
+    def __init__(self, http: ProtocolFactory, foreign: ProtocolFactory | None, *, waiting_limit: int) -> None:
+        self.http: Final = http
+        self.foreign: Final = foreign
+        self.waiting: Final[set[asyncio.Transport]] = set()
+        self.waiting_limit: Final = waiting_limit
+        self._servers: list[asyncio.Server] = []
+
+    async def listen(self, address: TransportAddress, context: ssl.SSLContext | None = None) -> TransportAddress:
+        """Listen on an address.
+
+        Args:
+            address: Port 0 lets the kernel choose.
+            context: For TLS; None for none.
+
+        Returns:
+            The address with the port in use.
+
+        Raises:
+            ConfigError: The address cannot be used.
+        """
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: FirstByteProtocol(self),
+                address.host,
+                address.port,
+                ssl=context,
+                ssl_handshake_timeout=RENDEZVOUS_LOGIN_TIMEOUT_S if context else None,
+            )
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {address}: {error.strerror}") from error
+        self._servers.append(server)
+        return TransportAddress.from_socket(server.sockets[0].getsockname())
+
+    def close(self) -> None:
+        """Take no more connections and cut those that wait. Those given away are their new owners'."""
+        for server in self._servers:
+            server.close()
+        for transport in tuple(self.waiting):
+            transport.abort()
+
+
+class FirstByteProtocol(asyncio.Protocol):
+    """Waits for the first bytes of a connection and gives it to whom they belong.
+
+    Args:
+        listener: Whom it works for.
+    """
+
+    __slots__ = ("_listener", "_timer", "_transport")
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait."""
+        # uvloop's transports are transports in all but their class.
+        self._transport = cast("asyncio.Transport", transport)
+        if len(self._listener.waiting) >= self._listener.waiting_limit:
+            self._transport.abort()
+            return
+        self._listener.waiting.add(self._transport)
+        self._timer = asyncio.get_running_loop().call_later(RENDEZVOUS_LOGIN_TIMEOUT_S, self._transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Choose, and hand over the connection and what was read."""
+        transport = self._leave()
+        if transport is None or transport.is_closing():
+            return
+        factory = self._listener.foreign if data[0] <= _FIRST_BYTE_OF_STUN_MAX else self._listener.http
+        if factory is None:
+            transport.abort()
+            return
+        protocol = factory()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        cast("asyncio.Protocol", protocol).data_received(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Stop waiting: the client left without a word."""
+        self._leave()
+
+    def _leave(self) -> asyncio.Transport | None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            self._listener.waiting.discard(transport)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return transport
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Make the TLS settings of a listener.
+
+    ``load_certificate`` may be called on the result again when the files have changed.
+
+    Raises:
+        ConfigError: The files are no certificate and its key.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    # RFC 7443 names TURN under TLS; clients that send it must find it chosen.
+    context.set_alpn_protocols(["http/1.1", "stun.turn"])
+    load_certificate(context, certificate, key)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Read certificate and key; connections from now on get them.
+
+    Raises:
+        ConfigError: The files are no certificate and its key.
+    """
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"cannot use certificate {certificate} with key {key}: {error}") from error
