@@ -25,17 +25,21 @@ _LIMIT_BYTES: Final = 16 << 20
 
 
 def runtime_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Where the sockets are: ``$P2P_RUNTIME_DIR``, or ``p2p`` in the platform's runtime folder.
+    """Where the sockets are: ``$P2P_RUNTIME_DIR``, ``$XDG_RUNTIME_DIR/p2p``, or a folder in the user's home.
+
+    Never a shared folder such as ``/tmp``, where someone else could have made it before us.
 
     Args:
         environ: The environment; None takes the process's.
     """
-    configured = (os.environ if environ is None else environ).get("P2P_RUNTIME_DIR")
-    if configured:
+    environ = os.environ if environ is None else environ
+    if configured := environ.get("P2P_RUNTIME_DIR"):
         return Path(configured)
+    if session_folder := environ.get("XDG_RUNTIME_DIR"):
+        return Path(session_folder) / "p2p"
     import platformdirs
 
-    return platformdirs.user_runtime_path("p2p")
+    return platformdirs.user_state_path("p2p") / "run"
 
 
 class StatusServer:

@@ -190,6 +190,7 @@ def headline(event: Event) -> tuple[Line, ...]:
             Line(event.ticket),
             Line("On the other machine:", Tone.QUIET),
             Line(f"p2p connect {event.ticket}"),
+            Line(""),
         )
     if isinstance(event, Listening):
         return (Line(f"Local address: {event.address}"),)

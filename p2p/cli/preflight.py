@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from typing import Final
 
@@ -46,7 +47,8 @@ async def look_for_target(host: str, port: int) -> ForwardError | None:
     except TimeoutError:
         return _silent(host, port, "no answer")
     except OSError as error:
-        return _silent(host, port, error.strerror or str(error))
+        # asyncio's own text repeats the address instead of saying what is wrong.
+        return _silent(host, port, os.strerror(error.errno) if error.errno else str(error))
     writer.close()
     return None
 

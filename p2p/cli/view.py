@@ -98,6 +98,8 @@ class StatusView:
             yield Text()
         for line in self.news:
             yield Text.assemble((f"{line.clock}  ", "dim"), (line.text, line.tone), overflow="ellipsis", no_wrap=True)
+        # The terminal echoes ^C where the picture ends; on a full line that would scroll it away.
+        yield Text()
 
     def _facts(self, *, is_wide: bool) -> Table:
         """The lines on top: what is on offer, the rendezvous, the network."""

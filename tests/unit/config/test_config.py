@@ -40,7 +40,9 @@ def test_file_then_environment_then_flag(file: Path) -> None:
     assert from_file.rendezvous_urls == ("https://file.example",)
     assert (from_file.engine, from_file.timeout_s, from_file.relay_policy) == ("aioquic", 5.0, RelayPolicy.ONLY)
 
-    variables = environment(file, P2P_RENDEZVOUS="https://a.example, https://b.example", P2P_ENGINE="qh3", P2P_TIMEOUT="2m")
+    variables = environment(
+        file, P2P_RENDEZVOUS="https://a.example, https://b.example", P2P_ENGINE="qh3", P2P_TIMEOUT="2m"
+    )
     from_environment = load_peer_options({}, environ=variables)
     assert from_environment.rendezvous_urls == ("https://a.example", "https://b.example")
     assert (from_environment.engine, from_environment.timeout_s) == ("qh3", 120.0)
@@ -117,7 +119,8 @@ def test_serve_table_and_flags(file: Path, tmp_path: Path) -> None:
     certificate = tmp_path / "cert.pem"
     certificate.write_text("x")
     file.write_text(
-        'engine = "qh3"\n[serve]\nlisten = ["192.0.2.1", "2001:DB8::1"]\nstun_port = 4000\nrelay_ports = "50000-50100"\n'
+        'engine = "qh3"\n[serve]\nlisten = ["192.0.2.1", "2001:DB8::1"]\nstun_port = 4000\n'
+        'relay_ports = "50000-50100"\n'
         f'tls_cert = "{certificate}"\ntls_key = "{certificate}"\ntoken = ["secret"]'
     )
     options = load_serve_options({"stun_port": 4001}, environ=environment(file))

@@ -19,7 +19,14 @@ def test_duration(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("90", "no unit"), ("", "not a duration"), ("2 h", "not a duration"), ("h", "not"), ("2w", "not"), ("0s", "no time")],
+    [
+        ("90", "no unit"),
+        ("", "not a duration"),
+        ("2 h", "not a duration"),
+        ("h", "not"),
+        ("2w", "not"),
+        ("0s", "no time"),
+    ],
 )
 def test_wrong_duration_says_why(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:

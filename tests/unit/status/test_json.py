@@ -51,8 +51,17 @@ EVENTS = [
     (Report(t_s=0.1), {"sessions", "bytes_in", "bytes_out", "flows_total", "flows_failed"}),
 ]
 NAMES = [
-    "ready", "listening", "session_opened", "connected", "path", "relayed", "session_closed", "signalling", "error", "report",
-]  # fmt: skip
+    "ready",
+    "listening",
+    "session_opened",
+    "connected",
+    "path",
+    "relayed",
+    "session_closed",
+    "signalling",
+    "error",
+    "report",
+]
 
 
 @pytest.mark.parametrize(("event", "fields"), EVENTS, ids=NAMES)
