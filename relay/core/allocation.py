@@ -36,6 +36,10 @@ class RelayedSocket(Protocol):
         """Send datagrams to a peer; what the kernel does not take is dropped and counted."""
         ...
 
+    def attach(self, allocation: Allocation) -> None:
+        """Hand what arrives to an allocation from now on; until then it is dropped."""
+        ...
+
     def close(self) -> None:
         """Stop receiving and free the port."""
         ...
@@ -66,7 +70,7 @@ class Channel:
     """A number that stands for a peer. Source: RFC 8656 section 12.
 
     Attributes:
-        number: 0x4000 to 0x4FFF.
+        number: 0x4000 to 0x7FFF.
         peer: The peer's address.
         relayed: The relayed socket of the peer's address family.
         is_neighbour: Whether the peer's host is one of the relay's own, so that data must stay in this process.

@@ -1,8 +1,10 @@
 """Nonces that the relay can check without remembering them.
 
-A nonce is base64url of: kind (1 byte), Unix time of issue (4), HMAC-SHA256 over both and the holder, cut to 10 bytes.
-The holder is the client's transport address for a nonce that was given in a challenge, and the user name for one
-that was handed out together with the credentials, which saves its owner the round trip of the challenge.
+    | kind (8) | Unix time of issue (32) | salt (24, kind 1 only) | HMAC-SHA256 over all before and the holder (80) |
+
+in base64url. The holder of kind 0 is the client's transport address: it was given in a challenge. Kind 1 has none: it
+is handed out in advance together with credentials, by whoever knows the key, and saves its owner the round trip of
+the challenge; its salt keeps any two apart.
 
 Source: RFC 8489 sections 9.2.4 and 14.10, RFC 8656 section 5.
 """
@@ -22,10 +24,11 @@ from p2p.errors import IntegrityError
 
 _HEAD: Final = struct.Struct("!BI")
 _MAC_BYTES: Final = 10
-_KIND_ADDRESS: Final = 0
-_KIND_USERNAME: Final = 1
+_KIND_CHALLENGE: Final = 0
+_KIND_ADVANCE: Final = 1
+SALT_BYTES: Final = 3
 _CLOCK_SKEW_S: Final = 60
-"""How far ahead the clock of the machine may be that issued a nonce with the credentials."""
+"""How far ahead the clock of a machine may be that issues nonces in advance."""
 
 
 def nonce_key(shared_secret: str) -> bytes:
@@ -56,46 +59,44 @@ class NonceSource:
             client: Where the request came from.
             now_wall: Unix time in seconds.
         """
-        return self._make(_KIND_ADDRESS, int(now_wall), _holder_of_address(client))
+        return self._seal(_HEAD.pack(_KIND_CHALLENGE, int(now_wall) & 0xFFFFFFFF), _holder(client))
 
-    def issue_for_user(self, username: str, now_wall: float) -> str:
-        """Make a nonce to hand out together with time-limited credentials, of use to this user name only.
+    def issue_in_advance(self, salt: bytes, now_wall: float) -> str:
+        """Make a nonce to hand out with credentials, before the client's address is known.
 
         Args:
-            username: The name in the credentials.
+            salt: ``SALT_BYTES`` random bytes.
             now_wall: Unix time in seconds.
         """
-        return self._make(_KIND_USERNAME, int(now_wall), username.encode())
+        return self._seal(_HEAD.pack(_KIND_ADVANCE, int(now_wall) & 0xFFFFFFFF) + salt, b"")
 
-    def check(self, nonce: str, client: TransportAddress, username: str, now_wall: float) -> None:
+    def check(self, nonce: str, client: TransportAddress, now_wall: float) -> None:
         """Check the nonce of a request.
 
         Args:
             nonce: As received.
             client: Where the request came from.
-            username: Who sent it.
             now_wall: Unix time in seconds.
 
         Raises:
             IntegrityError: The nonce is not ours, is someone else's or is too old.
         """
         try:
-            head = _HEAD.unpack_from(base64.b64decode(nonce, altchars=b"-_", validate=True))
+            raw = base64.b64decode(nonce, altchars=b"-_", validate=True)
+            kind, issued_wall = _HEAD.unpack_from(raw)
         except (ValueError, binascii.Error, struct.error) as error:
             raise IntegrityError("not a nonce of this relay") from error
-        kind, issued_wall = head
-        holder = username.encode() if kind == _KIND_USERNAME else _holder_of_address(client)
-        if not hmac.compare_digest(nonce.encode(), self._make(kind, issued_wall, holder).encode()):
+        holder = b"" if kind == _KIND_ADVANCE else _holder(client)
+        if not hmac.compare_digest(nonce.encode(), self._seal(raw[:-_MAC_BYTES], holder).encode()):
             raise IntegrityError("not a nonce of this relay for this client")
         if not -_CLOCK_SKEW_S <= now_wall - issued_wall <= self._lifetime_s:
             raise IntegrityError("the nonce is stale")
 
-    def _make(self, kind: int, issued_wall: int, holder: bytes) -> str:
-        head = _HEAD.pack(kind, issued_wall & 0xFFFFFFFF)
-        mac = hmac.digest(self._key, head + holder, hashlib.sha256)
-        # 15 bytes: base64 without padding, 20 characters, a quarter of what a challenge costs on the wire.
-        return base64.urlsafe_b64encode(head + mac[:_MAC_BYTES]).decode()
+    def _seal(self, content: bytes, holder: bytes) -> str:
+        # 15 or 18 bytes: base64 without padding, and short, because challenges go to strangers.
+        mac = hmac.digest(self._key, content + holder, hashlib.sha256)[:_MAC_BYTES]
+        return base64.urlsafe_b64encode(content + mac).decode()
 
 
-def _holder_of_address(client: TransportAddress) -> bytes:
+def _holder(client: TransportAddress) -> bytes:
     return f"{client.host} {client.port}".encode()

@@ -1,0 +1,120 @@
+"""The configuration of a relay."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from p2p.address import TransportAddress
+from p2p.defaults import RELAY_DRAIN_S, RELAY_PORT_FIRST, RELAY_PORT_LAST
+from p2p.errors import ConfigError, ErrorCode
+from relay.core.quotas import QuotaLimits
+from relay.core.relayed_ports import RelayHost
+from relay.core.special_ranges import IPNetwork
+from relay.shell.connections import ConnectionLimits
+
+CODE_NO_USERS: Final = ErrorCode("P2P-1301", "Give the relay a shared_secret or at least one user.")
+CODE_NO_LISTENER: Final = ErrorCode("P2P-1302", "Give the relay at least one address to listen on.")
+CODE_NO_RELAY_ADDRESS: Final = ErrorCode(
+    "P2P-1303", "Name the address of this machine that peers can reach, as relay_addresses."
+)
+CODE_TLS: Final = ErrorCode("P2P-1304", "Give tls_certificate and tls_key, both PEM files the relay may read.")
+
+DEFAULT_REALM: Final = "p2p"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelayConfig:
+    """All that a relay must be told.
+
+    Raises:
+        ConfigError: The values contradict each other, or lack what the relay cannot do without.
+    """
+
+    udp: tuple[TransportAddress, ...] = ()
+    """Where to listen for clients over UDP."""
+    tcp: tuple[TransportAddress, ...] = ()
+    """Where to listen for clients over TCP."""
+    tls: tuple[TransportAddress, ...] = ()
+    """Where to listen for clients over TLS."""
+    relay_addresses: tuple[str, ...] = ()
+    """Hosts that relayed addresses are on: an IP address of this machine, or ``IP/IP`` with the public address after
+    the slash where a one-to-one NAT stands in front. Without any, the hosts of the UDP listeners are taken."""
+    realm: str = DEFAULT_REALM
+    """What clients mix into their keys. Short, because every stranger gets to see it."""
+    shared_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets of time-limited credentials, all of them accepted; nonces are made with the first one."""
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Passwords by user name."""
+    port_first: int = RELAY_PORT_FIRST
+    """The lowest relayed port."""
+    port_last: int = RELAY_PORT_LAST
+    """The highest relayed port."""
+    allow_peers: tuple[IPNetwork, ...] = ()
+    """Networks that peers may be in although the relay denies them by itself."""
+    deny_peers: tuple[IPNetwork, ...] = ()
+    """Networks that peers may not be in. The most specific network decides; of two equal ones the denial does."""
+    danger_allow_private_peers: bool = False
+    """Relay into private, shared, documentation and benchmark networks: for laboratories."""
+    danger_allow_loopback_peers: bool = False
+    """Relay to this machine's loopback addresses: for tests on one machine."""
+    quotas: QuotaLimits = field(default_factory=QuotaLimits)
+    """How many allocations there may be."""
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+    """How many TCP and TLS connections there may be."""
+    tls_certificate: Path | None = None
+    """The certificate chain of the TLS listeners, as PEM."""
+    tls_key: Path | None = field(default=None, repr=False)
+    """The private key of the TLS listeners, as PEM."""
+    metrics: TransportAddress | None = None
+    """Where the command serves Prometheus metrics over HTTP; None for nowhere."""
+    drain_s: float = RELAY_DRAIN_S
+    """How long the command goes on serving what exists after the first SIGTERM."""
+
+    def __post_init__(self) -> None:
+        if not (self.udp or self.tcp or self.tls):
+            raise ConfigError("the relay listens nowhere", code=CODE_NO_LISTENER)
+        if not self.shared_secrets and not self.users:
+            raise ConfigError("nobody may use the relay", code=CODE_NO_USERS)
+        if any(not secret for secret in self.shared_secrets) or any(not password for password in self.users.values()):
+            raise ConfigError("an empty secret or password keeps nobody out")
+        if any(":" in name for name in self.users):
+            raise ConfigError("a user name with a colon would look like time-limited credentials")
+        if not self.realm or len(self.realm) > 127:
+            raise ConfigError("realm: 1 to 127 characters")
+        if not 1024 <= self.port_first < self.port_last <= 65535:
+            raise ConfigError(
+                f"port_first and port_last: no range from 1024 to 65535: {self.port_first}-{self.port_last}"
+            )
+        if self.tls and (self.tls_certificate is None or self.tls_key is None):
+            raise ConfigError("TLS listeners without a certificate and a key", code=CODE_TLS)
+        self.relay_hosts()
+
+    def relay_hosts(self) -> tuple[RelayHost, ...]:
+        """Return the hosts of relayed addresses.
+
+        Raises:
+            ConfigError: There are none, or one is not usable.
+        """
+        texts = self.relay_addresses or tuple(dict.fromkeys(address.host for address in self.udp))
+        if not texts:
+            raise ConfigError(
+                "relay_addresses: none, and no UDP listener to take them from", code=CODE_NO_RELAY_ADDRESS
+            )
+        return tuple(self._relay_host(text) for text in texts)
+
+    def _relay_host(self, text: str) -> RelayHost:
+        bind_text, _, public_text = text.partition("/")
+        try:
+            bind = ipaddress.ip_address(bind_text.strip())
+            public = ipaddress.ip_address(public_text.strip()) if public_text else bind
+        except ValueError as error:
+            raise ConfigError(f"relay_addresses: {text!r} ({error})") from error
+        if public.is_unspecified or public.is_multicast or bind.version != public.version:
+            raise ConfigError(f"relay_addresses: peers cannot send to {text!r}", code=CODE_NO_RELAY_ADDRESS)
+        return RelayHost(
+            bind_host=str(bind), public_host=str(public), first_port=self.port_first, last_port=self.port_last
+        )

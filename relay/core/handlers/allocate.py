@@ -1,0 +1,173 @@
+"""Allocate: makes an allocation. Source: RFC 8656 section 7.2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2p.proto.stun.attributes import (
+    ADDITIONAL_ADDRESS_FAMILY,
+    ADDRESS_ERROR_CODE,
+    EVEN_PORT,
+    FAMILY_IPV4,
+    FAMILY_IPV6,
+    LIFETIME,
+    REQUESTED_ADDRESS_FAMILY,
+    REQUESTED_TRANSPORT,
+    RESERVATION_TOKEN,
+    TRANSPORT_UDP,
+    XOR_MAPPED_ADDRESS,
+    XOR_RELAYED_ADDRESS,
+    AddressErrorCode,
+)
+from p2p.proto.stun.message import AttributeValue, Message
+from relay.core.allocation import Allocation, DataIndicationEncoder, Neighbourhood, RelayedSocket
+from relay.core.counters import RelayCounters
+from relay.core.handlers.lifetimes import granted_lifetime_s
+from relay.core.quotas import Quotas
+from relay.core.relayed_ports import NoPortError, RelayedPorts
+from relay.core.request import RefusedError, Request, StunError
+from relay.core.table import AllocationTable
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What an Allocate request asks for, once it is known to make sense."""
+
+    families: tuple[bool, ...]
+    """Address families, True for IPv6; the first one is what the request is about."""
+    even_port: bool
+    reserve_next: bool
+    token: bytes | None
+
+
+class AllocateHandler:
+    """Answers Allocate requests.
+
+    Args:
+        table: Where allocations go.
+        ports: Where relayed sockets come from.
+        quotas: Counts the allocations.
+        neighbourhood: The relayed addresses of this relay.
+        encode_data_indication: Given to the allocations.
+        counters: Given to the allocations.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: AllocationTable,
+        ports: RelayedPorts,
+        quotas: Quotas,
+        neighbourhood: Neighbourhood,
+        encode_data_indication: DataIndicationEncoder,
+        counters: RelayCounters,
+    ) -> None:
+        self.is_draining = False
+        self._table = table
+        self._ports = ports
+        self._quotas = quotas
+        self._neighbourhood = neighbourhood
+        self._encode_data_indication = encode_data_indication
+        self._counters = counters
+
+    def handle(self, request: Request) -> tuple[AttributeValue, ...]:
+        """Make an allocation.
+
+        Args:
+            request: Authenticated, on a five-tuple without an allocation.
+
+        Returns:
+            The attributes of the success response.
+
+        Raises:
+            RefusedError: With the error of the step that failed.
+        """
+        if request.allocation is not None:
+            raise RefusedError(StunError.ALLOCATION_MISMATCH, "the five-tuple has an allocation")
+        wish = _wish_of(request.message)
+        if wish.token is None and not self._ports.has_family(wish.families[0]):
+            raise RefusedError(StunError.ADDRESS_FAMILY_NOT_SUPPORTED, "no relayed address of this family")
+        if self.is_draining:
+            raise RefusedError(StunError.INSUFFICIENT_CAPACITY, "the relay is draining")
+        exceeded = self._quotas.exceeded(request.proof.quota_owner, request.client.host)
+        if exceeded == "total":
+            raise RefusedError(StunError.INSUFFICIENT_CAPACITY, "the relay is full")
+        if exceeded is not None:
+            raise RefusedError(StunError.ALLOCATION_QUOTA_REACHED, f"quota of this {exceeded}")
+        try:
+            sockets, token = self._open(wish, request.now)
+        except NoPortError as error:
+            raise RefusedError(StunError.INSUFFICIENT_CAPACITY, error.detail) from error
+        allocation = self._allocation(request, sockets)
+        lifetime_s = granted_lifetime_s(request.message.get(LIFETIME))
+        self._table.add(allocation, request.now + lifetime_s)
+        for socket in sockets.values():
+            socket.attach(allocation)
+        attributes = [XOR_RELAYED_ADDRESS(socket.relayed_address) for socket in sockets.values()]
+        answer: list[AttributeValue] = [*attributes, LIFETIME(lifetime_s)]
+        if token is not None:
+            answer.append(RESERVATION_TOKEN(token))
+        for is_ipv6 in wish.families:
+            if is_ipv6 not in sockets:
+                family = FAMILY_IPV6 if is_ipv6 else FAMILY_IPV4
+                supported = self._ports.has_family(is_ipv6)
+                number = StunError.INSUFFICIENT_CAPACITY if supported else StunError.ADDRESS_FAMILY_NOT_SUPPORTED
+                answer.append(ADDRESS_ERROR_CODE(AddressErrorCode(family, number)))
+        answer.append(XOR_MAPPED_ADDRESS(request.client))
+        return tuple(answer)
+
+    def _allocation(self, request: Request, sockets: dict[bool, RelayedSocket]) -> Allocation:
+        return Allocation(
+            five_tuple=request.five_tuple,
+            leg=request.leg,
+            owner=request.proof.username,
+            quota_owner=request.proof.quota_owner,
+            key=request.proof.key,
+            transaction_id=request.message.transaction_id,
+            sockets=sockets,
+            neighbourhood=self._neighbourhood,
+            encode_data_indication=self._encode_data_indication,
+            counters=self._counters,
+            created_at=request.now,
+        )
+
+    def _open(self, wish: _Wish, now: float) -> tuple[dict[bool, RelayedSocket], bytes | None]:
+        """Open what was asked for; the first family is a must, the other one is not."""
+        if wish.token is not None:
+            socket = self._ports.claim(wish.token)
+            return {":" in socket.relayed_address.host: socket}, None
+        first = wish.families[0]
+        token = None
+        if wish.even_port:
+            socket, token = self._ports.open_even(first, now, reserve_next=wish.reserve_next)
+        else:
+            socket = self._ports.open(first, now)
+        sockets = {first: socket}
+        for is_ipv6 in wish.families[1:]:
+            try:
+                sockets[is_ipv6] = self._ports.open(is_ipv6, now)
+            except NoPortError:
+                continue  # answered with ADDRESS-ERROR-CODE
+        return sockets, token
+
+
+def _wish_of(message: Message) -> _Wish:
+    """Read a request in the order of the steps; raises RefusedError."""
+    transport = message.get(REQUESTED_TRANSPORT)
+    if transport is None:
+        raise RefusedError(StunError.BAD_REQUEST, "no REQUESTED-TRANSPORT")
+    if transport != TRANSPORT_UDP:
+        raise RefusedError(StunError.UNSUPPORTED_TRANSPORT, f"transport {transport}")
+    token, even_port = message.get(RESERVATION_TOKEN), message.get(EVEN_PORT)
+    family, additional = message.get(REQUESTED_ADDRESS_FAMILY), message.get(ADDITIONAL_ADDRESS_FAMILY)
+    if token is not None and not (even_port is None and family is None and additional is None):
+        raise RefusedError(StunError.BAD_REQUEST, "RESERVATION-TOKEN with what it already decides")
+    if family not in (None, FAMILY_IPV4, FAMILY_IPV6):
+        raise RefusedError(StunError.ADDRESS_FAMILY_NOT_SUPPORTED, f"family {family}")
+    if additional is not None:
+        if family is not None or additional != FAMILY_IPV6:
+            raise RefusedError(StunError.BAD_REQUEST, "ADDITIONAL-ADDRESS-FAMILY asks for IPv6 beside IPv4")
+        if even_port:
+            raise RefusedError(StunError.BAD_REQUEST, "a port cannot be reserved in two families")
+    families = (False, True) if additional is not None else (family == FAMILY_IPV6,)
+    return _Wish(families, even_port is not None, bool(even_port), token)

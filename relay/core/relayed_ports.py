@@ -1,0 +1,193 @@
+"""Relayed transport addresses: on which hosts, with which ports, and which wait for a second Allocate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from p2p.address import TransportAddress
+from p2p.defaults import RELAY_PORT_ATTEMPTS, RELAY_PORT_FIRST, RELAY_PORT_LAST, RELAY_RESERVATION_LIFETIME_S
+from p2p.errors import ConnectivityError, ErrorCode, RelayError
+from relay.core.allocation import RelayedSocket
+from relay.core.expiry import ExpiryWheel
+from relay.core.ports import PortPool
+
+CODE_NO_PORT: Final = ErrorCode(
+    "P2P-5302", "Wait for allocations to end, or widen the relay's port range.", retryable=True
+)
+
+RESERVATION_TOKEN_BYTES: Final = 8
+
+
+class NoPortError(RelayError):
+    """No relayed transport address of the wanted kind is free."""
+
+    default_code = CODE_NO_PORT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelayHost:
+    """An address of this host that allocations get ports on.
+
+    Attributes:
+        bind_host: Where relayed sockets are bound.
+        public_host: What peers and clients see instead, behind a one-to-one NAT; the same without one.
+        first_port: The lowest port.
+        last_port: The highest port, itself included.
+    """
+
+    bind_host: str
+    public_host: str
+    first_port: int = RELAY_PORT_FIRST
+    last_port: int = RELAY_PORT_LAST
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether it is an IPv6 address."""
+        return ":" in self.bind_host
+
+
+SocketOpener: TypeAlias = Callable[[RelayHost, int], RelayedSocket]
+"""Binds a relayed socket; raises ConnectivityError when the port is taken by another program."""
+
+
+class RelayedPorts:
+    """Opens and closes relayed sockets, and keeps reserved ones until they are claimed.
+
+    Args:
+        hosts: Addresses to use; those of one family are filled in this order.
+        open_socket: Binds a socket.
+        random_bytes: Source of randomness.
+    """
+
+    def __init__(
+        self, hosts: Iterable[RelayHost], *, open_socket: SocketOpener, random_bytes: Callable[[int], bytes]
+    ) -> None:
+        self._open_socket = open_socket
+        self._random_bytes = random_bytes
+        self._pools = {host: PortPool(host.first_port, host.last_port, random_bytes=random_bytes) for host in hosts}
+        self._host_of_socket: dict[RelayedSocket, RelayHost] = {}
+        self._reserved: dict[bytes, RelayedSocket] = {}
+        self._expiries: ExpiryWheel[bytes] = ExpiryWheel()
+
+    def has_family(self, is_ipv6: bool) -> bool:
+        """Whether there are relayed addresses of a family."""
+        return any(host.is_ipv6 == is_ipv6 for host in self._pools)
+
+    def open(self, is_ipv6: bool, now: float) -> RelayedSocket:
+        """Open a socket on a random port.
+
+        Args:
+            is_ipv6: The address family.
+            now: Monotonic instant in seconds.
+
+        Raises:
+            NoPortError: There is none.
+        """
+        for host, pool in self._pools_of(is_ipv6):
+            for _ in range(RELAY_PORT_ATTEMPTS):
+                port = pool.take(now)
+                if port is None:
+                    break
+                try:
+                    return self._bind(host, port, now)
+                except ConnectivityError:
+                    continue  # another program has it; it rests with the others
+        raise NoPortError("no port is free")
+
+    def open_even(self, is_ipv6: bool, now: float, *, reserve_next: bool) -> tuple[RelayedSocket, bytes | None]:
+        """Open a socket on an even port.
+
+        Args:
+            is_ipv6: The address family.
+            now: Monotonic instant in seconds.
+            reserve_next: Whether to hold the next port for the client's next allocation.
+
+        Returns:
+            The socket, and the token of the reservation if one was wanted.
+
+        Raises:
+            NoPortError: There is none.
+
+        Source: RFC 8656 section 7.2, RESERVATION-TOKEN and EVEN-PORT.
+        """
+        for host, pool in self._pools_of(is_ipv6):
+            for _ in range(RELAY_PORT_ATTEMPTS):
+                port = pool.take_even(now, with_next=reserve_next)
+                if port is None:
+                    break
+                try:
+                    even = self._bind(host, port, now)
+                except ConnectivityError:
+                    if reserve_next:
+                        pool.give_back(port + 1, now)
+                    continue
+                if not reserve_next:
+                    return even, None
+                try:
+                    odd = self._bind(host, port + 1, now)
+                except ConnectivityError:
+                    self.release(even, now)
+                    continue
+                return even, self._reserve(odd, now)
+        raise NoPortError("no even port is free")
+
+    def claim(self, token: bytes) -> RelayedSocket:
+        """Take the socket that was reserved.
+
+        Args:
+            token: What ``open_even`` returned.
+
+        Raises:
+            NoPortError: There is no such reservation, or it has ended.
+        """
+        socket = self._reserved.pop(token, None)
+        if socket is None:
+            raise NoPortError("no such reservation")
+        self._expiries.cancel(token)
+        return socket
+
+    def release(self, socket: RelayedSocket, now: float) -> None:
+        """Close a socket and let its port rest."""
+        socket.close()
+        host = self._host_of_socket.pop(socket)
+        self._pools[host].give_back(socket.port, now)
+
+    def next_at(self) -> float | None:
+        """When the next reservation ends, as a monotonic instant, or None."""
+        return self._expiries.next_at()
+
+    def expire(self, now: float) -> None:
+        """End the reservations that nobody claimed."""
+        for token in self._expiries.pop_due(now):
+            self.release(self._reserved.pop(token), now)
+
+    def close(self, now: float) -> None:
+        """End all reservations."""
+        for token in list(self._reserved):
+            self._expiries.cancel(token)
+            self.release(self._reserved.pop(token), now)
+
+    def _pools_of(self, is_ipv6: bool) -> list[tuple[RelayHost, PortPool]]:
+        return [(host, pool) for host, pool in self._pools.items() if host.is_ipv6 == is_ipv6]
+
+    def _bind(self, host: RelayHost, port: int, now: float) -> RelayedSocket:
+        try:
+            socket = self._open_socket(host, port)
+        except ConnectivityError:
+            self._pools[host].give_back(port, now)
+            raise
+        self._host_of_socket[socket] = host
+        return socket
+
+    def _reserve(self, socket: RelayedSocket, now: float) -> bytes:
+        token = self._random_bytes(RESERVATION_TOKEN_BYTES)
+        self._reserved[token] = socket
+        self._expiries.schedule(token, now + RELAY_RESERVATION_LIFETIME_S)
+        return token
+
+
+def relayed_address(host: RelayHost, port: int) -> TransportAddress:
+    """The address of a relayed socket as peers see it."""
+    return TransportAddress(host.public_host, port)

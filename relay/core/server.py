@@ -1,0 +1,295 @@
+"""The TURN server's control plane: what a client's message leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from p2p.address import TransportAddress
+from p2p.errors import DecodeError
+from p2p.proto.stun.attributes import (
+    CHANNEL_NUMBER,
+    DATA,
+    EVEN_PORT,
+    FINGERPRINT,
+    LIFETIME,
+    MESSAGE_INTEGRITY,
+    MESSAGE_INTEGRITY_SHA256,
+    NONCE,
+    PASSWORD_ALGORITHM,
+    REALM,
+    REQUESTED_ADDRESS_FAMILY,
+    REQUESTED_TRANSPORT,
+    RESERVATION_TOKEN,
+    UNKNOWN_ATTRIBUTES,
+    USERNAME,
+    XOR_MAPPED_ADDRESS,
+    XOR_PEER_ADDRESS,
+)
+from p2p.proto.stun.message import AttributeValue, Message, MessageClass, Method, decode_untrusted, encode
+from relay.core.allocation import Allocation, ClientLeg, Neighbourhood, Payload, RelayedSocket
+from relay.core.authentication import Authenticator
+from relay.core.counters import Drop, RelayCounters
+from relay.core.five_tuple import ClientTransport, FiveTuple
+from relay.core.handlers.allocate import AllocateHandler
+from relay.core.handlers.peers import ChannelBindHandler, CreatePermissionHandler
+from relay.core.handlers.refresh import RefreshHandler
+from relay.core.policy import PeerPolicy
+from relay.core.quotas import QuotaLimits, Quotas
+from relay.core.relayed_ports import RelayedPorts
+from relay.core.request import Proof, RefusedError, Request, StunError
+from relay.core.strangers import StrangerLimit
+from relay.core.table import AllocationTable, EndReason
+
+_UNDERSTOOD: Final = frozenset(
+    attribute.type
+    for attribute in (
+        CHANNEL_NUMBER,
+        DATA,
+        EVEN_PORT,
+        LIFETIME,
+        MESSAGE_INTEGRITY,
+        MESSAGE_INTEGRITY_SHA256,
+        NONCE,
+        PASSWORD_ALGORITHM,
+        REALM,
+        REQUESTED_ADDRESS_FAMILY,
+        REQUESTED_TRANSPORT,
+        RESERVATION_TOKEN,
+        USERNAME,
+        XOR_PEER_ADDRESS,
+    )
+)
+"""What TURN requests may demand. DONT-FRAGMENT is not among them: a datagram socket cannot promise it for one packet
+and not for the next, and the RFC wants the client to be told (section 7.2)."""
+
+_COMPREHENSION_OPTIONAL: Final = 0x8000
+
+
+class RelayObserver(Protocol):
+    """Who wants to know what happens to allocations, for a log."""
+
+    def allocation_created(self, allocation: Allocation) -> None:
+        """A client has got an allocation."""
+        ...
+
+    def allocation_ended(self, allocation: Allocation, reason: EndReason) -> None:
+        """An allocation is gone."""
+        ...
+
+    def request_refused(self, five_tuple: FiveTuple, method: str, error: RefusedError) -> None:
+        """A request was answered with an error."""
+        ...
+
+
+class _Handler(Protocol):
+    def handle(self, request: Request) -> tuple[AttributeValue, ...]: ...
+
+
+class TurnServer:
+    """Answers requests and takes indications, for any number of listeners.
+
+    Driven by: ``receive`` for each STUN message of a client, ``handle_timer`` at ``get_timer``, ``disconnect`` when a
+    client's connection ends. ChannelData does not come here: listeners look into ``table`` themselves.
+
+    Timers: one, for the earliest end of an allocation, permission, channel or reservation.
+
+    Args:
+        authenticator: Finds out who sent a request.
+        ports: Where relayed sockets come from.
+        neighbourhood: The relayed addresses of this relay.
+        policy: Who may be a peer.
+        quota_limits: How many allocations there may be.
+        strangers: What addresses without a proof may get.
+        counters: What is counted.
+        observer: What is logged.
+        random_bytes: Source of randomness.
+    """
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        ports: RelayedPorts,
+        neighbourhood: Neighbourhood,
+        policy: PeerPolicy,
+        quota_limits: QuotaLimits,
+        strangers: StrangerLimit,
+        counters: RelayCounters,
+        observer: RelayObserver,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.counters = counters
+        self._authenticator = authenticator
+        self._ports = ports
+        self._strangers = strangers
+        self._observer = observer
+        self._random_bytes = random_bytes
+        quotas = Quotas(quota_limits)
+        self.table = AllocationTable(
+            neighbourhood=neighbourhood,
+            quotas=quotas,
+            release=self._release,
+            counters=counters,
+            on_removed=observer.allocation_ended,
+        )
+        self._allocate = AllocateHandler(
+            table=self.table,
+            ports=ports,
+            quotas=quotas,
+            neighbourhood=neighbourhood,
+            encode_data_indication=self._data_indication,
+            counters=counters,
+        )
+        self._handlers: dict[int, _Handler] = {
+            Method.ALLOCATE: self._allocate,
+            Method.REFRESH: RefreshHandler(self.table),
+            Method.CREATE_PERMISSION: CreatePermissionHandler(self.table, policy),
+            Method.CHANNEL_BIND: ChannelBindHandler(self.table, policy),
+        }
+
+    # --- input ---------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, five_tuple: FiveTuple, leg: ClientLeg, now: float, now_wall: float) -> bytes | None:
+        """Take one STUN message of a client.
+
+        Args:
+            data: One whole message.
+            five_tuple: Where it came from.
+            leg: The way back; an allocation that is made keeps it.
+            now: Monotonic instant in seconds.
+            now_wall: Unix time in seconds.
+
+        Returns:
+            The answer for the sender, if there is one.
+        """
+        try:
+            message = decode_untrusted(data)
+        except DecodeError:
+            self.counters.drops[Drop.MALFORMED] += 1
+            return None
+        if message.message_class is MessageClass.INDICATION:
+            self._take_indication(message, five_tuple)
+            return None
+        is_known = message.method == Method.BINDING or message.method in self._handlers
+        if message.message_class is not MessageClass.REQUEST or not is_known or message.is_classic:
+            self.counters.drops[Drop.UNSUPPORTED] += 1
+            return None
+        return self._answer(message, five_tuple, leg, now, now_wall)
+
+    def disconnect(self, five_tuple: FiveTuple, now: float) -> None:
+        """End the allocation of a client whose connection is gone."""
+        allocation = self.table.find(five_tuple)
+        if allocation is not None:
+            self.table.remove(allocation, EndReason.DISCONNECTED, now)
+
+    def get_timer(self) -> float | None:
+        """When ``handle_timer`` must be called next, as a monotonic instant, or None."""
+        return min((at for at in (self.table.next_at(), self._ports.next_at()) if at is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """End what was not refreshed in time."""
+        self.table.expire(now)
+        self._ports.expire(now)
+
+    def stop_allocating(self) -> None:
+        """Refuse new allocations from now on; those that exist go on."""
+        self._allocate.is_draining = True
+
+    def close(self, now: float) -> None:
+        """End all allocations and reservations."""
+        for allocation in list(self.table):
+            self.table.remove(allocation, EndReason.SHUTDOWN, now)
+        self._ports.close(now)
+
+    # --- requests ------------------------------------------------------------------------------------------
+
+    def _answer(
+        self, message: Message, five_tuple: FiveTuple, leg: ClientLeg, now: float, now_wall: float
+    ) -> bytes | None:
+        allocation = self.table.find(five_tuple)
+        # A completed TCP handshake has proven the address: only datagrams can be aimed at someone else.
+        is_datagram = five_tuple.transport is ClientTransport.UDP
+        if is_datagram:
+            has_budget = self._strangers.received(five_tuple.client, len(message.raw), now)
+            if allocation is None and not has_budget:
+                self.counters.drops[Drop.UNAUTHENTICATED_LIMIT] += 1
+                return None
+        proof: Proof | None = None
+        method = Method(message.method)
+        try:
+            if method is not Method.BINDING:
+                proof = self._authenticator.authenticate(message, five_tuple, allocation, now_wall)
+                is_repeated = allocation is not None and allocation.transaction_id == message.transaction_id
+                if method is Method.ALLOCATE and allocation is not None and is_repeated:
+                    return allocation.created_response
+            _require_understood(message)
+            if proof is None:
+                attributes: tuple[AttributeValue, ...] = (XOR_MAPPED_ADDRESS(five_tuple.client),)
+            else:
+                request = Request(message, five_tuple, leg, proof, allocation, now)
+                attributes = self._handlers[method].handle(request)
+            response = message.success_response(*attributes)
+            outcome = "success"
+        except RefusedError as error:
+            self._observer.request_refused(five_tuple, method.name.lower(), error)
+            # Those who have not proven who they are get no text: it would only make the answer larger.
+            reason = error.number.name.replace("_", " ").capitalize() if proof is not None else ""
+            response = message.error_response(error.number, reason, *error.attributes)
+            outcome = str(error.number.value)
+        data = _encode(message, response, proof)
+        if proof is None and is_datagram and not self._strangers.may_send(five_tuple.client, len(data), now):
+            self.counters.drops[Drop.UNAUTHENTICATED_LIMIT] += 1
+            return None
+        self.counters.requests[method.name.lower(), outcome] += 1
+        if method is Method.ALLOCATE and response.message_class is MessageClass.SUCCESS:
+            made = self.table.find(five_tuple)
+            assert made is not None
+            made.created_response = data
+            self._observer.allocation_created(made)
+        return data
+
+    # --- indications ---------------------------------------------------------------------------------------
+
+    def _take_indication(self, message: Message, five_tuple: FiveTuple) -> None:
+        """Relay a Send indication; anything else, or anything wrong, is dropped without a word.
+
+        Source: RFC 8656 section 11.2.
+        """
+        peer, payload = message.get(XOR_PEER_ADDRESS), message.get(DATA)
+        if message.method != Method.SEND or peer is None or payload is None or _not_understood(message):
+            self.counters.drops[Drop.UNSUPPORTED] += 1
+            return
+        allocation = self.table.find(five_tuple)
+        if allocation is None:
+            self.counters.drops[Drop.NO_ALLOCATION] += 1
+            return
+        allocation.send_to_peer(peer, payload)
+
+    def _data_indication(self, peer: TransportAddress, payload: Payload) -> bytes:
+        attributes = (XOR_PEER_ADDRESS(peer), DATA(bytes(payload)))
+        return encode(Message(MessageClass.INDICATION, Method.DATA, self._random_bytes(12), attributes))
+
+    def _release(self, socket: RelayedSocket, now: float) -> None:
+        self._ports.release(socket, now)
+
+
+def _not_understood(message: Message) -> tuple[int, ...]:
+    """The types of attributes that must be understood and are not, each once."""
+    known = (attribute.type for attribute, _ in message.attributes)
+    foreign = (kind for kind in known if kind < _COMPREHENSION_OPTIONAL and kind not in _UNDERSTOOD)
+    return tuple(dict.fromkeys((*message.unknown_required, *foreign)))
+
+
+def _require_understood(message: Message) -> None:
+    """Raise RefusedError for an attribute that must be understood and is not. Source: RFC 8489 section 6.3.1."""
+    types = _not_understood(message)
+    if types:
+        raise RefusedError(StunError.UNKNOWN_ATTRIBUTE, "attributes not understood", UNKNOWN_ATTRIBUTES(types))
+
+
+def _encode(message: Message, response: Message, proof: Proof | None) -> bytes:
+    fingerprint = message.get(FINGERPRINT) is not None
+    if proof is None:
+        return encode(response, fingerprint=fingerprint)
+    return encode(response, integrity_key=proof.key, integrity=proof.algorithm, fingerprint=fingerprint)

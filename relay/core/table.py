@@ -1,0 +1,224 @@
+"""All allocations, and when they, their permissions and their channels end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import NamedTuple, TypeAlias
+
+from p2p.address import TransportAddress
+from p2p.defaults import RELAY_CHANNEL_LIFETIME_S, RELAY_PERMISSION_LIFETIME_S
+from relay.core.allocation import Allocation, Channel, Neighbourhood, RelayedSocket
+from relay.core.counters import RelayCounters
+from relay.core.expiry import ExpiryWheel
+from relay.core.five_tuple import ClientTransport, FiveTuple
+from relay.core.quotas import Quotas
+
+
+class EndReason(Enum):
+    """Why an allocation ended. The values are the labels of the metric."""
+
+    EXPIRED = "expired"
+    RELEASED = "released"
+    """The client asked for it, by a Refresh with lifetime 0."""
+    DISCONNECTED = "disconnected"
+    """The client's TCP or TLS connection ended."""
+    SHUTDOWN = "shutdown"
+
+
+class _PermissionKey(NamedTuple):
+    allocation: Allocation
+    host: str
+
+
+class _ChannelKey(NamedTuple):
+    allocation: Allocation
+    number: int
+
+
+_Key: TypeAlias = Allocation | _PermissionKey | _ChannelKey
+
+
+class AllocationTable:
+    """Finds allocations by five-tuple and by relayed address, and ends what is not refreshed.
+
+    What has expired is taken out of every dict, so that being found means being valid.
+
+    Args:
+        neighbourhood: Where the relayed addresses are kept.
+        quotas: Counts the allocations.
+        release: Closes a relayed socket: ``release(socket, now)``.
+        counters: What is counted.
+        on_removed: Told of every allocation that ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        neighbourhood: Neighbourhood,
+        quotas: Quotas,
+        release: Callable[[RelayedSocket, float], None],
+        counters: RelayCounters,
+        on_removed: Callable[[Allocation, EndReason], None],
+    ) -> None:
+        self._neighbourhood = neighbourhood
+        self._quotas = quotas
+        self._release = release
+        self._counters = counters
+        self._on_removed = on_removed
+        self._clients: dict[tuple[ClientTransport, TransportAddress], dict[TransportAddress, Allocation]] = {}
+        self._expiries: ExpiryWheel[_Key] = ExpiryWheel()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Allocation]:
+        for clients in self._clients.values():
+            yield from clients.values()
+
+    def clients_of(self, transport: ClientTransport, server: TransportAddress) -> dict[TransportAddress, Allocation]:
+        """Return the live dict of the clients of one listener, to read and not to change.
+
+        Args:
+            transport: What the listener speaks.
+            server: The listener's address.
+        """
+        return self._clients.setdefault((transport, server), {})
+
+    def count(self, transport: ClientTransport) -> int:
+        """How many allocations belong to clients of a transport."""
+        return sum(len(clients) for (kind, _), clients in self._clients.items() if kind is transport)
+
+    def find(self, five_tuple: FiveTuple) -> Allocation | None:
+        """Find the allocation of a five-tuple."""
+        return self.clients_of(five_tuple.transport, five_tuple.server).get(five_tuple.client)
+
+    def add(self, allocation: Allocation, expires_at: float) -> None:
+        """Take in a new allocation.
+
+        Args:
+            allocation: Its five-tuple must be free.
+            expires_at: Monotonic instant at which it ends unless refreshed.
+        """
+        five_tuple = allocation.five_tuple
+        clients = self.clients_of(five_tuple.transport, five_tuple.server)
+        assert five_tuple.client not in clients
+        clients[five_tuple.client] = allocation
+        for socket in allocation.sockets.values():
+            self._neighbourhood.by_relayed_address[socket.relayed_address] = allocation
+        self._quotas.add(allocation.quota_owner, five_tuple.client.host)
+        self._counters.allocations_created += 1
+        self._size += 1
+        self.refresh(allocation, expires_at)
+
+    def refresh(self, allocation: Allocation, expires_at: float) -> None:
+        """Let an allocation end at another instant."""
+        allocation.expires_at = expires_at
+        self._expiries.schedule(allocation, expires_at)
+
+    def remove(self, allocation: Allocation, reason: EndReason, now: float) -> None:
+        """End an allocation with all that belongs to it."""
+        for host in allocation.permissions:
+            self._expiries.cancel(_PermissionKey(allocation, host))
+        for number in allocation.channels:
+            self._expiries.cancel(_ChannelKey(allocation, number))
+        self._expiries.cancel(allocation)
+        allocation.permissions.clear()
+        allocation.channels.clear()
+        allocation.channel_of_peer.clear()
+        five_tuple = allocation.five_tuple
+        del self.clients_of(five_tuple.transport, five_tuple.server)[five_tuple.client]
+        for socket in allocation.sockets.values():
+            del self._neighbourhood.by_relayed_address[socket.relayed_address]
+            self._release(socket, now)
+        allocation.sockets.clear()
+        self._quotas.remove(allocation.quota_owner, five_tuple.client.host)
+        self._counters.allocations_ended[reason.value] += 1
+        self._size -= 1
+        self._on_removed(allocation, reason)
+
+    def remove_family(self, allocation: Allocation, is_ipv6: bool, now: float) -> None:
+        """Give up one of an allocation's two relayed addresses, with the permissions and channels of its family.
+
+        Args:
+            allocation: One with two relayed addresses.
+            is_ipv6: The family to give up.
+            now: Monotonic instant in seconds.
+
+        Source: RFC 8656 section 8.2.
+        """
+        for channel in [c for c in allocation.channels.values() if c.peer.is_ipv6 == is_ipv6]:
+            self._expiries.cancel(_ChannelKey(allocation, channel.number))
+            self._unbind(allocation, channel)
+        for host in [host for host in allocation.permissions if (":" in host) == is_ipv6]:
+            self._expiries.cancel(_PermissionKey(allocation, host))
+            del allocation.permissions[host]
+        socket = allocation.sockets.pop(is_ipv6)
+        del self._neighbourhood.by_relayed_address[socket.relayed_address]
+        self._release(socket, now)
+
+    def permit(self, allocation: Allocation, host: str, now: float) -> None:
+        """Install or refresh a permission.
+
+        Args:
+            allocation: Whose permission.
+            host: The peer's host; ports do not matter.
+            now: Monotonic instant in seconds.
+
+        Source: RFC 8656 section 9.
+        """
+        if host not in allocation.permissions:
+            for channel in allocation.channels.values():
+                if channel.peer.host == host:
+                    allocation.channel_of_peer[channel.peer] = channel
+        allocation.permissions[host] = now + RELAY_PERMISSION_LIFETIME_S
+        self._expiries.schedule(_PermissionKey(allocation, host), now + RELAY_PERMISSION_LIFETIME_S)
+
+    def bind(self, allocation: Allocation, number: int, peer: TransportAddress, now: float) -> None:
+        """Bind a channel or refresh its binding, and the peer's permission with it.
+
+        Args:
+            allocation: Whose channel; it has a relayed address of the peer's family.
+            number: Free, or bound to this very peer.
+            peer: Without a channel, or bound to this very number.
+            now: Monotonic instant in seconds.
+
+        Source: RFC 8656 section 12.2.
+        """
+        channel = allocation.channels.get(number)
+        if channel is None:
+            socket = allocation.sockets[peer.is_ipv6]
+            channel = Channel(number, peer, socket, allocation.is_neighbour(peer.host))
+            allocation.channels[number] = channel
+        self.permit(allocation, peer.host, now)
+        allocation.channel_of_peer[peer] = channel
+        self._expiries.schedule(_ChannelKey(allocation, number), now + RELAY_CHANNEL_LIFETIME_S)
+
+    def next_at(self) -> float | None:
+        """When ``expire`` has something to do next, as a monotonic instant, or None."""
+        return self._expiries.next_at()
+
+    def expire(self, now: float) -> None:
+        """End what was not refreshed in time.
+
+        Args:
+            now: Monotonic instant in seconds.
+        """
+        for key in self._expiries.pop_due(now):
+            if isinstance(key, Allocation):
+                self.remove(key, EndReason.EXPIRED, now)
+            elif isinstance(key, _PermissionKey):
+                self._forbid(key.allocation, key.host)
+            elif key.number in key.allocation.channels:
+                self._unbind(key.allocation, key.allocation.channels[key.number])
+
+    def _forbid(self, allocation: Allocation, host: str) -> None:
+        if allocation.permissions.pop(host, None) is None:
+            return  # the allocation itself ended in the same step
+        for peer in [peer for peer in allocation.channel_of_peer if peer.host == host]:
+            del allocation.channel_of_peer[peer]
+
+    def _unbind(self, allocation: Allocation, channel: Channel) -> None:
+        del allocation.channels[channel.number]
+        allocation.channel_of_peer.pop(channel.peer, None)

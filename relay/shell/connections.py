@@ -1,0 +1,73 @@
+"""How many TCP and TLS connections there may be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Protocol
+
+from p2p.defaults import RELAY_MAX_CONNECTIONS, RELAY_MAX_CONNECTIONS_PER_ADDRESS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionLimits:
+    """Numbers of TCP and TLS connections that may exist at the same time.
+
+    Attributes:
+        total: In all.
+        per_address: Of one client host.
+    """
+
+    total: int = RELAY_MAX_CONNECTIONS
+    per_address: int = RELAY_MAX_CONNECTIONS_PER_ADDRESS
+
+
+class Closable(Protocol):
+    """A connection."""
+
+    def close(self) -> None:
+        """Close it at once."""
+        ...
+
+
+class ConnectionLimiter:
+    """Knows all connections, counts them against the limits, and closes them at the end.
+
+    Args:
+        limits: The limits.
+    """
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._connections: set[Closable] = set()
+        self._by_host: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def add(self, connection: Closable, host: str) -> bool:
+        """Count a connection, unless there are too many.
+
+        Args:
+            connection: What to close at the end.
+            host: The client's host.
+        """
+        if len(self._connections) >= self._limits.total or self._by_host.get(host, 0) >= self._limits.per_address:
+            return False
+        self._connections.add(connection)
+        self._by_host[host] += 1
+        return True
+
+    def remove(self, connection: Closable, host: str) -> None:
+        """Count a connection no longer; one that was never counted is no error."""
+        if connection not in self._connections:
+            return
+        self._connections.remove(connection)
+        self._by_host[host] -= 1
+        if not self._by_host[host]:
+            del self._by_host[host]
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in list(self._connections):
+            connection.close()
