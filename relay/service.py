@@ -107,24 +107,18 @@ class RelayService:
             ConnectivityError: An address cannot be bound.
         """
         self._loop = asyncio.get_running_loop()
-        async with contextlib.AsyncExitStack() as stack:
-            scope = await stack.enter_async_context(TaskScope())
-            stack.callback(self._limiter.close)
-            self._control = Control(self._loop, self._make_server(), wall_clock=self._wall_clock)
-            stack.callback(self._control.close)
-            self._open_datagrams(stack)
-            await self._open_streams(stack, scope)
-            if self._registry is not None:
-                collector = RelayCollector(self.counters, self._control.server.table, lambda: len(self._limiter))
-                collector.register(self._registry)
-                stack.callback(self._registry.unregister, collector)
-            self._stack = stack.pop_all()
+        try:
+            await self._open(self._stack)
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
+        # The tasks here are servants: what went wrong in the block leaves it as it is, not inside of a group.
+        await self._stack.aclose()
 
     async def drain(self, deadline_s: float) -> None:
         """Refuse new allocations (508), and wait until those that exist have ended.
@@ -200,6 +194,19 @@ class RelayService:
         return Challenge(self.config.realm, self._nonces.issue_in_advance(token_bytes(SALT_BYTES), self._wall_clock()))
 
     # --- wiring --------------------------------------------------------------------------------------------
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        assert self._loop is not None
+        scope = await stack.enter_async_context(TaskScope())
+        stack.callback(self._limiter.close)
+        self._control = Control(self._loop, self._make_server(), wall_clock=self._wall_clock)
+        stack.callback(self._control.close)
+        self._open_datagrams(stack)
+        await self._open_streams(stack, scope)
+        if self._registry is not None:
+            collector = RelayCollector(self.counters, self._control.server.table, lambda: len(self._limiter))
+            collector.register(self._registry)
+            stack.callback(self._registry.unregister, collector)
 
     def _make_server(self) -> TurnServer:
         config = self.config
