@@ -1,0 +1,179 @@
+"""The command line of the lab: parses, calls, and turns errors into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .errors import LabError
+from .kinds import KINDS
+from .shapes import load_shape, parse_duration_s, parse_loss, parse_rate_bps
+
+
+def _comma_list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lab", description="Routers and hosts out of network namespaces, on this machine, for tests."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="build a lab")
+    up.add_argument("topology", help="a TOML file, or a name in netns-scripts/topologies")
+    up.add_argument("--prefix", help="what its namespaces' names start with (default: the topology's name)")
+
+    execute = commands.add_parser("exec", help="run a command on a host or a router")
+    execute.add_argument("prefix")
+    execute.add_argument("host", help="such as a1, or srv, inet, or a router's name")
+    execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD...")
+
+    down = commands.add_parser("down", help="take a lab down; no such lab is no error")
+    down.add_argument("prefix")
+
+    commands.add_parser("list", help="show the labs that are up")
+
+    for name, text in (
+        ("reboot", "let a router forget every session and mapping"),
+        ("readdress", "give a router another public IPv4 address"),
+        ("link", "show or change the shape of a router's uplink"),
+        ("cut", "drop a router's traffic on its way through the internet"),
+        ("restore", "undo `cut`"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("prefix")
+        command.add_argument("router")
+        if name == "readdress":
+            command.add_argument("address", nargs="?", help="default: a spare one, and back to the first one")
+        elif name == "link":
+            command.add_argument("--profile", help="a name in netns-scripts/links; the other flags change it")
+            command.add_argument("--delay", type=parse_duration_s, help="one way, such as 20ms")
+            command.add_argument("--jitter", type=parse_duration_s, help="at most this much more, such as 2ms")
+            command.add_argument("--loss", type=parse_loss, help="such as 1%%")
+            command.add_argument("--rate", type=parse_rate_bps, help="such as 50mbit; 0 for no limit")
+        elif name == "cut":
+            what = command.add_mutually_exclusive_group()
+            what.add_argument(
+                "--udp-peer", action="store_true", help="only UDP to other routers: the server is still reached"
+            )
+            what.add_argument("--server", action="store_true", help="only traffic with the server")
+
+    selftest = commands.add_parser("selftest", help="prove that each kind of router does what it says")
+    selftest.add_argument("--kinds", type=_comma_list, default=tuple(KINDS), help="such as port,sym")
+    return parser
+
+
+def _show_labs() -> None:
+    from .state import known_labs, load_state
+
+    for prefix in known_labs():
+        state = load_state(prefix)
+        routers = " ".join(
+            f"{router.name}({router.kind}{'' if router.uplink is None else ' behind ' + router.uplink}):"
+            f"{','.join(router.host_names)}"
+            for router in state.topology.routers
+        )
+        print(f"{prefix}  {routers}")
+
+
+def _execute(arguments: argparse.Namespace) -> None:
+    from .lab import Lab
+    from .namespaces import enter_for_good
+
+    command: list[str] = arguments.argv
+    if command[:1] == ["--"]:
+        command = command[1:]
+    if not command:
+        raise LabError("there is no command to run", "Write: lab exec P HOST -- CMD...")
+    enter_for_good(Lab.attach(arguments.prefix).namespace(arguments.host))
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - to become that program is what was asked for
+    except OSError as error:
+        raise LabError(f"cannot run {command[0]}: {error.strerror}") from error
+
+
+def _disturb(arguments: argparse.Namespace) -> None:
+    from .lab import CUT_ALL, CUT_SERVER, CUT_UDP_PEER, Lab
+
+    lab, router = Lab.attach(arguments.prefix), arguments.router
+    if arguments.command == "reboot":
+        lab.reboot(router)
+    elif arguments.command == "readdress":
+        print(lab.readdress(router, arguments.address))
+    elif arguments.command == "restore":
+        lab.restore(router)
+    elif arguments.command == "cut":
+        lab.cut(router, CUT_UDP_PEER if arguments.udp_peer else CUT_SERVER if arguments.server else CUT_ALL)
+    else:
+        shape = lab.link(router)
+        if arguments.profile is not None:
+            shape = load_shape(arguments.profile)
+        given: dict[str, Any] = {
+            "delay_s": arguments.delay,
+            "jitter_s": arguments.jitter,
+            "loss": arguments.loss,
+            "rate_bps": arguments.rate,
+        }
+        changes = {key: value for key, value in given.items() if value is not None}
+        if changes or arguments.profile is not None:
+            lab.set_links({router: shape})
+            shape = lab.set_link(router, **changes)
+        rate = f"{shape.rate_bps / 1e6:g} Mbit/s" if shape.rate_bps else "not limited"
+        print(
+            f"{router}: delay {shape.delay_s * 1e3:g} ms, jitter {shape.jitter_s * 1e3:g} ms,"
+            f" loss {shape.loss:.3%}, rate {rate}"
+        )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "list":
+        _show_labs()
+    elif arguments.command == "exec":
+        _execute(arguments)
+    elif arguments.command == "up":
+        from .lab import Lab
+        from .topology import load_topology
+
+        lab = Lab.up(load_topology(arguments.topology), prefix=arguments.prefix)
+        print(lab.prefix)
+    elif arguments.command == "down":
+        from .lab import Lab
+        from .state import known_labs
+
+        if arguments.prefix in known_labs():
+            Lab.attach(arguments.prefix).down()
+    elif arguments.command == "selftest":
+        from .selftest import run_selftest
+
+        return run_selftest(arguments.kinds)
+    else:
+        _disturb(arguments)
+    return 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Its arguments; those of this process where not given.
+
+    Returns:
+        The exit code: 0 for success, 1 for a test that failed, 2 for what could not be done, 130 when interrupted.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _run(_parser().parse_args(argv))
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130

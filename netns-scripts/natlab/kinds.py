@@ -1,0 +1,184 @@
+"""The kinds of router, what each does by RFC 4787, and the nft files that make it do so."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from .errors import LabError
+
+RULES_FOLDER: Final = Path(__file__).resolve().parent.parent / "nat"
+
+# The sequential allocator walks through this many ports before it starts again: more than any test uses.
+_SEQUENCE_FIRST_PORT: Final = 30000
+_SEQUENCE_LENGTH: Final = 8000
+
+
+class Dependence(enum.Enum):
+    """On what a mapping or a filter depends (RFC 4787, sections 4.1 and 5); the value is the short form in tables."""
+
+    ENDPOINT_INDEPENDENT = "EI"
+    ADDRESS_DEPENDENT = "AD"
+    ADDRESS_AND_PORT_DEPENDENT = "APD"
+
+
+_EI: Final = Dependence.ENDPOINT_INDEPENDENT
+_AD: Final = Dependence.ADDRESS_DEPENDENT
+_APD: Final = Dependence.ADDRESS_AND_PORT_DEPENDENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of router.
+
+    Attributes:
+        name: What topologies call it.
+        summary: What it is, in a few words.
+        mapping: What the outside port depends on; None where no UDP gets out.
+        filtering: What decides whether a packet from outside gets in; None where no UDP gets out.
+        keeps_port: Whether the outside port is the inside one while nobody else has it.
+        second_mapping: The mapping of a second inside host that uses a port another one already has.
+        second_keeps_port: Whether that second host's outside port is its inside port too.
+        step: Distance between the ports of one inside endpoint's successive mappings, where that is fixed.
+        translates: Whether inside hosts have private addresses.
+        rules: The nft files in ``netns-scripts/nat`` that are loaded, in this order.
+    """
+
+    name: str
+    summary: str
+    mapping: Dependence | None
+    filtering: Dependence | None
+    keeps_port: bool = False
+    second_mapping: Dependence | None = None
+    second_keeps_port: bool = False
+    step: int | None = None
+    translates: bool = True
+    rules: tuple[str, ...]
+
+
+def _independent(name: str, summary: str, filtering: Dependence, *, keeps_port: bool) -> Kind:
+    return Kind(
+        name=name,
+        summary=summary,
+        mapping=_EI,
+        filtering=filtering,
+        keeps_port=keeps_port,
+        second_mapping=_EI,
+        rules=("firewall.nft", f"{name}.nft"),
+    )
+
+
+KINDS: Final = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            name="open",
+            summary="public addresses, no firewall",
+            mapping=_EI,
+            filtering=_EI,
+            keeps_port=True,
+            second_mapping=_EI,
+            second_keeps_port=True,
+            translates=False,
+            rules=(),
+        ),
+        Kind(
+            name="fw",
+            summary="public addresses, stateful firewall",
+            mapping=_EI,
+            filtering=_APD,
+            keeps_port=True,
+            second_mapping=_EI,
+            second_keeps_port=True,
+            translates=False,
+            rules=("firewall.nft",),
+        ),
+        _independent("full", "anybody may answer", _EI, keeps_port=True),
+        _independent("addr", "addresses we sent to may answer", _AD, keeps_port=True),
+        _independent("port", "only the very endpoints we sent to may answer", _APD, keeps_port=True),
+        _independent("full-np", "as full, outside port differs", _EI, keeps_port=False),
+        _independent("addr-np", "as addr, outside port differs", _AD, keeps_port=False),
+        _independent("port-np", "as port, outside port differs", _APD, keeps_port=False),
+        Kind(
+            name="linux",
+            summary="stock masquerade; a second host on one port loses endpoint independence",
+            mapping=_EI,
+            filtering=_APD,
+            keeps_port=True,
+            second_mapping=_APD,
+            rules=("firewall.nft", "linux.nft"),
+        ),
+        Kind(
+            name="adm",
+            summary="one mapping for each destination address",
+            mapping=_AD,
+            filtering=_APD,
+            second_mapping=_AD,
+            rules=("firewall.nft", "adm.nft"),
+        ),
+        Kind(
+            name="sym",
+            summary="one mapping for each destination endpoint, ports at random",
+            mapping=_APD,
+            filtering=_APD,
+            second_mapping=_APD,
+            rules=("firewall.nft", "sym.nft"),
+        ),
+        Kind(
+            name="symseq",
+            summary="one mapping for each destination endpoint, ports one after the other",
+            mapping=_APD,
+            filtering=_APD,
+            second_mapping=_APD,
+            step=1,
+            rules=("firewall.nft", "symseq.nft"),
+        ),
+        Kind(
+            name="udpblock",
+            summary="no UDP; TCP to ports 80 and 443 only",
+            mapping=None,
+            filtering=None,
+            rules=("udpblock.nft", "linux.nft"),
+        ),
+    )
+}
+
+
+def kind_named(name: str) -> Kind:
+    """Find a kind.
+
+    Raises:
+        LabError: There is no kind of that name.
+    """
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise LabError(f"there is no kind of router named {name!r}", f"Known kinds: {', '.join(KINDS)}.") from None
+
+
+def ruleset(kind: Kind, *, wan_address: str, lifetime_s: int, wan_input: str, session_cap: int) -> str:
+    """Fill in the nft files of a kind.
+
+    Args:
+        kind: What the router does.
+        wan_address: The router's outside IPv4 address.
+        lifetime_s: How long a mapping lives without traffic, in seconds.
+        wan_input: What unsolicited packets to the router itself meet: ``drop``, ``reject`` or ``accept``.
+        session_cap: Most UDP sessions at a time, or 0 for no limit.
+
+    Returns:
+        Text for ``nft -f``.
+    """
+    sequence = ", ".join(f"{n} : {_SEQUENCE_FIRST_PORT + n}" for n in range(_SEQUENCE_LENGTH))
+    files = (*kind.rules, "session-cap.nft") if session_cap else kind.rules
+    values = {
+        "wan": wan_address,
+        "lifetime": str(lifetime_s),
+        "wan_input": wan_input,
+        "session_cap": str(session_cap),
+        "sequence": sequence if "symseq.nft" in files else "",
+    }
+    return "".join(Template((RULES_FOLDER / name).read_text()).substitute(values) for name in files)

@@ -1,0 +1,205 @@
+"""A lab as such: built, used from several processes, disturbed, taken down, and nothing left."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.support.lab import LAB_COMMAND, STATE_FOLDER, Lab, LabError, LabFactory, lab_factory, routers, unique_prefix
+from tests.support.lab_traffic import Echo, round_trip_s, tcp_pair, udp_at
+
+pytestmark = pytest.mark.root
+
+__all__ = ["lab_factory"]
+
+
+def lab_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(LAB_COMMAND), *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_life_of_a_lab_on_the_command_line(tmp_path: Path) -> None:
+    prefix = unique_prefix()
+    topology = tmp_path / "two.toml"
+    topology.write_text('link = { delay = "1ms" }\n[routers.a]\nkind = "sym"\n[routers.b]\nkind = "full"\n')
+    try:
+        up = lab_command("up", str(topology), "--prefix", prefix)
+        assert (up.returncode, up.stdout.strip()) == (0, prefix), up.stderr
+        delay_line = json.loads((STATE_FOLDER / f"{prefix}.json").read_text())["delay_line"]
+
+        assert prefix in lab_command("list").stdout
+        seen = lab_command("exec", prefix, "a1", "--", "ip", "-4", "-o", "addr", "show", "eth0")
+        assert "10.4.0.11/24" in seen.stdout
+        assert lab_command("exec", prefix, "a1", "--", "sh", "-c", "exit 7").returncode == 7
+        assert "loss 2.000%" in lab_command("link", prefix, "b", "--loss", "2%").stdout
+        assert "loss 2.000%" in lab_command("link", prefix, "b").stdout
+        assert lab_command("reboot", prefix, "a").returncode == 0
+
+        again = lab_command("up", str(topology), "--prefix", prefix)
+        assert again.returncode == 2
+        assert "is up already" in again.stderr
+        stranger = lab_command("exec", prefix, "c1", "--", "true")
+        assert stranger.returncode == 2
+        assert "has no 'c1'" in stranger.stderr
+    finally:
+        assert lab_command("down", prefix).returncode == 0
+    assert lab_command("down", prefix).returncode == 0
+    assert prefix not in lab_command("list").stdout
+    assert not [name for name in os.listdir("/run/netns") if name.startswith(f"{prefix}-")]
+    if delay_line is not None:
+        status = Path(f"/proc/{delay_line[0]}/stat")
+        assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_only_its_own_namespaces_are_deleted(lab_factory: LabFactory) -> None:
+    lab = lab_factory(routers(a="open"))
+    foreign = f"{lab.prefix}-foreign"
+    subprocess.run(["ip", "netns", "add", foreign], check=True)
+    try:
+        lab.down()
+        assert Path("/run/netns", foreign).exists()
+    finally:
+        subprocess.run(["ip", "netns", "del", foreign], check=True)
+
+
+def test_namespace_of_another_is_not_taken_over() -> None:
+    prefix = unique_prefix()
+    subprocess.run(["ip", "netns", "add", f"{prefix}-srv"], check=True)
+    try:
+        with pytest.raises(LabError, match="are not the lab's"):
+            Lab.up(routers(a="open"), prefix=prefix)
+        assert Path("/run/netns", f"{prefix}-srv").exists()
+    finally:
+        subprocess.run(["ip", "netns", "del", f"{prefix}-srv"], check=True)
+
+
+def test_two_labs_do_not_see_each_other(lab_factory: LabFactory) -> None:
+    one, two = lab_factory(routers(a="port")), lab_factory(routers(a="port"))
+    with Echo(one, "srv"):
+        assert round_trip_s(one, "a1") is not None
+        assert round_trip_s(two, "a1") is None
+
+
+def test_delay_of_each_link_and_direction(lab_factory: LabFactory) -> None:
+    lab = lab_factory(routers(a="port", b="open", delay_s=0.02))
+    with Echo(lab, "srv"), Echo(lab, "b1"):
+        to_server = round_trip_s(lab, "a1")
+        to_host = round_trip_s(lab, "a1", to="b1")
+    assert to_server is not None
+    assert to_host is not None
+    # Delays are lower bounds; how much later a packet is depends on the machine.
+    assert 0.0399 < to_server < 0.06
+    assert 0.0799 < to_host < 0.11
+
+
+def test_delay_changes_while_packets_flow(lab_factory: LabFactory) -> None:
+    lab = lab_factory(routers(a="port"))
+    with Echo(lab, "srv"):
+        before = round_trip_s(lab, "a1")
+        lab.set_link("a", delay_s=0.03)
+        after = round_trip_s(lab, "a1")
+        lab.set_link("a", delay_s=0.0)
+        at_last = round_trip_s(lab, "a1")
+    assert before is not None
+    assert before < 0.02
+    assert after is not None
+    assert after >= 0.0599
+    assert at_last is not None
+    assert at_last < 0.02
+
+
+def test_loss(lab_factory: LabFactory) -> None:
+    lab = lab_factory(routers(a="open"))
+    lab.set_link("a", loss=0.2)
+    with Echo(lab, "srv"), udp_at(lab, "a1") as udp:
+        udp.settimeout(0.3)
+        for number in range(2000):
+            udp.sendto(number.to_bytes(2, "big"), (lab.address("srv"), 7))
+            if number % 50 == 49:
+                time.sleep(0.002)
+        answers = 0
+        try:
+            while udp.recv(100):
+                answers += 1
+        except TimeoutError:
+            pass
+    # 0.8 * 0.8 of 2000 come back; the bounds are five standard deviations away.
+    assert 1170 < answers < 1390
+
+
+def test_rate_bounds_tcp(lab_factory: LabFactory) -> None:
+    lab = lab_factory(routers(a="open"))
+    lab.set_link("a", rate_bps=20_000_000)
+    started_at = time.monotonic()
+    with tcp_pair(lab, "a1", "srv") as (client, server), ThreadPoolExecutor() as pool:
+        sending = pool.submit(client.sendall, bytes(1_000_000))
+        received = 0
+        while received < 1_000_000:
+            received += len(server.recv(1 << 16))
+        sending.result()
+    took_s = time.monotonic() - started_at
+    # 8 Mbit at 20 Mbit/s take 0.4 s, less what the bucket lets through at once.
+    assert took_s > 0.3
+
+
+def test_cut_of_peers_leaves_the_server(lab_factory: LabFactory) -> None:
+    lab = lab_factory(routers(a="open", b="open"))
+    with Echo(lab, "srv"), Echo(lab, "b1"):
+        assert round_trip_s(lab, "a1", to="b1") is not None
+        lab.cut("a", "udp-peer")
+        assert round_trip_s(lab, "a1", to="b1") is None
+        assert round_trip_s(lab, "a1") is not None
+        lab.cut("a", "server")
+        assert round_trip_s(lab, "a1", to="b1") is not None
+        assert round_trip_s(lab, "a1") is None
+        lab.cut("a")
+        assert round_trip_s(lab, "a1", to="b1") is None
+        assert round_trip_s(lab, "a1") is None
+        lab.restore("a")
+        assert round_trip_s(lab, "a1", to="b1") is not None
+        assert round_trip_s(lab, "a1") is not None
+
+
+def test_another_process_disturbs_a_lab(lab_factory: LabFactory) -> None:
+    lab = lab_factory(routers(a="port"))
+    with Echo(lab, "srv"):
+        assert lab_command("link", lab.prefix, "a", "--delay", "15ms").returncode == 0
+        delayed = round_trip_s(lab, "a1")
+        assert delayed is not None
+        assert delayed >= 0.0299
+        assert lab_command("cut", lab.prefix, "a").returncode == 0
+        assert round_trip_s(lab, "a1") is None
+        assert lab_command("restore", lab.prefix, "a").returncode == 0
+        assert round_trip_s(lab, "a1") is not None
+    # This process's view of the lab predates the delay line that the other one started.
+    assert lab_command("down", lab.prefix).returncode == 0
+    assert not (STATE_FOLDER / f"{lab.prefix}.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [("reboot", "nolab", "a"), ("exec", "nolab", "a1", "--", "true")])
+def test_no_such_lab(arguments: tuple[str, ...]) -> None:
+    result = lab_command(*arguments)
+    assert result.returncode == 2
+    assert "is up" in result.stderr
+
+
+def test_up_and_down_are_fast(lab_factory: LabFactory) -> None:
+    best_up_s = best_down_s = 10.0
+    for _ in range(3):
+        started_at = time.monotonic()
+        lab = lab_factory(routers(a="port", b="sym", delay_s=0.02))
+        up_at = time.monotonic()
+        lab.down()
+        best_up_s = min(best_up_s, up_at - started_at)
+        best_down_s = min(best_down_s, time.monotonic() - up_at)
+    # The best of three on an idle machine is 0.08 s and 0.003 s; a busy one gets five times as much.
+    assert best_up_s < 0.4
+    assert best_down_s < 0.05
