@@ -22,7 +22,7 @@ class CheckScheduler:
     def __init__(self) -> None:
         self.pairs = CheckList()
         self._active: set[CandidatePair] = set()
-        self._slot_at = float("-inf")
+        self._slot_at = 0.0
 
     def recheck(self, pair: CandidatePair) -> None:
         """Try a pair from the start of its schedule, when its turn comes."""

@@ -53,7 +53,7 @@ class PathController:
         # for each datagram:    STUN -> controller.receive_stun(data, source, base_id, now)
         #                       QUIC -> engine, then controller.path_alive(base_id, source, now)
         # for each sending:     for path in controller.sending_paths: bases[path.base_id].send(data, path.remote)
-        #                       if controller.data_sent(now): set the timer anew
+        #                       if controller.sent(now): set the timer anew
         # after any of these:   for transmit in controller.transmits(now): ...
         #                       while (event := controller.next_event()) is not None: ...
         #                       timer = controller.get_timer()      # when due: controller.handle_timer(now)
@@ -126,7 +126,7 @@ class PathController:
         self._select(path, SelectionReason.OPTIMISTIC, None)
         self._sending = (path,)
 
-    def data_sent(self, now: float) -> bool:
+    def sent(self, now: float) -> bool:
         """Note that data went out on the sending paths. Cheap: call it for each round of sending.
 
         Args:
@@ -221,6 +221,8 @@ class PathController:
 
     def transmits(self, now: float) -> list[Transmit]:
         """Take what must be sent, in order."""
+        self.agent.handle_timer(now)
+        self._settle(now)
         transmits = self.agent.transmits(now)
         if self._first_check_at is None and transmits and self.agent.remote_credentials is not None:
             self._first_check_at = now

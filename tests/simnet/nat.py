@@ -1,0 +1,186 @@
+"""NATs as data, and hosts behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from p2p.address import TransportAddress
+from tests.simnet.world import Packet, World
+
+FIRST_PORT = 20_000
+LAST_PORT = 60_000
+
+
+class Dependence(Enum):
+    """On what of the remote address a mapping or filter depends. Source: RFC 4787 sections 4.1 and 5."""
+
+    INDEPENDENT = auto()
+    ADDRESS = auto()
+    ADDRESS_AND_PORT = auto()
+
+    def part(self, remote: TransportAddress) -> Hashable:
+        """Return what matters of a remote address."""
+        if self is Dependence.INDEPENDENT:
+            return None
+        return remote.host if self is Dependence.ADDRESS else remote
+
+
+class Allocator(Enum):
+    """How the outside port of a new mapping is picked."""
+
+    PRESERVING = auto()
+    SEQUENTIAL = auto()
+    RANDOM = auto()
+
+
+@dataclass(frozen=True)
+class NatBehaviour:
+    """What a NAT does.
+
+    Attributes:
+        mapping: On what the outside port depends.
+        filtering: On what it depends who may send in.
+        allocator: How a new outside port is picked.
+        lifetime_s: How long an unused mapping lives.
+        hairpin: Whether inside hosts reach each other by outside addresses.
+        udp_blocked: Whether no UDP passes at all.
+    """
+
+    mapping: Dependence = Dependence.INDEPENDENT
+    filtering: Dependence = Dependence.INDEPENDENT
+    allocator: Allocator = Allocator.PRESERVING
+    lifetime_s: float = 60.0
+    hairpin: bool = False
+    udp_blocked: bool = False
+
+
+@dataclass
+class _Mapping:
+    inside: TransportAddress
+    port: int
+    used_at: float
+    contacted: set[Hashable] = field(default_factory=set)
+
+
+class Nat:
+    """One NAT with a public address and hosts inside; filters are kept for each mapping, as in real ones."""
+
+    def __init__(self, world: World, host: str, behaviour: NatBehaviour) -> None:
+        self.host = host
+        self.behaviour = behaviour
+        self._world = world
+        self._inside: dict[str, Host] = {}
+        self._mappings: dict[Hashable, _Mapping] = {}
+        self._by_port: dict[int, _Mapping] = {}
+        self._next_port = FIRST_PORT
+        world.attach(host, self)
+
+    def add(self, host: Host) -> None:
+        """Put a host behind the NAT."""
+        self._inside[host.host] = host
+
+    def reboot(self, *, host: str | None = None) -> None:
+        """Forget every mapping, and take another public address when one is given."""
+        self._mappings.clear()
+        self._by_port.clear()
+        self._next_port += 1000
+        if host is not None:
+            self.host = host
+            self._world.attach(host, self)
+
+    def send(self, packet: Packet) -> None:
+        """Take a packet from inside."""
+        neighbour = self._inside.get(packet.destination.host)
+        if neighbour is not None:
+            self._world.after(0.0005, lambda: neighbour.receive(packet))
+            return
+        if self.behaviour.udp_blocked:
+            return
+        mapping = self._mapping_for(packet.source, packet.destination)
+        mapping.used_at = self._world.now
+        mapping.contacted.add(self.behaviour.filtering.part(packet.destination))
+        outside = packet._replace(source=TransportAddress(self.host, mapping.port))
+        if packet.destination.host != self.host:
+            self._world.send(outside)
+        elif self.behaviour.hairpin:
+            self.receive(outside)
+
+    def receive(self, packet: Packet) -> None:
+        """Take a packet from outside."""
+        mapping = self._by_port.get(packet.destination.port)
+        if packet.destination.host != self.host or mapping is None or self._expired(mapping):
+            return
+        if self.behaviour.filtering.part(packet.source) not in mapping.contacted:
+            return
+        mapping.used_at = self._world.now
+        self._inside[mapping.inside.host].receive(packet._replace(destination=mapping.inside))
+
+    def _expired(self, mapping: _Mapping) -> bool:
+        return self._world.now - mapping.used_at > self.behaviour.lifetime_s
+
+    def _mapping_for(self, inside: TransportAddress, remote: TransportAddress) -> _Mapping:
+        key = (inside, self.behaviour.mapping.part(remote))
+        mapping = self._mappings.get(key)
+        if mapping is not None and not self._expired(mapping):
+            return mapping
+        if mapping is not None:
+            del self._by_port[mapping.port]
+        mapping = _Mapping(inside, self._allocate(inside.port), self._world.now)
+        self._mappings[key] = self._by_port[mapping.port] = mapping
+        return mapping
+
+    def _allocate(self, inside_port: int) -> int:
+        allocator = self.behaviour.allocator
+        if allocator is Allocator.PRESERVING and inside_port not in self._by_port:
+            return inside_port
+        while True:
+            if allocator is Allocator.RANDOM:
+                port = self._world.random.randrange(FIRST_PORT, LAST_PORT)
+            else:
+                port, self._next_port = self._next_port, self._next_port + 1
+            if port not in self._by_port:
+                return port
+
+
+class Host:
+    """A host: behind a NAT, or with a public address when there is none.
+
+    Args:
+        world: Where it lives.
+        host: Its IP address.
+        nat: What is in front of it.
+    """
+
+    def __init__(self, world: World, host: str, nat: Nat | None = None) -> None:
+        self.host = host
+        self.nat = nat
+        self.online = True
+        self._world = world
+        self._ports: dict[int, Callable[[Packet], None]] = {}
+        if nat is None:
+            world.attach(host, self)
+        else:
+            nat.add(self)
+
+    def bind(self, port: int, receiver: Callable[[Packet], None]) -> TransportAddress:
+        """Open a UDP port."""
+        self._ports[port] = receiver
+        return TransportAddress(self.host, port)
+
+    def send(self, port: int, destination: TransportAddress, data: bytes) -> None:
+        """Send from an open port."""
+        if not self.online:
+            return
+        packet = Packet(TransportAddress(self.host, port), destination, data)
+        if self.nat is not None:
+            self.nat.send(packet)
+        else:
+            self._world.send(packet)
+
+    def receive(self, packet: Packet) -> None:
+        """Take a packet."""
+        receiver = self._ports.get(packet.destination.port)
+        if receiver is not None and self.online:
+            receiver(packet)
