@@ -28,6 +28,22 @@ STUN_MAX_ATTRIBUTES: Final = 64
 STUN_MAX_PADDING_BYTES: Final = 1500
 """The most padding an answer carries: enough to be fragmented, which is its purpose. Source: RFC 5780 section 7.6."""
 
+# --- NAT behaviour discovery (RFC 5780) --------------------------------------------------------------------
+NAT_UDP_REQUESTS: Final = 4
+"""How often the first question is asked: at 0, 0.25, 0.75 and 1.75 s."""
+NAT_UDP_LAST_WAIT_S: Final = 1.25
+"""UDP that did not work within 3 s in all is no use to a session that is to begin now."""
+NAT_TEST_INTERVAL_S: Final = 0.2
+"""Tests whose answer may be silence are repeated evenly, so that silence is soon meant: five in 0.8 s."""
+NAT_TEST_REQUESTS: Final = 5
+"""At 20 % loss each way, one test in 170 takes loss for a filter."""
+NAT_TEST_LAST_WAIT_S: Final = 0.7
+"""How long the last answer may take. Where ordinary answers take longer, silence says nothing."""
+NAT_SEQUENTIAL_STEP: Final = 32
+"""Ports that grow by no more than this are given one after the other, with others' traffic in between."""
+NAT_RANDOM_STEP: Final = 256
+"""Ports further apart than this are not given one after the other."""
+
 # --- TURN client (RFC 8656) --------------------------------------------------------------------------------
 TURN_LIFETIME_S: Final = 600
 """The lifetime asked for: the RFC's default, which servers shorten anyway when they want to."""

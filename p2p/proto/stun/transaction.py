@@ -30,11 +30,13 @@ class Transaction:
         reliable: Whether a byte stream carries it.
         rto_s: The first retransmission, in seconds.
         max_requests: How often it is sent in all, over datagrams; at least 1.
+        backoff: By what each further interval is longer; the RFC doubles them.
+        last_wait_s: How long to wait after the last request, in seconds; None for what the RFC says.
 
     Source: RFC 8489 sections 6.2.1 and 6.2.2.
     """
 
-    __slots__ = ("_left", "_reliable", "_rto_s", "_wait_s", "next_at", "request", "sent_count", "started_at")
+    __slots__ = ("_backoff", "_last_wait_s", "_left", "_wait_s", "next_at", "request", "sent_count", "started_at")
 
     def __init__(
         self,
@@ -44,15 +46,19 @@ class Transaction:
         reliable: bool = False,
         rto_s: float = STUN_INITIAL_RTO_S,
         max_requests: int = STUN_MAX_REQUESTS,
+        backoff: float = 2.0,
+        last_wait_s: float | None = None,
     ) -> None:
         self.request = request
         self.started_at = now
         self.next_at = now
         self.sent_count = 0
-        self._reliable = reliable
         self._left = 1 if reliable else max_requests
-        self._rto_s = rto_s
         self._wait_s = rto_s
+        self._backoff = backoff
+        if last_wait_s is None:
+            last_wait_s = STUN_RELIABLE_TIMEOUT_S if reliable else STUN_LAST_WAIT_FACTOR * rto_s
+        self._last_wait_s = last_wait_s
 
     def step(self, now: float) -> Step:
         """Say what is due, and set ``next_at`` to when to ask again.
@@ -67,9 +73,9 @@ class Transaction:
         self._left -= 1
         self.sent_count += 1
         if self._left:
-            wait_s, self._wait_s = self._wait_s, 2 * self._wait_s
+            wait_s, self._wait_s = self._wait_s, self._backoff * self._wait_s
         else:
-            wait_s = STUN_RELIABLE_TIMEOUT_S if self._reliable else STUN_LAST_WAIT_FACTOR * self._rto_s
+            wait_s = self._last_wait_s
         # From now and not from next_at: after a pause of the process, no burst of what was missed.
         self.next_at = now + wait_s
         return Step.SEND
