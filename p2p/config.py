@@ -32,10 +32,10 @@ _FALSE_WORDS: Final = frozenset({"0", "false", "no", "off"})
 class ServeOptions:
     """What ``p2p serve`` runs: a rendezvous with STUN, and a relay, on one machine."""
 
-    listen: tuple[str, ...] = ("0.0.0.0",)  # noqa: S104 -- a server for others listens everywhere
-    """IP addresses to bind."""
+    listen: tuple[str, ...] = ()
+    """IP addresses to bind; empty means all of this machine's."""
     public_addresses: tuple[str, ...] = ()
-    """IP addresses under which the outside reaches this machine; empty means those in ``listen``."""
+    """IP addresses under which the outside reaches this machine; empty means the bound ones."""
     domain: str | None = None
     """Host name that clients use; it is what the TLS certificate is for."""
     http_port: int | None = None

@@ -13,11 +13,10 @@ import typer
 
 from p2p.cli.describe import error_lines
 from p2p.cli.output import print_json, silence_stdout
+from p2p.cli.stopping import EXIT_INTERRUPTED
 from p2p.errors import P2PError
 from p2p.session.events import Problem
 
-EXIT_INTERRUPTED: Final = 130
-"""128 + SIGINT, as shells have it."""
 EXIT_INTERNAL: Final = 70
 """EX_SOFTWARE of sysexits.h: a bug of ours."""
 

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import typer
 
 from p2p.aio.tasks import TaskScope
-from p2p.cli import local_status
+from p2p.cli import local_status, text
 from p2p.cli.output import Output, silence_stdout
-from p2p.cli.problems import EXIT_INTERRUPTED, find_error
-from p2p.cli.stopping import Stopper
+from p2p.cli.problems import find_error
+from p2p.cli.stopping import EXIT_INTERRUPTED, Stopper, interruptible
 from p2p.errors import P2PError
 from p2p.session.events import Event, Problem, Report
 from p2p.session.status import Status
@@ -71,21 +71,16 @@ async def run_peer(
     stopper = Stopper(scope, output.note)
     news.on_reader_gone = stopper.stop.set
     with output:
-        stopper.install()
         try:
-            async with scope:
+            async with interruptible(stopper), scope:
                 report = await _run(make(news.event), output, news, stopper, scope, preflight)
-        except asyncio.CancelledError:
-            if stopper.was_cancelled:
-                raise typer.Exit(EXIT_INTERRUPTED) from None
+        except typer.Exit:
             raise
         except (Exception, BaseExceptionGroup) as exception:
             if stopper.was_cancelled:
                 raise typer.Exit(EXIT_INTERRUPTED) from exception
             news.failed(exception)
             raise typer.Exit(find_error(exception).exit_code) from exception
-        finally:
-            stopper.uninstall()
         news.event(report)
         return report
 
@@ -103,8 +98,14 @@ async def _run(
     if output.interval_s is not None:
         scope.start(_refresh(output, peer, output.interval_s), name="live view")
     async with peer, local_status.StatusServer(local_status.runtime_folder(), describe):
-        stopper.ready(lambda: peer.status, peer.drain)
+        stopper.ready(lambda: _open_flows(peer.status), peer.drain)
         return await peer.run_until(stopper.stop)
+
+
+def _open_flows(status: Status) -> str:
+    """What a drain waits for, in words."""
+    count = sum(session.flows_open for session in status.sessions)
+    return text.plural(count, "connection") if count else ""
 
 
 class _News:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
+
+import typer
 
 from p2p import defaults
 from p2p.aio.tasks import TaskScope
 from p2p.cli import text
-from p2p.session.status import Status
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+EXIT_INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells have it."""
 
 
 class Stopper:
@@ -34,19 +40,19 @@ class Stopper:
         self.was_cancelled = False
         self._scope = scope
         self._note = note
-        self._status: Callable[[], Status] | None = None
+        self._open: Callable[[], str] | None = None
         self._drain: Callable[[], Awaitable[None]] | None = None
         self._signals_seen = 0
         self._owner = asyncio.current_task()
 
-    def ready(self, status: Callable[[], Status], drain: Callable[[], Awaitable[None]]) -> None:
+    def ready(self, still_open: Callable[[], str], drain: Callable[[], Awaitable[None]]) -> None:
         """From now on there is something to drain.
 
         Args:
-            status: Gives the present state, for what is being waited for.
-            drain: Refuses what is new and returns when the last connection is closed.
+            still_open: Tells what is open, such as ``2 connections``; empty when nothing is.
+            drain: Refuses what is new and returns when the last of it is closed.
         """
-        self._status, self._drain = status, drain
+        self._open, self._drain = still_open, drain
 
     def install(self) -> None:
         """Take over both signals."""
@@ -67,18 +73,18 @@ class Stopper:
             number: SIGINT or SIGTERM.
         """
         self._signals_seen += 1
-        if self._status is None or self._signals_seen > 2:
+        if self._open is None or self._signals_seen > 2:
             self.was_cancelled = True
             if self._owner is not None:
                 self._owner.cancel()
             return
-        flows = sum(session.flows_open for session in self._status().sessions)
-        if self._signals_seen == 2 or not flows:
+        still_open = self._open()
+        if self._signals_seen == 2 or not still_open:
             self.stop.set()
             return
         limit_s = defaults.DRAIN_TIMEOUT_S if number == signal.SIGTERM else None
         how_long = "; Ctrl-C again to abort" if limit_s is None else f", at most {text.duration(limit_s)}"
-        self._note(f"waiting for {text.plural(flows, 'open connection')}{how_long}")
+        self._note(f"waiting for {still_open} to end{how_long}")
         self._scope.start(self._drain_then_stop(limit_s), name="drain")
 
     async def _drain_then_stop(self, limit_s: float | None) -> None:
@@ -87,6 +93,27 @@ class Stopper:
             async with asyncio.timeout(limit_s):
                 await self._drain()
         except TimeoutError:
-            self._note("connections are still open, but the time is over")
+            self._note("they have not ended, but the time is over")
         finally:
             self.stop.set()
+
+
+@asynccontextmanager
+async def interruptible(stopper: Stopper) -> AsyncIterator[None]:
+    """Let a stopper have the signals while the block runs.
+
+    Args:
+        stopper: Decides what a signal does.
+
+    Raises:
+        typer.Exit: The stopper cancelled the block.
+    """
+    stopper.install()
+    try:
+        yield
+    except asyncio.CancelledError:
+        if stopper.was_cancelled:
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise
+    finally:
+        stopper.uninstall()

@@ -97,8 +97,8 @@ async def test_signal_without_connections_ends_at_once() -> None:
 @pytest.mark.parametrize(
     ("number", "note"),
     [
-        (signal.SIGINT, "waiting for 2 open connections; Ctrl-C again to abort"),
-        (signal.SIGTERM, "waiting for 2 open connections, at most 30 s"),
+        (signal.SIGINT, "waiting for 2 connections to end; Ctrl-C again to abort"),
+        (signal.SIGTERM, "waiting for 2 connections to end, at most 30 s"),
     ],
 )
 async def test_first_signal_drains(number: int, note: str) -> None:
@@ -133,7 +133,7 @@ async def test_sigterm_waits_only_so_long(monkeypatch: pytest.MonkeyPatch) -> No
         task = await run.start(group, lambda peer: peer.sessions(session()))
         kill(signal.SIGTERM)
         assert isinstance(await task, Report)
-    assert run.output.notes[-1] == "connections are still open, but the time is over"
+    assert run.output.notes[-1] == "they have not ended, but the time is over"
 
 
 async def test_third_signal_cancels_a_peer_that_hangs() -> None:
