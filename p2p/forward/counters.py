@@ -47,5 +47,3 @@ class ForwardSnapshot:
     """Payload bytes delivered to local connections."""
     held_bytes: int = 0
     """Bytes that arrived and wait for local connections to take them."""
-    datagrams_ignored: int = 0
-    """QUIC datagrams that belong to no flow."""

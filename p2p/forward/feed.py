@@ -59,6 +59,9 @@ class Feeder:
     def ready(self, flow: Feedable) -> None:
         """Take note that a flow that waited for its local connection has something to read."""
         quantum = self._quantum
+        if self._transport.is_closed:
+            flow.watch(False)
+            return
         if not self._fresh and not self._busy and self._transport.unsent_bytes() < quantum:
             moved = flow.feed(quantum)
             flow.deficit = 0

@@ -71,6 +71,7 @@ class Flow:
 
     __slots__ = (
         "_blocked",
+        "_cancel_dial",
         "_cut",
         "_in_ended",
         "_out_ended",
@@ -83,7 +84,6 @@ class Flow:
         "_stream_ended",
         "_window",
         "_writing",
-        "cancel_dial",
         "closed",
         "deficit",
         "header",
@@ -112,7 +112,7 @@ class Flow:
         self.stream_id = stream_id
         self.header = header
         self.opened_at = owner.loop.time()
-        self.cancel_dial: Callable[[], None] | None = None
+        self._cancel_dial: Callable[[], None] | None = None
         self.closed = False
         self.deficit = 0
         self.sent = 0
@@ -129,9 +129,14 @@ class Flow:
         self.watch(True)
         self._owner.feeder.ready(self)
 
+    def dialling(self, cancel: Callable[[], None]) -> None:
+        """Take note of how to give up the connection that is being made for a flow of the other side."""
+        if self._socket is None and not self.closed:
+            self._cancel_dial = cancel
+
     def connected(self, sock: socket.socket) -> None:
         """Take the local connection that was made for a flow of the other side; the flow owns it from here on."""
-        self.cancel_dial = None
+        self._cancel_dial = None
         if self.closed:
             sockets.close(sock, reset=True)
             return
@@ -360,9 +365,9 @@ class Flow:
         if self.closed:
             return
         self.closed = self._out_ended = self._in_ended = True
-        if self.cancel_dial is not None:
-            self.cancel_dial()
-            self.cancel_dial = None
+        if self._cancel_dial is not None:
+            self._cancel_dial()
+            self._cancel_dial = None
         self.watch(False)
         self._watch_writable(False)
         self._pending = None

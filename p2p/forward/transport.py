@@ -16,6 +16,11 @@ class StreamTransport(Protocol):
     Nothing blocks: ``send`` queues, and ``kick`` has what was queued sent soon.
     """
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is over, or about to be; then nothing but ``close`` may be called."""
+        ...
+
     def open_stream(self) -> int:
         """Take the next bidirectional stream id of our own."""
         ...

@@ -62,57 +62,57 @@ class StreamCode(IntEnum):
 
 
 CODE_VERSION_MISMATCH: Final = ErrorCode(
-    "P2P-7201", "Update the older of the two sides: they have no version in common."
+    "P2P-7211", "Update the older of the two sides: they have no version in common."
 )
-CODE_CONTROL_ORDER: Final = ErrorCode("P2P-7202", "Make sure both sides run a current version; report it if they do.")
-CODE_CREDIT_EXCEEDED: Final = ErrorCode("P2P-7203", "Make sure both sides run a current version; report it if they do.")
-CODE_TICKET_PROOF: Final = ErrorCode("P2P-7204", "Ask the exposing side for a ticket that is valid now.")
+CODE_CONTROL_ORDER: Final = ErrorCode("P2P-7212", "Make sure both sides run a current version; report it if they do.")
+CODE_CREDIT_EXCEEDED: Final = ErrorCode("P2P-7213", "Make sure both sides run a current version; report it if they do.")
+CODE_TICKET_PROOF: Final = ErrorCode("P2P-7214", "Ask the exposing side for a ticket that is valid now.")
 
-CODE_REFUSED: Final = ErrorCode("P2P-6200", "Ask the exposing side why it refuses you.")
-CODE_GOODBYE: Final = ErrorCode("P2P-6220", "Nothing to do: the other side ended the session.", retryable=True)
+CODE_REFUSED: Final = ErrorCode("P2P-6300", "Ask the exposing side why it refuses you.")
+CODE_GOODBYE: Final = ErrorCode("P2P-6320", "Nothing to do: the other side ended the session.", retryable=True)
 
 _REFUSALS: Final[Mapping[int, tuple[type[P2PError], ErrorCode]]] = {
     RefusalCode.UNKNOWN_SERVICE: (
         SessionClosedError,
-        ErrorCode("P2P-6201", "Ask for a new ticket: that service is not on offer any more."),
+        ErrorCode("P2P-6301", "Ask for a new ticket: that service is not on offer any more."),
     ),
     RefusalCode.TICKET_WRONG: (
         IdentityError,
-        ErrorCode("P2P-6202", "Ask for a new ticket: this one does not open the service."),
+        ErrorCode("P2P-6302", "Ask for a new ticket: this one does not open the service."),
     ),
-    RefusalCode.TICKET_EXPIRED: (IdentityError, ErrorCode("P2P-6203", "Ask for a new ticket: this one has expired.")),
+    RefusalCode.TICKET_EXPIRED: (IdentityError, ErrorCode("P2P-6303", "Ask for a new ticket: this one has expired.")),
     RefusalCode.PEER_NOT_ALLOWED: (
         IdentityError,
-        ErrorCode("P2P-6204", "Ask the exposing side to allow your peer id (`p2p identity` shows it)."),
+        ErrorCode("P2P-6304", "Ask the exposing side to allow your peer id (`p2p identity` shows it)."),
     ),
     RefusalCode.SERVICE_USED_UP: (
         SessionClosedError,
-        ErrorCode("P2P-6205", "Ask for a new ticket: the service was on offer for one session only."),
+        ErrorCode("P2P-6305", "Ask for a new ticket: the service was on offer for one session only."),
     ),
     RefusalCode.IDENTITY_UNPROVEN: (
         IdentityError,
         ErrorCode(
-            "P2P-6206", "Try again; if it persists, something between you and the peer tampers with the traffic."
+            "P2P-6306", "Try again; if it persists, something between you and the peer tampers with the traffic."
         ),
     ),
     RefusalCode.VERSION_UNSUPPORTED: (RemoteProtocolError, CODE_VERSION_MISMATCH),
     RefusalCode.DRAINING: (
         SessionClosedError,
-        ErrorCode("P2P-6207", "Try again in a moment: the exposing side is restarting.", retryable=True),
+        ErrorCode("P2P-6307", "Try again in a moment: the exposing side is restarting.", retryable=True),
     ),
     RefusalCode.OVERLOADED: (
         SessionClosedError,
-        ErrorCode("P2P-6208", "Try again later: the exposing side serves as many sessions as it can.", retryable=True),
+        ErrorCode("P2P-6308", "Try again later: the exposing side serves as many sessions as it can.", retryable=True),
     ),
 }
 
 _GOODBYES: Final[Mapping[int, ErrorCode]] = {
-    GoodbyeCode.SHUTTING_DOWN: ErrorCode("P2P-6221", "Wait until the other side runs again.", retryable=True),
-    GoodbyeCode.TAKEN_OVER: ErrorCode("P2P-6222", "Stop the other program that uses the same identity key."),
-    GoodbyeCode.SERVICE_WITHDRAWN: ErrorCode("P2P-6223", "Ask the exposing side to put the service on offer again."),
-    GoodbyeCode.TICKET_EXPIRED: ErrorCode("P2P-6224", "Ask for a new ticket: the time of this one is over."),
+    GoodbyeCode.SHUTTING_DOWN: ErrorCode("P2P-6321", "Wait until the other side runs again.", retryable=True),
+    GoodbyeCode.TAKEN_OVER: ErrorCode("P2P-6322", "Stop the other program that uses the same identity key."),
+    GoodbyeCode.SERVICE_WITHDRAWN: ErrorCode("P2P-6323", "Ask the exposing side to put the service on offer again."),
+    GoodbyeCode.TICKET_EXPIRED: ErrorCode("P2P-6324", "Ask for a new ticket: the time of this one is over."),
     GoodbyeCode.DRAIN_TIMEOUT: ErrorCode(
-        "P2P-6225", "Try again: the other side stopped before all was sent.", retryable=True
+        "P2P-6325", "Try again: the other side stopped before all was sent.", retryable=True
     ),
 }
 

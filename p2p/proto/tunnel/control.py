@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final, NamedTuple, TypeAlias
 
-from p2p import defaults
 from p2p.errors import LocalProtocolError, RemoteProtocolError
 from p2p.proto.tunnel.codes import CODE_CONTROL_ORDER, CODE_VERSION_MISMATCH, RefusalCode
 from p2p.proto.tunnel.frames import (
@@ -142,14 +141,14 @@ _ALLOWED: Final[Mapping[State, frozenset[type[Frame]]]] = {
 class ControlChannel:
     """One side of the control stream.
 
-    Driven by: ``receive`` and ``receive_end`` for what arrives; the commands; ``handle_timer``. After each of them take
+    Driven by: ``receive`` and ``receive_end`` for what arrives, and the commands. After each of them take
     ``next_event`` until it returns None, and send what ``data_to_send`` returns. Frames are decoded one by one as
     events are taken, so that an answer given to one event is in force for the frame behind it.
 
     States: see ``State``. The dialer goes AWAIT_HELLO, AWAIT_RESULT, OPEN; the exposer AWAIT_HELLO, AWAIT_AUTH,
     JUDGING, OPEN. Both end in CLOSED.
 
-    Timer: a ping when nothing was heard for the keepalive interval, which keeps an idle QUIC connection alive.
+    Timers: none; QUIC itself keeps an idle connection alive.
 
     Events: see ``ControlEvent``. ``Refused``, ``GoodbyeReceived`` and ``ControlBroken`` are the last of their channel.
 
@@ -161,7 +160,6 @@ class ControlChannel:
         "_credits",
         "_ended",
         "_frames",
-        "_heard_at",
         "_hello",
         "_next_ping_id",
         "_now",
@@ -172,12 +170,11 @@ class ControlChannel:
         "state",
     )
 
-    def __init__(self, role: Role, hello: Hello, now: float) -> None:
+    def __init__(self, role: Role, hello: Hello) -> None:
         self.role = role
         self.state = State.AWAIT_HELLO
         self._hello = hello
-        self._now = now
-        self._heard_at = now
+        self._now = 0.0
         self._buffer = bytearray()
         self._frames: deque[bytes] = deque()
         self._credits: dict[int, int] = {}
@@ -257,7 +254,6 @@ class ControlChannel:
         """Take bytes of the control stream, in order, in pieces of any size."""
         self._now = now
         if self.state is not State.CLOSED:
-            self._heard_at = now
             self._buffer += data
 
     def receive_end(self) -> None:
@@ -277,17 +273,6 @@ class ControlChannel:
             frames += [encode_frame(Credit(stream_id, offset)) for stream_id, offset in self._credits.items()]
             self._credits.clear()
         return b"".join(frames)
-
-    def get_timer(self) -> float | None:
-        """When ``handle_timer`` must be called next, or None."""
-        return self._heard_at + defaults.TUNNEL_KEEPALIVE_S if self.state is State.OPEN else None
-
-    def handle_timer(self, now: float) -> None:
-        """Ping the other side if it has been silent for long."""
-        timer = self.get_timer()
-        if timer is not None and timer <= now:
-            self._heard_at = now
-            self.ping(now)
 
     def next_event(self) -> ControlEvent | None:
         """Take the oldest event, or None."""

@@ -1,0 +1,172 @@
+"""The connecting side's end of flows: a local TCP port, open whether a session is up or not."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections import deque
+from types import TracebackType
+from typing import Final, Self
+
+from p2p import defaults
+from p2p.address import TransportAddress
+from p2p.errors import ErrorCode, ForwardError
+from p2p.forward import sockets
+from p2p.forward.multiplexer import Multiplexer
+
+logger = logging.getLogger(__name__)
+
+CODE_LISTEN: Final = ErrorCode("P2P-6130", "Choose another address with --listen; 127.0.0.1:0 takes any free port.")
+
+_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class TcpListenerForward:
+    """Accepts TCP connections and opens a flow for each.
+
+    While no session is attached, or it can take no more flows, connections wait in order of arrival, a bounded number
+    for a bounded time; then they are reset. Sessions may come and go under it.
+
+    Concurrency: one event loop, no task; it listens from the beginning of its ``async with`` block to the end.
+
+    Args:
+        address: Where to listen; port 0 lets the system choose.
+        loop: The event loop.
+        service: What to ask the other side for; empty means the session's own service.
+        waiting_s: How long a connection waits for a session.
+        waiting_limit: How many wait.
+    """
+
+    def __init__(
+        self,
+        address: TransportAddress,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        service: str = "",
+        waiting_s: float = defaults.FORWARD_WAITING_S,
+        waiting_limit: int = defaults.FORWARD_WAITING_LIMIT,
+    ) -> None:
+        self.service = service
+        self.refused = 0
+        """Connections that were reset because they waited too long, or too many did."""
+        self._requested = address
+        self._loop = loop
+        self._waiting_s = waiting_s
+        self._waiting_limit = waiting_limit
+        self._socket: socket.socket | None = None
+        self._multiplexer: Multiplexer | None = None
+        self._waiting: deque[tuple[float, socket.socket]] = deque()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._pause: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        family = socket.AF_INET6 if self._requested.is_ipv6 else socket.AF_INET
+        try:
+            self._socket = socket.create_server(self._requested, family=family, backlog=defaults.FORWARD_BACKLOG)
+        except OSError as error:
+            raise ForwardError(f"cannot listen on {self._requested}: {error.strerror}", code=CODE_LISTEN) from error
+        self._socket.setblocking(False)
+        self._loop.add_reader(self._socket, self._accept)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def address(self) -> TransportAddress:
+        """Where it listens.
+
+        Raises:
+            ForwardError: It does not listen.
+        """
+        if self._socket is None:
+            raise ForwardError("the listener is not open", code=CODE_LISTEN)
+        return TransportAddress.from_socket(self._socket.getsockname())
+
+    @property
+    def waiting_count(self) -> int:
+        """How many connections wait for a session."""
+        return len(self._waiting)
+
+    def attach(self, multiplexer: Multiplexer) -> None:
+        """Give connections to this session from now on, those that wait first.
+
+        Call it as soon as the session has authenticated itself: it takes some flows before it is established.
+        """
+        self._multiplexer = multiplexer
+        self._serve()
+
+    def detach(self) -> None:
+        """Have connections wait until the next session is attached; those under way are not touched."""
+        self._multiplexer = None
+
+    def close(self) -> None:
+        """Stop listening, and reset what waits. A second call does nothing."""
+        self._multiplexer = None
+        for timer in (self._expiry, self._pause):
+            if timer is not None:
+                timer.cancel()
+        self._expiry = self._pause = None
+        while self._waiting:
+            self._refuse(self._waiting.popleft()[1])
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        assert self._socket is not None
+        for _ in range(defaults.FORWARD_ACCEPT_BATCH):
+            try:
+                sock, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                break
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTORS:
+                    logger.warning("accept on %s failed: %s", self._requested, error)
+                # The connection stays in the kernel's queue and the socket readable: do not spin.
+                self._loop.remove_reader(self._socket)
+                self._pause = self._loop.call_later(defaults.FORWARD_DESCRIPTORS_PAUSE_S, self._resume)
+                break
+            if len(self._waiting) >= self._waiting_limit:
+                logger.info("connection refused: %d wait for a session already", len(self._waiting))
+                self._refuse(sock)
+            else:
+                self._waiting.append((self._loop.time() + self._waiting_s, sock))
+        self._serve()
+
+    def _resume(self) -> None:
+        self._pause = None
+        if self._socket is not None:
+            self._loop.add_reader(self._socket, self._accept)
+
+    def _serve(self) -> None:
+        """Open flows for those that wait, as far as the session takes them."""
+        while self._waiting and self._multiplexer is not None:
+            try:
+                self._multiplexer.open_flow(self._waiting[0][1], self.service)
+            except ForwardError:
+                self._multiplexer.call_on_capacity(self._serve)
+                break
+            self._waiting.popleft()
+        if self._waiting and self._expiry is None:
+            self._expiry = self._loop.call_at(self._waiting[0][0], self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        now = self._loop.time()
+        while self._waiting and self._waiting[0][0] <= now:
+            logger.info("connection refused: no session within %g s", self._waiting_s)
+            self._refuse(self._waiting.popleft()[1])
+        if self._waiting:
+            self._expiry = self._loop.call_at(self._waiting[0][0], self._expire)
+
+    def _refuse(self, sock: socket.socket) -> None:
+        self.refused += 1
+        sockets.close(sock, reset=True)

@@ -1,0 +1,387 @@
+"""One side of a session: who is let in, all flows over one QUIC connection, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from p2p import defaults
+from p2p.errors import ForwardError, LocalProtocolError, P2PError, RemoteProtocolError, SessionClosedError
+from p2p.forward.counters import FlowSnapshot, ForwardSnapshot
+from p2p.forward.credit import CreditPool
+from p2p.forward.observer import SessionObserver
+from p2p.forward.table import CODE_NO_NEW_FLOWS, FlowTable
+from p2p.forward.target import FlowAcceptor
+from p2p.forward.transport import StreamTransport
+from p2p.proto.tunnel import control as tunnel
+from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode, goodbye_error, refusal_error
+from p2p.proto.tunnel.control import ControlChannel, Role, State
+from p2p.proto.tunnel.frames import AuthRequest, Hello
+
+CONTROL_STREAM: Final = 0
+CLOSE_PROTOCOL_BROKEN: Final = 0x50_10
+"""Close code of the QUIC connection: the other side broke the tunnel protocol."""
+CLOSE_REFUSED: Final = 0x50_11
+"""Close code of the QUIC connection: the dialer was not let in."""
+
+
+class Multiplexer:
+    """One side of a session's forwarding; the handler of its QUIC connection.
+
+    It is synchronous: sockets' readiness and the connection's calls drive it, and it has no task. Which path carries
+    the connection is invisible here.
+
+    Life: ``authenticate`` (dialer) or ``accept`` (exposer), then flows; at last ``drain`` if there is time, ``close``,
+    and ``SessionObserver.closed``. A dialer may open a few flows right after ``authenticate``, which saves the first
+    one a round trip; the exposer looks at them once it has accepted.
+
+    Args:
+        transport: The QUIC connection; set its handler to this object.
+        role: Our side.
+        hello: How we introduce ourselves.
+        observer: Who decides.
+        loop: The event loop.
+        acceptor: Connects the flows that the other side opens; None refuses them.
+        pool: Memory for streams whose reader is slow; share one among all sessions of a process.
+        max_flows: Flows of both sides together.
+    """
+
+    def __init__(
+        self,
+        transport: StreamTransport,
+        role: Role,
+        hello: Hello,
+        observer: SessionObserver,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        acceptor: FlowAcceptor | None = None,
+        pool: CreditPool | None = None,
+        max_flows: int = defaults.TUNNEL_MAX_FLOWS,
+    ) -> None:
+        self.peer_hello: Hello | None = None
+        """How the other side introduced itself."""
+        self.rtt_s: float | None = None
+        """The round trip that ``ping`` measured last."""
+        self._loop = loop
+        self._transport = transport
+        self._observer = observer
+        self._control = ControlChannel(role, hello)
+        self._table = FlowTable(
+            transport, role, self, loop=loop, acceptor=acceptor, pool=pool or CreditPool(), max_flows=max_flows
+        )
+        self._is_authenticated = False
+        self._is_established = False
+        self._is_draining = False
+        self._is_peer_draining = False
+        self._is_peer_drained = False
+        self._is_flush_scheduled = False
+        self._capacity_callbacks: list[Callable[[], object]] = []
+        self._error: P2PError | None = None
+        self._refusal: asyncio.TimerHandle | None = None
+        self._drain_waiters: list[asyncio.Future[None]] = []
+        self._ping_waiters: list[asyncio.Future[float]] = []
+        self._datagrams_ignored = 0
+
+    # --- being let in ------------------------------------------------------------------------------------------
+
+    @property
+    def is_established(self) -> bool:
+        """Whether the dialer was let in and the session has not ended."""
+        return self._is_established and self._error is None
+
+    @property
+    def acceptor(self) -> FlowAcceptor | None:
+        """What connects the flows that the other side opens; set it before ``accept`` once it is known who asks."""
+        return self._table.acceptor
+
+    @acceptor.setter
+    def acceptor(self, acceptor: FlowAcceptor | None) -> None:
+        self._table.acceptor = acceptor
+
+    def authenticate(self, request: AuthRequest) -> None:
+        """Dialer: ask to be let in; call it once the handshake is complete.
+
+        Raises:
+            LocalProtocolError: We are the exposer, asked already, or the connection has other streams.
+        """
+        self._control.authenticate(request)
+        if (stream_id := self._transport.open_stream()) != CONTROL_STREAM:
+            raise LocalProtocolError(f"the control stream would be stream {stream_id}")
+        self._is_authenticated = True
+        self._flush_control()
+        self._tell_capacity()
+
+    def accept(self) -> None:
+        """Exposer: let the dialer in.
+
+        Raises:
+            LocalProtocolError: No request waits for a verdict.
+        """
+        self._control.accept()
+        self._flush_control()
+        self._is_established = True
+        self._observer.established()
+        self._table.release()
+
+    def refuse(self, code: RefusalCode, text: str = "") -> None:
+        """Exposer: turn the dialer away; it has a moment to hear why before the connection is closed.
+
+        Args:
+            code: Why.
+            text: Words for the dialer's user.
+
+        Raises:
+            LocalProtocolError: No request waits for a verdict.
+        """
+        self._control.refuse(code, text)
+        self._flush_control()
+        self._table.close()
+        error = refusal_error(code, text)
+        self._refusal = self._loop.call_later(
+            defaults.TUNNEL_REFUSAL_LINGER_S, self._abort, error, CLOSE_REFUSED, "refused"
+        )
+
+    # --- flows -------------------------------------------------------------------------------------------------
+
+    @property
+    def flow_count(self) -> int:
+        """How many flows are open."""
+        return len(self._table)
+
+    def open_flow(self, sock: socket.socket, service: str = "") -> None:
+        """Forward a local connection.
+
+        Args:
+            sock: A connected stream socket; it belongs to the flow from here on.
+            service: Which service; empty means the session's own.
+
+        Raises:
+            ForwardError: No flow can be opened now; the socket still belongs to the caller.
+        """
+        is_over = self._error is not None or self._transport.is_closed
+        if is_over or not self._is_authenticated or self._is_draining or self._is_peer_draining:
+            raise ForwardError("the session takes no new connections", code=CODE_NO_NEW_FLOWS)
+        self._table.open(sock, service)
+
+    def call_on_capacity(self, callback: Callable[[], object]) -> None:
+        """Call back once when ``open_flow`` is worth another try: the session is up, or a flow has ended."""
+        self._capacity_callbacks.append(callback)
+
+    def flow_snapshots(self) -> tuple[FlowSnapshot, ...]:
+        """Every open flow's figures, oldest first."""
+        return self._table.flow_snapshots()
+
+    def snapshot(self) -> ForwardSnapshot:
+        """The figures of all flows so far."""
+        return self._table.snapshot()
+
+    @property
+    def datagrams_ignored(self) -> int:
+        """QUIC datagrams that came though nothing here uses any."""
+        return self._datagrams_ignored
+
+    async def ping(self) -> float:
+        """Measure the round trip over the control stream.
+
+        Returns:
+            Seconds.
+
+        Raises:
+            LocalProtocolError: The session is not established.
+            P2PError: The session ended meanwhile.
+        """
+        self._control.ping(self._loop.time())
+        waiter: asyncio.Future[float] = self._loop.create_future()
+        self._ping_waiters.append(waiter)
+        self._flush_control()
+        return await waiter
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Open no more flows, ask the other side for the same, and wait for the last ones to end on both sides.
+
+        Only then is it certain that everything was delivered: what this side has sent may still be under way.
+
+        Args:
+            timeout_s: How long to wait.
+
+        Returns:
+            Whether all flows have ended in time; True also when the session was over already.
+        """
+        if not self.is_established:
+            return True
+        if not self._is_draining:
+            self._is_draining = True
+            self._control.drain()
+            self._flush_control()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._error is None and (self._table or not self._is_peer_drained):
+                    waiter: asyncio.Future[None] = self._loop.create_future()
+                    self._drain_waiters.append(waiter)
+                    await waiter
+        except TimeoutError:
+            return False
+        return True
+
+    def close(self, code: GoodbyeCode = GoodbyeCode.DONE, reason: str = "") -> None:
+        """End the session now: say goodbye, reset what is left, close the connection. A second call does nothing.
+
+        Args:
+            code: Why.
+            reason: Words for the other side's user.
+        """
+        if self._error is None:
+            if self._control.state is State.OPEN:
+                self._control.goodbye(code, reason)
+            self._abort(SessionClosedError(reason or "ended by this side"), code, reason)
+
+    # --- StreamHandler -----------------------------------------------------------------------------------------
+
+    def handshake_completed(self) -> None:
+        """See ``StreamHandler``."""
+        self._observer.handshake_completed()
+
+    def stream_data_received(self, stream_id: int, data: bytes, end: bool) -> None:
+        """See ``StreamHandler``."""
+        if stream_id != CONTROL_STREAM:
+            self._table.receive(stream_id, data, end)
+        else:
+            self._control_received(data, end)
+
+    def stream_reset(self, stream_id: int, code: int) -> None:
+        """See ``StreamHandler``."""
+        if stream_id != CONTROL_STREAM:
+            self._table.stream_reset(stream_id, code)
+        else:
+            self._control_received(b"", True)
+
+    def sending_stopped(self, stream_id: int, code: int) -> None:
+        """See ``StreamHandler``."""
+        if stream_id != CONTROL_STREAM:
+            self._table.sending_stopped(stream_id)
+        else:
+            self._control_received(b"", True)
+
+    def datagram_received(self, data: bytes) -> None:
+        """See ``StreamHandler``."""
+        self._datagrams_ignored += 1
+
+    def writable(self) -> bool:
+        """See ``StreamHandler``."""
+        return self._table.feeder.pull()
+
+    def connection_lost(self, error: P2PError) -> None:
+        """See ``StreamHandler``."""
+        self._finish(error)
+
+    # --- FlowGovernor ------------------------------------------------------------------------------------------
+
+    def grant(self, stream_id: int, max_offset: int) -> None:
+        """See ``FlowGovernor``."""
+        self._control.grant_credit(stream_id, max_offset)
+        if not self._is_flush_scheduled:
+            self._is_flush_scheduled = True
+            self._loop.call_soon(self._flush_control)
+
+    def protocol_broken(self, error: RemoteProtocolError) -> None:
+        """See ``FlowGovernor``."""
+        self._abort(error, CLOSE_PROTOCOL_BROKEN, str(error))
+
+    def flow_ended(self) -> None:
+        """See ``FlowGovernor``."""
+        if self._error is not None:
+            return
+        if not self._table:
+            self._last_flow_ended()
+        if self._capacity_callbacks and not self._table.is_full:
+            self._tell_capacity()
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _control_received(self, data: bytes, end: bool) -> None:
+        if self._error is not None:
+            return
+        self._control.receive(data, self._loop.time())
+        if end:
+            self._control.receive_end()
+        while self._error is None and (event := self._control.next_event()) is not None:
+            self._handle(event)
+        self._flush_control()
+
+    def _handle(self, event: tunnel.ControlEvent) -> None:
+        match event:
+            case tunnel.CreditGranted(stream_id, max_offset):
+                self._table.credit_received(stream_id, max_offset)
+            case tunnel.HelloReceived(hello, _):
+                self.peer_hello = hello
+            case tunnel.AuthReceived(request):
+                self._observer.auth_requested(request)
+            case tunnel.Accepted():
+                self._is_established = True
+                self._table.release()
+                self._observer.established()
+                self._tell_capacity()
+            case tunnel.Refused(code, text):
+                self._abort(refusal_error(code, text), CLOSE_REFUSED, "refused")
+            case tunnel.RttMeasured(rtt_s):
+                self.rtt_s = rtt_s
+                if self._ping_waiters and not (waiter := self._ping_waiters.pop(0)).done():
+                    waiter.set_result(rtt_s)
+            case tunnel.DrainRequested():
+                self._is_peer_draining = True
+                self._observer.drain_requested()
+                if not self._table:
+                    self._last_flow_ended()
+            case tunnel.PeerDrained():
+                self._is_peer_drained = True
+                self._wake_drain()
+            case tunnel.GoodbyeReceived(code, reason):
+                self._abort(goodbye_error(code, reason), GoodbyeCode.DONE, "goodbye heard")
+            case tunnel.ControlBroken(error):
+                self.protocol_broken(error)
+
+    def _flush_control(self) -> None:
+        self._is_flush_scheduled = False
+        if self._error is None and not self._transport.is_closed and (data := self._control.data_to_send()):
+            self._transport.send(CONTROL_STREAM, data)
+            self._transport.kick()
+
+    def _last_flow_ended(self) -> None:
+        if self._is_peer_draining and self._control.state is State.OPEN:
+            self._control.report_drained()
+            self._flush_control()
+        self._wake_drain()
+
+    def _tell_capacity(self) -> None:
+        callbacks, self._capacity_callbacks = self._capacity_callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def _wake_drain(self) -> None:
+        waiters, self._drain_waiters = self._drain_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _abort(self, error: P2PError, code: int, reason: str) -> None:
+        if self._error is None:
+            self._flush_control()
+            self._transport.close(code, reason)
+            self._finish(error)
+
+    def _finish(self, error: P2PError) -> None:
+        if self._error is not None:
+            return
+        self._error = error
+        if self._refusal is not None:
+            self._refusal.cancel()
+        self._table.close()
+        self._wake_drain()
+        for waiter in self._ping_waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        self._observer.closed(error)

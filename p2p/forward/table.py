@@ -1,0 +1,245 @@
+"""The flows of one session: which stream belongs to which, how new ones come in, and what all have done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Final, Protocol
+
+from p2p import defaults
+from p2p.errors import ErrorCode, ForwardError, RemoteProtocolError
+from p2p.forward import sockets
+from p2p.forward.counters import FlowSnapshot, ForwardSnapshot
+from p2p.forward.credit import CreditPool
+from p2p.forward.feed import Feeder
+from p2p.forward.flow import Flow
+from p2p.forward.streams import PeerStreams
+from p2p.forward.target import FlowAcceptor
+from p2p.forward.transport import StreamTransport
+from p2p.proto.tunnel.codes import CODE_CREDIT_EXCEEDED, StreamCode, stream_error
+from p2p.proto.tunnel.control import Role
+from p2p.proto.tunnel.header import StreamHeader
+
+logger = logging.getLogger(__name__)
+
+CODE_NO_NEW_FLOWS: Final = ErrorCode(
+    "P2P-6120", "Wait for the session to come back, or start a new one.", retryable=True
+)
+CODE_TOO_MANY_FLOWS: Final = ErrorCode("P2P-6121", "Close some connections, or start another session.", retryable=True)
+
+
+class FlowGovernor(Protocol):
+    """What the table asks of the session around it."""
+
+    def grant(self, stream_id: int, max_offset: int) -> None:
+        """Tell the other side how far it may send on a stream."""
+        ...
+
+    def protocol_broken(self, error: RemoteProtocolError) -> None:
+        """The other side broke the rules: the connection must end."""
+        ...
+
+    def flow_ended(self) -> None:
+        """A flow was removed from the table."""
+        ...
+
+
+class FlowTable:
+    """All flows of a session, of both sides.
+
+    Until ``release`` the flows of the other side only collect what arrives, and there may be only a few: nobody has
+    proven yet that they may be heard.
+
+    Args:
+        transport: The QUIC connection.
+        role: Our side.
+        governor: The session.
+        loop: The event loop.
+        acceptor: Connects the flows that the other side opens; None refuses them.
+        pool: Memory for streams whose reader is slow.
+        max_flows: How many there may be.
+    """
+
+    def __init__(
+        self,
+        transport: StreamTransport,
+        role: Role,
+        governor: FlowGovernor,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        acceptor: FlowAcceptor | None,
+        pool: CreditPool,
+        max_flows: int,
+    ) -> None:
+        self.loop = loop
+        self.transport = transport
+        self.pool = pool
+        self.feeder = Feeder(transport)
+        self.read_buffer = memoryview(bytearray(defaults.TUNNEL_QUANTUM_BYTES))
+        self.acceptor = acceptor
+        self._governor = governor
+        self._max_flows = max_flows
+        self._peer_streams = PeerStreams(role, max_flows)
+        self._flows: dict[int, Flow] = {}
+        self._early: list[Flow] | None = []
+        self._closed = False
+        self._flows_total = 0
+        self._flows_reset = 0
+        self._flows_refused = 0
+        self._bytes_out = 0
+        self._bytes_in = 0
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many flows as there may be now."""
+        return len(self._flows) >= (self._max_flows if self._early is None else defaults.TUNNEL_EARLY_STREAMS)
+
+    def open(self, sock: socket.socket, service: str) -> None:
+        """Begin a flow of ours with a connected socket.
+
+        Raises:
+            ForwardError: There are too many flows; the socket still belongs to the caller.
+        """
+        if self.is_full:
+            raise ForwardError(f"the session has {len(self)} connections", code=CODE_TOO_MANY_FLOWS)
+        sockets.prepare(sock)
+        origin, local = sockets.addresses(sock)
+        flow = Flow(self, self.transport.open_stream(), sock, StreamHeader(service, origin, local))
+        self._flows[flow.stream_id] = flow
+        self._flows_total += 1
+        flow.open()
+
+    def release(self) -> None:
+        """Begin to act on the flows of the other side."""
+        early, self._early = self._early, None
+        for flow in early or ():
+            if not flow.closed:
+                self.header_received(flow)
+
+    def close(self) -> None:
+        """Reset all local connections; the QUIC connection is gone or about to go."""
+        self._closed = True
+        for flow in tuple(self._flows.values()):
+            flow.close(reset=True)
+
+    # --- news from the connection ------------------------------------------------------------------------------
+
+    def receive(self, stream_id: int, data: bytes, end: bool) -> None:
+        """Take the next bytes of a data stream."""
+        flow = self._flows.get(stream_id) or self._new_flow(stream_id)
+        if flow is not None:
+            flow.receive(data, end)
+
+    def stream_reset(self, stream_id: int, code: int) -> None:
+        """The other side gave up sending on a data stream."""
+        flow = self._flows.get(stream_id)
+        if flow is None:
+            self._is_new(stream_id)
+            return
+        if code != StreamCode.ABORTED:
+            logger.info("stream %d: the other side says: %s", stream_id, stream_error(code))
+        flow.stream_reset()
+
+    def sending_stopped(self, stream_id: int) -> None:
+        """The other side takes no more on a data stream."""
+        flow = self._flows.get(stream_id)
+        if flow is not None:
+            flow.sending_stopped()
+
+    def credit_received(self, stream_id: int, max_offset: int) -> None:
+        """The other side allows more on a data stream."""
+        flow = self._flows.get(stream_id)
+        if flow is not None:
+            flow.credit_received(max_offset)
+
+    # --- FlowOwner ---------------------------------------------------------------------------------------------
+
+    def header_received(self, flow: Flow) -> None:
+        """See ``FlowOwner``."""
+        if self._early is not None:
+            self._early.append(flow)
+            return
+        if self.acceptor is None:
+            self._dialled(flow, StreamCode.SERVICE_UNKNOWN)
+            return
+        assert flow.header is not None
+
+        def done(result: socket.socket | StreamCode) -> None:
+            self._dialled(flow, result)
+
+        flow.dialling(self.acceptor.dial(flow.header, done))
+
+    def grant(self, stream_id: int, max_offset: int) -> None:
+        """See ``FlowOwner``."""
+        self._governor.grant(stream_id, max_offset)
+
+    def credit_exceeded(self, flow: Flow) -> None:
+        """See ``FlowOwner``."""
+        error = RemoteProtocolError(f"too many bytes on stream {flow.stream_id}", code=CODE_CREDIT_EXCEEDED)
+        self._governor.protocol_broken(error)
+
+    def ended(self, flow: Flow, *, reset: bool) -> None:
+        """See ``FlowOwner``."""
+        del self._flows[flow.stream_id]
+        figures = flow.snapshot()
+        self._bytes_out += figures.bytes_out
+        self._bytes_in += figures.bytes_in
+        self._flows_reset += reset
+        self._governor.flow_ended()
+
+    # --- status ------------------------------------------------------------------------------------------------
+
+    def flow_snapshots(self) -> tuple[FlowSnapshot, ...]:
+        """Every open flow's figures, oldest first."""
+        return tuple(flow.snapshot() for flow in self._flows.values())
+
+    def snapshot(self) -> ForwardSnapshot:
+        """The figures of all flows so far."""
+        flows = self.flow_snapshots()
+        return ForwardSnapshot(
+            flows_open=len(flows),
+            flows_total=self._flows_total,
+            flows_reset=self._flows_reset,
+            flows_refused=self._flows_refused,
+            bytes_out=self._bytes_out + sum(flow.bytes_out for flow in flows),
+            bytes_in=self._bytes_in + sum(flow.bytes_in for flow in flows),
+            held_bytes=sum(flow.held_bytes for flow in flows),
+        )
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _is_new(self, stream_id: int) -> bool:
+        try:
+            return self._peer_streams.is_new(stream_id)
+        except RemoteProtocolError as error:
+            self._governor.protocol_broken(error)
+            return False
+
+    def _new_flow(self, stream_id: int) -> Flow | None:
+        if self._closed or not self._is_new(stream_id):
+            return None
+        self._flows_total += 1
+        if self.is_full:
+            if self._early is not None:
+                self._governor.protocol_broken(
+                    RemoteProtocolError("too many streams before authentication", code=CODE_CREDIT_EXCEEDED)
+                )
+                return None
+            self._flows_refused += 1
+            self.transport.reset(stream_id, StreamCode.TOO_MANY_FLOWS)
+            self.transport.stop(stream_id, StreamCode.TOO_MANY_FLOWS)
+            return None
+        flow = self._flows[stream_id] = Flow(self, stream_id, None, None)
+        return flow
+
+    def _dialled(self, flow: Flow, result: socket.socket | StreamCode) -> None:
+        if isinstance(result, socket.socket):
+            flow.connected(result)
+            return
+        self._flows_refused += 1
+        logger.info("stream %d: %s", flow.stream_id, stream_error(result))
+        flow.abort(result)
