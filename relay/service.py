@@ -68,7 +68,7 @@ class RelayService:
         wall_clock: Unix time in seconds.
 
     Raises:
-        ConfigError: The certificate cannot be used.
+        ConfigError: The certificate cannot be used, or the allow list names what cannot be allowed.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class RelayService:
         self._nonces = NonceSource(key)
         self._strangers = StrangerLimit()
         self._limiter = ConnectionLimiter(config.connections)
+        self._policy = _policy(config)
         self._tls = _tls_context(config) if config.tls else None
         self._stack = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,7 +104,6 @@ class RelayService:
         """Open all listeners.
 
         Raises:
-            ConfigError: A network on the allow list cannot be allowed.
             ConnectivityError: An address cannot be bound.
         """
         self._loop = asyncio.get_running_loop()
@@ -213,7 +213,6 @@ class RelayService:
         hosts = config.relay_hosts()
         public_hosts = frozenset(host.public_host for host in hosts)
         is_loopback_lab = config.danger_allow_loopback_peers and all(_is_loopback(host) for host in public_hosts)
-        listening = {address.host for address in (*config.udp, *config.tcp, *config.tls)}
         credentials = CredentialStore(config.realm, static_users=config.users, shared_secrets=config.shared_secrets)
         return TurnServer(
             authenticator=Authenticator(
@@ -221,13 +220,7 @@ class RelayService:
             ),
             ports=RelayedPorts(hosts, open_socket=self._open_relayed, random_bytes=token_bytes),
             neighbourhood=Neighbourhood(public_hosts, may_leave_process=is_loopback_lab),
-            policy=PeerPolicy(
-                allow=config.allow_peers,
-                deny=config.deny_peers,
-                is_own=OwnAddresses(public_hosts | listening | {host.bind_host for host in hosts}),
-                danger_allow_private_peers=config.danger_allow_private_peers,
-                danger_allow_loopback_peers=config.danger_allow_loopback_peers,
-            ),
+            policy=self._policy,
             quota_limits=config.quotas,
             strangers=self._strangers,
             counters=self.counters,
@@ -295,6 +288,18 @@ class _WatchedLog(RelayLog):
     def allocation_ended(self, allocation: Allocation, reason: EndReason) -> None:
         super().allocation_ended(allocation, reason)
         self.ended.set()
+
+
+def _policy(config: RelayConfig) -> PeerPolicy:
+    listening = {address.host for address in (*config.udp, *config.tcp, *config.tls)}
+    relaying = {text for host in config.relay_hosts() for text in (host.bind_host, host.public_host)}
+    return PeerPolicy(
+        allow=config.allow_peers,
+        deny=config.deny_peers,
+        is_own=OwnAddresses(listening | relaying),
+        danger_allow_private_peers=config.danger_allow_private_peers,
+        danger_allow_loopback_peers=config.danger_allow_loopback_peers,
+    )
 
 
 def _tls_context(config: RelayConfig) -> ssl.SSLContext:
