@@ -75,48 +75,18 @@ class RendezvousService:
         self._context: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            tasks = await stack.enter_async_context(TaskScope())
-            if self.stun is not None:
-                await stack.enter_async_context(self.stun)
-            self._hub = Hub(
-                config=self._config,
-                registry=self._store,
-                metrics=self._metrics,
-                tasks=tasks,
-                challenge_of=self._challenge_of,
-                stun_servers=self._stun_servers(self._config),
-            )
-            limits = self._config.limits
-            limiter = AddressLimiter(
-                rate_per_s=limits.connects_per_s,
-                burst=limits.connect_burst,
-                open_limit=limits.connections_per_address,
-                table_size=RENDEZVOUS_ADDRESS_TABLE,
-            )
-            application = WebApplication(self._hub, limiter, self._collectors).application()
-            runner = web.AppRunner(
-                application,
-                access_log=None,
-                # From the first byte to the end of the headers, too.
-                keepalive_timeout=RENDEZVOUS_LOGIN_TIMEOUT_S,
-                shutdown_timeout=RENDEZVOUS_CLOSE_TIMEOUT_S,
-            )
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            http = runner.server
-            assert http is not None, "a runner that was set up has a server"
-            listener = Listener(http, self._foreign, waiting_limit=limits.connections)
-            stack.push_async_callback(self._say_goodbye, self._hub)
-            stack.callback(listener.close)
-            await self._listen(listener)
-            self._stack = stack.pop_all()
+        try:
+            await self._start(self._stack)
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._stack.__aexit__(kind, error, traceback)
+        # What the block raised is not told to the task scope, which would wrap it in a group.
+        await self._stack.aclose()
 
     @property
     def connection_count(self) -> int:
@@ -154,6 +124,41 @@ class RendezvousService:
         except TimeoutError:
             logger.info("%d connections stayed to the end of the drain", len(hub.connections))
         await self._say_goodbye(hub)
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """Open everything; ``stack`` closes it in the reverse order."""
+        limits = self._config.limits
+        tasks = await stack.enter_async_context(TaskScope())
+        if self.stun is not None:
+            await stack.enter_async_context(self.stun)
+        hub = self._hub = Hub(
+            config=self._config,
+            registry=self._store,
+            metrics=self._metrics,
+            tasks=tasks,
+            challenge_of=self._challenge_of,
+            stun_servers=self._stun_servers(self._config),
+        )
+        limiter = AddressLimiter(
+            rate_per_s=limits.connects_per_s,
+            burst=limits.connect_burst,
+            open_limit=limits.connections_per_address,
+            table_size=RENDEZVOUS_ADDRESS_TABLE,
+        )
+        runner = web.AppRunner(
+            WebApplication(hub, limiter, self._collectors).application(),
+            access_log=None,
+            # Counts from the first byte to the end of the headers, too.
+            keepalive_timeout=RENDEZVOUS_LOGIN_TIMEOUT_S,
+            shutdown_timeout=RENDEZVOUS_CLOSE_TIMEOUT_S,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        assert runner.server is not None, "a runner that was set up has a server"
+        listener = Listener(runner.server, self._foreign, waiting_limit=limits.connections)
+        stack.push_async_callback(self._say_goodbye, hub)
+        stack.callback(listener.close)
+        await self._listen(listener)
 
     @property
     def _running(self) -> Hub:

@@ -44,6 +44,7 @@ class WebApplication:
         application.router.add_get(SIGNAL_PATH, self._signal)
         application.router.add_get(HEALTH_PATH, self._health)
         application.router.add_get(METRICS_PATH, self._metrics)
+        application.on_response_prepare.append(_hide_versions)
         return application
 
     async def _signal(self, request: web.Request) -> web.StreamResponse:
@@ -92,3 +93,8 @@ class WebApplication:
     def _refuse(self, reason: str, status: int) -> web.Response:
         self._hub.metrics.refused.labels(reason).inc()
         return web.Response(text=f"{reason}\n", status=status, headers={"Retry-After": "5", "Connection": "close"})
+
+
+async def _hide_versions(request: web.Request, response: web.StreamResponse) -> None:
+    """Name the product and not the versions under it, which help an attacker only."""
+    response.headers["Server"] = "p2p-rendezvous"

@@ -172,7 +172,8 @@ class SignallingClient:
                 await self._link.leave()
         finally:
             try:
-                await self._tasks.__aexit__(kind, error, traceback)
+                # What the block raised is not told to the scope, which would wrap it in a group.
+                await self._tasks.__aexit__(None, None, None)
             finally:
                 if self._session is not None:
                     await self._session.close()

@@ -7,7 +7,7 @@ from typing import Final
 from p2p.errors import ErrorCode, SignallingError
 from p2p.proto.signalling.codes import SignallingCode
 
-CODE_URL: Final = ErrorCode("P2P-1301", "Give the rendezvous as wss://host, wss://host:port or ws://host:port.")
+CODE_URL: Final = ErrorCode("P2P-1401", "Give the rendezvous as wss://host, wss://host:port or ws://host:port.")
 
 CODE_UNREACHABLE: Final = ErrorCode(
     "P2P-3101", "Check the rendezvous URL, that the server runs, and that a firewall lets TCP through.", retryable=True

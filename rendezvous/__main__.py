@@ -1,0 +1,5 @@
+"""``python -m rendezvous``."""
+
+from rendezvous.cli import run
+
+run()

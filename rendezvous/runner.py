@@ -1,0 +1,89 @@
+"""Running a rendezvous until the service manager wants it to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from p2p.errors import ConfigError
+from rendezvous import config_file
+from rendezvous.config import RendezvousConfig
+from rendezvous.service import RendezvousService
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(path: Path) -> None:
+    """Serve until SIGTERM or SIGINT: the first one drains, the second one ends at once. SIGHUP reads the file again.
+
+    Args:
+        path: The configuration file.
+
+    Raises:
+        ConfigError: The file is wrong, or an address cannot be used.
+    """
+    config = config_file.load(path)
+    for warning in config_file.warnings(config, path):
+        logger.warning("%s", warning)
+    drain, abort = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        (abort if drain.is_set() else drain).set()
+
+    async with RendezvousService(config) as service:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(signal.SIGHUP, _reload, service, path)
+        try:
+            await drain.wait()
+            async with asyncio.TaskGroup() as tasks:
+                draining = tasks.create_task(service.drain(), name="drain")
+                draining.add_done_callback(lambda _: abort.set())
+                await abort.wait()
+                draining.cancel()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine on uvloop where it is installed, else on asyncio's loop."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _reload(service: RendezvousService, path: Path) -> None:
+    try:
+        service.reload(config_file.load(path))
+    except ConfigError as error:
+        # A server that runs is worth more than one that stops over a typing error.
+        logger.warning("the configuration stays as it was: %s", error)
+
+
+def describe(config: RendezvousConfig) -> list[str]:
+    """Sum a configuration up in lines for a person, without secrets."""
+    stun = "none"
+    if config.stun is not None:
+        ports = ", ".join(str(port) for port in (config.stun.port, config.stun.alternate_port) if port)
+        stun = f"{', '.join(config.stun.addresses)}, ports {ports}"
+    return [
+        f"signalling without TLS  {', '.join(map(str, config.listen)) or 'none'}",
+        f"signalling with TLS     {', '.join(map(str, config.listen_tls)) or 'none'}",
+        f"host names              {', '.join(sorted(config.names)) or 'any'}",
+        f"STUN                    {stun}",
+        f"relays                  {', '.join(config.relay_urls) or 'none'}",
+        f"admission               {'open' if config.is_open else 'by token'}, {len(config.tokens)} tokens",
+    ]
