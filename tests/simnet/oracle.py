@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2p.proto.path import NatFacts
-from p2p.proto.path._behaviour import FilteringBehaviour, MappingBehaviour
+from p2p.proto.stun.nat import FilteringBehaviour, MappingBehaviour
 from tests.simnet.nat import Dependence, NatBehaviour
 
 _MAPPING = {

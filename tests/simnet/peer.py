@@ -45,9 +45,7 @@ class Diary:
 
     def relay_at(self, *, since: float = 0.0) -> float | None:
         """When a validated relay path was first selected after an instant."""
-        return next(
-            (at for at, e in self.selected if at >= since and not e.path.is_direct and e.path.validated), None
-        )
+        return next((at for at, e in self.selected if at >= since and not e.path.is_direct and e.path.validated), None)
 
     def longest_gap_s(self, start: float, end: float) -> float:
         """The longest time without data between two instants."""
@@ -184,9 +182,7 @@ class Peer:
             mapped = TransportAddress.parse(packet.data[1:].decode())
             if self._mapped is None:
                 self._mapped = mapped
-                self._add(
-                    Candidate.local(CandidateType.SERVER_REFLEXIVE, mapped, SOCKET, related=self._address)
-                )
+                self._add(Candidate.local(CandidateType.SERVER_REFLEXIVE, mapped, SOCKET, related=self._address))
                 self._end()
         else:
             self._received(packet.data, packet.source, SOCKET)

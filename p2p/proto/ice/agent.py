@@ -208,13 +208,9 @@ class IceAgent:
         if known is None:
             self.counters.no_room += 1
             return
-        if before is not None:
-            if known != before:
-                self._reclassify(known)
-            return
-        for base in self._bases.values():
-            if base in self._local:
-                self._add_pair(base, known, signalled=True)
+        if before is not None and known != before:
+            self._reclassify(known)
+        self._add_pairs_to(known)
 
     def end_of_candidates(self, *, local: bool = False, remote: bool = False) -> None:
         """Learn that one side, or both, will name no more candidates. Source: RFC 8838 section 13."""
@@ -475,7 +471,12 @@ class IceAgent:
 
     def _triggered_check(self, base: Candidate, remote: Candidate, *, nominate: bool) -> None:
         """Try the way back of a check that arrived. Source: RFC 8445 sections 7.3.1.4 and 7.3.1.5."""
-        pair = self._pairs.find(base.base_id, remote.address) or self._add_pair(base, remote)
+        pair = self._pairs.find(base.base_id, remote.address)
+        if pair is None:
+            pair = self._add_pair(base, remote)
+            if base.via_relay and not remote.via_relay:
+                # What the peer's NAT shows our relay it may show us too: after its reboot that is the quickest news.
+                self._add_pairs_to(remote)
         if pair is None:
             return
         self._emit(PairChecked(pair))
@@ -600,6 +601,12 @@ class IceAgent:
             return None
         self._exhausted = self._exhausted and not signalled
         return pair
+
+    def _add_pairs_to(self, remote: Candidate) -> None:
+        """Pair an address of the peer with every local transport that was named as a candidate."""
+        for base in self._bases.values():
+            if base in self._local:
+                self._add_pair(base, remote, signalled=True)
 
     def _reclassify(self, remote: Candidate) -> None:
         """Let the pairs of a learned address know what signalling says of it."""

@@ -136,7 +136,9 @@ class PathHealth:
         return self._unanswered[count - 1] + self._answer_wait_s
 
     def _doubt_at(self) -> float:
-        missed_at = self._missed_at(defaults.PATH_PROBES_UNTIL_DOUBT)
+        # Data without a reply is evidence as well: one missed probe is enough then.
+        count = defaults.PATH_PROBES_UNTIL_DOUBT if self._silent_since is None else 1
+        missed_at = self._missed_at(count)
         if self.used_since is None or not self.path.is_direct:
             return missed_at
         return min(missed_at, max(self.heard_at, self.used_since) + defaults.PATH_TRUST_S)

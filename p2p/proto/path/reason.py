@@ -17,13 +17,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from p2p.errors import DecodeError
-from p2p.proto.path._behaviour import FilteringBehaviour, MappingBehaviour
 from p2p.proto.path.path import PairReport
+from p2p.proto.stun.nat import FilteringBehaviour, MappingBehaviour, NatBehaviour, PortAllocation
 
 _DEPENDENT: Final = (MappingBehaviour.ADDRESS_DEPENDENT, MappingBehaviour.ADDRESS_AND_PORT_DEPENDENT)
+_EnumT = TypeVar("_EnumT", bound=StrEnum)
+
+_PORTS: Final = 1 << 16
 _BY_PORT: Final = FilteringBehaviour.ADDRESS_AND_PORT_DEPENDENT
 
 
@@ -34,29 +37,63 @@ class NatFacts:
     Attributes:
         mapping: How the NAT picks the outside port; endpoint-independent without a NAT.
         filtering: Whose packets it lets in; endpoint-independent without a NAT or firewall.
+        dependent: Whether the outside port depends on the destination at all; may be known when ``mapping``, which
+            says on what, is not.
         udp_blocked: Whether no UDP gets through; None when not known.
         port_preserving: Whether the outside port equals the inside one; None when not known.
+        allocation: How the NAT picks the port of a new mapping.
+        port_step: The distance between consecutive ports, with its sign, when they are sequential.
         direct_disabled: Whether the peer's user wants no direct path.
     """
 
     mapping: MappingBehaviour = MappingBehaviour.UNKNOWN
     filtering: FilteringBehaviour = FilteringBehaviour.UNKNOWN
+    dependent: bool | None = None
     udp_blocked: bool | None = None
     port_preserving: bool | None = None
+    allocation: PortAllocation = PortAllocation.UNKNOWN
+    port_step: int | None = None
     direct_disabled: bool = False
+
+    @classmethod
+    def of(cls, behaviour: NatBehaviour, *, direct_disabled: bool = False) -> NatFacts:
+        """Take what the STUN tests found out.
+
+        Args:
+            behaviour: From ``BehaviourDiscovery``.
+            direct_disabled: See the attribute.
+        """
+        return cls(
+            behaviour.mapping,
+            behaviour.filtering,
+            behaviour.mapping_is_dependent,
+            None if behaviour.udp is None else not behaviour.udp,
+            behaviour.port_preserved,
+            behaviour.allocation,
+            behaviour.port_step,
+            direct_disabled,
+        )
 
     @property
     def is_dependent(self) -> bool:
-        """Whether the outside port depends on the destination."""
-        return self.mapping in _DEPENDENT
+        """Whether the outside port is known to depend on the destination."""
+        return self.mapping in _DEPENDENT or self.dependent is True
 
-    def to_wire(self) -> dict[str, str | bool | None]:
+    @property
+    def is_independent(self) -> bool:
+        """Whether the outside port is known to be the same for all destinations."""
+        return self.mapping is MappingBehaviour.ENDPOINT_INDEPENDENT
+
+    def to_wire(self) -> dict[str, str | bool | int | None]:
         """The facts as JSON values."""
         return {
             "mapping": self.mapping.value,
             "filtering": self.filtering.value,
+            "dependent": self.dependent,
             "udp_blocked": self.udp_blocked,
             "port_preserving": self.port_preserving,
+            "allocation": self.allocation.value,
+            "port_step": self.port_step,
             "direct_disabled": self.direct_disabled,
         }
 
@@ -72,14 +109,23 @@ class NatFacts:
         """
         if not isinstance(value, Mapping):
             raise DecodeError("NAT facts are an object")
-        mapping, filtering = value.get("mapping"), value.get("filtering")
+        port_step = value.get("port_step")
+        if isinstance(port_step, bool) or not isinstance(port_step, int) or not 0 < abs(port_step) < _PORTS:
+            port_step = None
         return cls(
-            next((known for known in MappingBehaviour if known.value == mapping), MappingBehaviour.UNKNOWN),
-            next((known for known in FilteringBehaviour if known.value == filtering), FilteringBehaviour.UNKNOWN),
+            _member(MappingBehaviour, value.get("mapping"), MappingBehaviour.UNKNOWN),
+            _member(FilteringBehaviour, value.get("filtering"), FilteringBehaviour.UNKNOWN),
+            _flag(value.get("dependent")),
             _flag(value.get("udp_blocked")),
             _flag(value.get("port_preserving")),
+            _member(PortAllocation, value.get("allocation"), PortAllocation.UNKNOWN),
+            port_step,
             value.get("direct_disabled") is True,
         )
+
+
+def _member(names: type[_EnumT], value: object, otherwise: _EnumT) -> _EnumT:
+    return next((known for known in names if known.value == value), otherwise)
 
 
 def _flag(value: object) -> bool | None:
@@ -101,7 +147,7 @@ def plain_checks_can_succeed(one: NatFacts, other: NatFacts) -> bool | None:
     sides = (one, other)
     if any(side.direct_disabled or side.udp_blocked for side in sides):
         return False
-    if MappingBehaviour.UNKNOWN in (one.mapping, other.mapping):
+    if not all(side.is_dependent or side.is_independent for side in sides):
         return None
     dependent = [side for side in sides if side.is_dependent]
     if not dependent:
@@ -114,7 +160,7 @@ def plain_checks_can_succeed(one: NatFacts, other: NatFacts) -> bool | None:
     filterings = [side.filtering for side in sides]
     if _BY_PORT in filterings:
         return False
-    if FilteringBehaviour.UNKNOWN in filterings:
+    if FilteringBehaviour.UNKNOWN in filterings or MappingBehaviour.UNKNOWN in (one.mapping, other.mapping):
         return None
     return FilteringBehaviour.ENDPOINT_INDEPENDENT in filterings
 
@@ -229,11 +275,11 @@ def _code(local: NatFacts, remote: NatFacts, report: Sequence[PairReport]) -> Re
         return RelayReasonCode.DIRECT_PATH_LOST
     if report and not direct:
         return RelayReasonCode.NO_COMMON_ADDRESS
-    possible = plain_checks_can_succeed(local, remote)
-    if local.is_dependent and remote.is_dependent and possible is not True:
-        return RelayReasonCode.BOTH_MAPPINGS_DEPENDENT
-    if possible is not True and local.is_dependent and remote.mapping is not MappingBehaviour.UNKNOWN:
-        return RelayReasonCode.PORT_FILTERING_THERE
-    if possible is not True and remote.is_dependent and local.mapping is not MappingBehaviour.UNKNOWN:
-        return RelayReasonCode.PORT_FILTERING_HERE
+    if plain_checks_can_succeed(local, remote) is not True:
+        if local.is_dependent and remote.is_dependent:
+            return RelayReasonCode.BOTH_MAPPINGS_DEPENDENT
+        if local.is_dependent and remote.is_independent:
+            return RelayReasonCode.PORT_FILTERING_THERE
+        if remote.is_dependent and local.is_independent:
+            return RelayReasonCode.PORT_FILTERING_HERE
     return RelayReasonCode.CHECKS_UNANSWERED
