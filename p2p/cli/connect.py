@@ -57,7 +57,6 @@ def connect(
         from p2p.errors import ConfigError
         from p2p.observe import log
         from p2p.parse import parse_listen
-        from p2p.session.connector import Connector
         from p2p.session.options import ConnectOptions
 
         if stdio and listen is not None:
@@ -77,6 +76,9 @@ def connect(
             verbose=verbose,
         )
         log.set_up(verbose=peer.verbose, log_file=log_file)
+        # Wrong input is answered before the heavy part is imported.
+        from p2p.session.connector import Connector
+
         asyncio.run(
             run_peer(
                 lambda on_event: Connector(options, peer, on_event=on_event),

@@ -57,7 +57,6 @@ def expose(
         from p2p.cli.runner import run_peer
         from p2p.observe import log
         from p2p.parse import parse_duration, parse_target
-        from p2p.session.exposer import Exposer
         from p2p.session.options import ExposeOptions
 
         host, port = parse_target(target)
@@ -82,6 +81,9 @@ def expose(
             verbose=verbose,
         )
         log.set_up(verbose=peer.verbose, log_file=log_file)
+        # Wrong input is answered before the heavy part is imported.
+        from p2p.session.exposer import Exposer
+
         asyncio.run(
             run_peer(
                 lambda on_event: Exposer(options, peer, on_event=on_event),

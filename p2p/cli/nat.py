@@ -43,12 +43,14 @@ def nat(
 
         from p2p.cli.output import print_json
         from p2p.observe import log
-        from p2p.session.nat import examine_network
 
         peer = flags.peer_options(
             rendezvous=rendezvous, token=token, ca_file=ca_file, identity=identity, timeout=timeout, verbose=verbose
         )
         log.set_up(verbose=peer.verbose, log_file=log_file)
+        # Wrong input is answered before the heavy part is imported.
+        from p2p.session.nat import examine_network
+
         report = asyncio.run(examine_network(peer))
         if as_json:
             print_json(report.to_json())

@@ -47,7 +47,6 @@ def ping(
         import asyncio
 
         from p2p.observe import log
-        from p2p.session.ping import ping as ping_peer
 
         peer = flags.peer_options(
             rendezvous=rendezvous,
@@ -62,6 +61,9 @@ def ping(
             verbose=verbose,
         )
         log.set_up(verbose=peer.verbose, log_file=log_file)
+        # Wrong input is answered before the heavy part is imported.
+        from p2p.session.ping import ping as ping_peer
+
         if not asyncio.run(_show(ping_peer(ticket, peer, count), as_json=as_json)):
             raise typer.Exit(EXIT_NO_ANSWER)
 

@@ -67,10 +67,10 @@ def serve(
     verbose: flags.Verbose = False,
     log_file: flags.LogFile = None,
 ) -> None:
-    """Run the servers that peers meet at: signalling, STUN and a relay.
+    """Run the servers that peers meet at.
 
-    All of it on one machine, in one process. The relay carries sealed bytes only; nobody who runs this can read or
-    change what peers send each other.
+    Signalling, STUN and a relay, on one machine, in one process. The relay carries sealed bytes only; nobody who runs
+    this can read or change what peers send each other.
     """
     from p2p.cli.problems import reporting
 
