@@ -49,10 +49,12 @@ def read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise IdentityError(f"cannot read {path}: {error.strerror}", code=CODE_KEY_UNREADABLE) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         # Looked up on the open descriptor: the name may lead elsewhere a moment later.
         _check(path, os.fstat(descriptor))
-        return file.read(_MAX_BYTES)
+        return os.read(descriptor, _MAX_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def create(path: Path, pem: bytes) -> bytes:
@@ -71,6 +73,9 @@ def create(path: Path, pem: bytes) -> bytes:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise IdentityError(f"cannot create {path.parent}: {error.strerror}", code=CODE_KEY_NOT_WRITABLE) from error
+    try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
         try:
             with os.fdopen(descriptor, "wb") as file:

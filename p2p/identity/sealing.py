@@ -167,6 +167,9 @@ class ReplayGuard:
             raise IntegrityError(f"message from {opened.sender.short} was delivered before", code=CODE_SEAL_REPLAYED)
         self._seen[opened.message_id] = now_wall
 
+    def __len__(self) -> int:
+        return len(self._seen)
+
 
 def _montgomery_u(edwards_key: bytes) -> bytes:
     """Map an Ed25519 public key to the X25519 key of the same secret: u = (1 + y) / (1 - y).
