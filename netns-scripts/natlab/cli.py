@@ -18,7 +18,7 @@ def _comma_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lab", description="Routers and hosts out of network namespaces, on this machine, for tests."
     )
@@ -65,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
     selftest = commands.add_parser("selftest", help="prove that each kind of router does what it says")
     selftest.add_argument("--kinds", type=_comma_list, default=tuple(KINDS), help="such as port,sym")
+    matrix = commands.add_parser("matrix", help="run the real programs in every ordered pair of kinds")
+    if asked == "matrix":
+        # Only then: its modules double the time that the other commands take to start.
+        from .matrix import add_arguments
+
+        add_arguments(matrix)
     return parser
 
 
@@ -151,6 +157,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from .selftest import run_selftest
 
         return run_selftest(arguments.kinds)
+    elif arguments.command == "matrix":
+        from .matrix import run_matrix
+
+        return run_matrix(arguments)
     else:
         _disturb(arguments)
     return 0
@@ -171,7 +181,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _run(_parser().parse_args(argv))
+        words = sys.argv[1:] if argv is None else argv
+        return _run(_parser(words[0] if words else "").parse_args(words))
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 2

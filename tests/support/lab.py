@@ -27,21 +27,27 @@ LAB_COMMAND = NETNS_SCRIPTS / "lab"
 sys.path.insert(0, str(NETNS_SCRIPTS))
 
 from natlab.errors import LabError  # noqa: E402
+from natlab.kinds import KINDS, Kind  # noqa: E402
 from natlab.lab import Lab  # noqa: E402
 from natlab.namespaces import NAMESPACE_FOLDER  # noqa: E402
+from natlab.selftest import differences, examine  # noqa: E402
 from natlab.shapes import LinkShape  # noqa: E402
 from natlab.state import STATE_FOLDER, known_labs  # noqa: E402
 from natlab.topology import Router, Topology  # noqa: E402
 
 __all__ = [
+    "KINDS",
     "LAB_COMMAND",
     "STATE_FOLDER",
+    "Kind",
     "Lab",
     "LabError",
     "LabFactory",
     "LinkShape",
     "Router",
     "Topology",
+    "differences",
+    "examine",
     "lab_factory",
     "routers",
 ]

@@ -13,6 +13,7 @@ from types import TracebackType
 from tests.support.lab import Lab
 
 ECHO_PORT = 7
+MIRROR_PORT = 8
 # Without delay in the lab an answer takes a millisecond; a busy machine, now and then, a hundred times that.
 PATIENCE_S = 0.5
 # Holds every packet of a test, even where nobody reads until all are sent.
@@ -48,7 +49,22 @@ class Echo:
             if select.select([self._socket], [], [], 0.05)[0]:
                 with contextlib.suppress(OSError):
                     data, source = self._socket.recvfrom(2048)
-                    self._socket.sendto(data, source)
+                    self._socket.sendto(self.answer(data, source), source)
+
+    def answer(self, data: bytes, source: tuple[str, int]) -> bytes:
+        """What to send back."""
+        return data
+
+
+class Mirror(Echo):
+    """Tells every sender the address it is seen by."""
+
+    def __init__(self, lab: Lab, host: str) -> None:
+        super().__init__(lab, host, MIRROR_PORT)
+
+    def answer(self, data: bytes, source: tuple[str, int]) -> bytes:
+        """The sender's address as text."""
+        return f"{source[0]} {source[1]}".encode()
 
 
 @contextlib.contextmanager
@@ -97,3 +113,13 @@ def tcp_pair(lab: Lab, client: str, server: str, port: int = 443) -> Iterator[tu
         with far:
             far.settimeout(20)
             yield near, far
+
+
+def seen_from(lab: Lab, udp: socket.socket) -> tuple[str, int]:
+    """The address by which the mirror on the server sees a socket."""
+    for _ in range(5):
+        udp.sendto(b"who am I", (lab.address("srv"), MIRROR_PORT))
+        if select.select([udp], [], [], PATIENCE_S)[0]:
+            host, _, port = udp.recv(100).decode().partition(" ")
+            return host, int(port)
+    raise AssertionError("the mirror does not answer")

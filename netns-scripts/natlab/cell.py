@@ -1,0 +1,236 @@
+"""One cell of the matrix: a dialer behind one kind of router, an exposer behind another, the real programs, N runs."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
+from typing import Final
+
+from .errors import LabError
+from .exchange import Exchange, ExchangeService, exchange
+from .expectation import Expectation, Path
+from .lab import Lab
+from .observed import ObservedProgram, Stopped, Told
+from .plan import SERVER, SERVER_ADDRESSES
+from .programs import LISTEN_ADDRESS, RENDEZVOUS_PORT, Programs
+from .results import CellResult, RunResult
+from .shapes import LinkShape
+from .topology import Router, Topology
+
+_DIALER: Final = "d"
+_EXPOSER: Final = "e"
+_START_TIMEOUT_S: Final = 20.0
+_CONNECT_TIMEOUT_S: Final = 30.0
+_EXCHANGE_TIMEOUT_S: Final = 30.0
+_POLL_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellPlan:
+    """What to run.
+
+    Attributes:
+        dialer: The dialer's kind.
+        exposer: The exposer's kind.
+        runs: How many sessions, one after the other.
+        link: The shape of both uplinks.
+        ipv6: Whether the lab has IPv6.
+        size: Bytes that are sent each way in each exchange.
+        deadline_s: How long after the session is there its path has to be final, where plain checks decide.
+        hard_deadline_s: The same where a direct path has to be guessed.
+        expectation: What the pair must come to.
+        command: What the programs' command lines begin with.
+        flags: More flags for them.
+        keep: Where to keep the programs' logs; None throws them away.
+    """
+
+    dialer: str
+    exposer: str
+    runs: int
+    link: LinkShape
+    ipv6: bool
+    size: int
+    deadline_s: float
+    hard_deadline_s: float
+    expectation: Expectation
+    command: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+    keep: FilePath | None = None
+
+
+def run_cell(plan: CellPlan, *, prefix: str, stop: threading.Event) -> CellResult:
+    """Run one cell in a lab of its own.
+
+    Args:
+        plan: What to run.
+        prefix: The lab's prefix.
+        stop: Set when the user wants to stop.
+
+    Raises:
+        Stopped: The user wants to stop; the lab is down by then.
+    """
+    topology = Topology(
+        name="matrix",
+        ipv6=plan.ipv6,
+        routers=(
+            Router(name=_DIALER, kind=plan.dialer, link=plan.link),
+            Router(name=_EXPOSER, kind=plan.exposer, link=plan.link),
+        ),
+    )
+    runs: list[RunResult] = []
+    with _folder(plan) as folder:
+        programs = Programs(plan.command, folder, plan.flags)
+        try:
+            with Lab.up(topology, prefix=prefix) as lab, ExitStack() as stack:
+                ticket, exposer = _start_exposer(lab, programs, stack, stop)
+                for number in range(1, plan.runs + 1):
+                    runs.append(_run_once(plan, lab, programs, ticket, number, stop))
+                    _check_alive(exposer)
+        except LabError as error:
+            failed = RunResult(path=None, problem=str(error.detail))
+            runs += [failed] * (plan.runs - len(runs))
+    return CellResult(dialer=plan.dialer, exposer=plan.exposer, expectation=plan.expectation, runs=tuple(runs))
+
+
+@contextmanager
+def _folder(plan: CellPlan) -> Iterator[FilePath]:
+    """Give the programs a folder, and keep it if their logs are wanted."""
+    folder = FilePath(tempfile.mkdtemp(prefix="p2p-lab-"))
+    try:
+        yield folder
+    finally:
+        if plan.keep is not None:
+            target = plan.keep / f"{plan.dialer}-{plan.exposer}"
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(folder, target)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_exposer(
+    lab: Lab, programs: Programs, stack: ExitStack, stop: threading.Event
+) -> tuple[str, ObservedProgram]:
+    """Start the server, the service and the exposing program, and wait for its ticket."""
+
+    def start(host: str, name: str, command: list[str]) -> ObservedProgram:
+        return stack.enter_context(
+            ObservedProgram(
+                lab,
+                host,
+                command,
+                environment=programs.environment(name),
+                log=programs.folder / f"{name}.log",
+                stop=stop,
+            )
+        )
+
+    server = start(SERVER, "serve", programs.serve())
+    _wait_for_port(lab, server, stop)
+    exposer_host = f"{_EXPOSER}1"
+    service = stack.enter_context(ExchangeService(lambda: lab.entered(exposer_host), timeout_s=_EXCHANGE_TIMEOUT_S))
+    exposer = start(exposer_host, "expose", programs.expose(service.port))
+    return str(exposer.require("ready", within_s=_START_TIMEOUT_S).values["ticket"]), exposer
+
+
+def _wait_for_port(lab: Lab, server: ObservedProgram, stop: threading.Event) -> None:
+    until = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < until:
+        with lab.entered(SERVER):
+            probe = socket.socket()
+        with probe:
+            if probe.connect_ex((SERVER_ADDRESSES[0], RENDEZVOUS_PORT)) == 0:
+                return
+        if server.has_ended:
+            break
+        if stop.wait(_POLL_S):
+            raise Stopped
+    raise LabError(f"the server does not listen: {server.last_words()}")
+
+
+def _check_alive(exposer: ObservedProgram) -> None:
+    if exposer.has_ended:
+        raise LabError(f"the exposing side ended: {exposer.last_words()}")
+
+
+def _run_once(
+    plan: CellPlan, lab: Lab, programs: Programs, ticket: str, number: int, stop: threading.Event
+) -> RunResult:
+    """Dial once: exchange bytes at once, wait until the path is final, exchange bytes again."""
+    host = f"{_DIALER}1"
+    with (
+        # Left last: once the dialer has ended, its client has nothing to wait for.
+        ThreadPoolExecutor(max_workers=1) as pool,
+        ObservedProgram(
+            lab,
+            host,
+            programs.connect(ticket),
+            environment=programs.environment("connect"),
+            log=programs.folder / f"connect-{number}.log",
+            stop=stop,
+        ) as dialer,
+    ):
+        try:
+            listening = dialer.require("listening", within_s=_START_TIMEOUT_S)
+        except LabError as error:
+            return RunResult(path=None, problem=error.detail)
+        port = int(str(listening.values["address"]).rpartition(":")[2])
+
+        def client() -> Exchange:
+            return exchange(
+                lambda: lab.entered(host), LISTEN_ADDRESS, port, size=plan.size, timeout_s=_EXCHANGE_TIMEOUT_S
+            )
+
+        first = pool.submit(client)
+        connected = dialer.wait_for(lambda told: told.event == "connected", until=time.monotonic() + _CONNECT_TIMEOUT_S)
+        if connected is None:
+            return RunResult(path=None, problem=f"no session: {dialer.last_words()}")
+        final = _final_path(plan, dialer, connected)
+        problems = [problem for problem in (first.result().problem, client().problem) if problem]
+        return _result(dialer, listening, connected, final, first.result(), problems)
+
+
+def _is_direct(told: Told) -> bool:
+    return told.event in ("path", "connected") and told.values.get("path") == Path.DIRECT.value
+
+
+def _final_path(plan: CellPlan, dialer: ObservedProgram, connected: Told) -> Told | None:
+    """Wait until the path is direct, or is said to stay on the relay, or time is up."""
+    allowed_s = plan.hard_deadline_s if plan.expectation.needs_guess else plan.deadline_s
+    return dialer.wait_for(lambda told: _is_direct(told) or told.event == "relayed", until=connected.at + allowed_s)
+
+
+def _result(
+    dialer: ObservedProgram,
+    listening: Told,
+    connected: Told,
+    final: Told | None,
+    first: Exchange,
+    problems: list[str],
+) -> RunResult:
+    # The dialer's own zero: the reading of a line is late now and then, never early.
+    zeros = [told.at - told.t_s for told in (listening, connected) if told.t_s is not None]
+    signalling_at = min(zeros) if zeros else dialer.started_at
+    opening = next(told for told in dialer.told if told.event in ("connected", "path"))
+    first_byte_at = first.first_byte_at
+    result = RunResult(
+        path=Path.RELAY,
+        transport=str(opening.values.get("transport", "")),
+        first_byte_s=None if first_byte_at is None else first_byte_at - signalling_at,
+        wall_first_byte_s=None if first_byte_at is None else first_byte_at - dialer.started_at,
+        bytes_ok=not problems,
+        problem="; ".join(problems),
+    )
+    if final is None:
+        return result
+    if _is_direct(final):
+        direct_s = final.at - signalling_at if final.t_s is None else final.t_s
+        return replace(result, path=Path.DIRECT, direct_s=direct_s)
+    reason = final.values.get("reason")
+    return replace(result, reason=str(reason.get("code")) if isinstance(reason, dict) else None)

@@ -1,0 +1,90 @@
+"""What a pair of kinds must come to: a direct path, the relay with a reason, or either of the two."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from .kinds import Dependence, Kind
+
+# The names by which the programs under test give their reasons; "here" is the dialer's side, which is asked.
+REASON_BLOCKED_HERE: Final = "udp-blocked-here"
+REASON_BLOCKED_THERE: Final = "udp-blocked-there"
+REASON_BOTH_DEPENDENT: Final = "both-mappings-dependent"
+REASON_PORT_FILTER_HERE: Final = "dependent-mapping-meets-port-filtering-here"
+REASON_PORT_FILTER_THERE: Final = "dependent-mapping-meets-port-filtering-there"
+
+
+class Path(enum.Enum):
+    """Where a session ends up."""
+
+    DIRECT = "direct"
+    RELAY = "relay"
+    EITHER = "either"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a pair must come to.
+
+    Attributes:
+        path: Where the session must end up; `Path.EITHER` where only port prediction or luck leads to a direct path.
+        reasons: The reasons that are right where it ends up on the relay.
+        needs_guess: Whether a direct path takes a guess, which may take its time.
+    """
+
+    path: Path
+    reasons: frozenset[str] = frozenset()
+    needs_guess: bool = False
+
+    def complaint(self, path: Path | None, reason: str | None) -> str:
+        """Compare with what a session came to.
+
+        Args:
+            path: Where it ended up; None when there was no session.
+            reason: Why it is on the relay, if it is and if a reason was given.
+
+        Returns:
+            A sentence, empty when all is as expected.
+        """
+        if path is None:
+            return "not connected"
+        if self.path is not Path.EITHER and path is not self.path:
+            because = f" ({reason})" if reason else ""
+            return f"{path.value}{because} instead of {self.path.value}"
+        if path is Path.RELAY and reason not in self.reasons:
+            return f"relay because of {reason or 'nothing that was said'}, not {' or '.join(sorted(self.reasons))}"
+        return ""
+
+
+def expect(dialer: Kind, exposer: Kind, *, hard: Path = Path.EITHER) -> Expectation:
+    """Tell what two kinds must come to by what RFC 4787 behaviour allows.
+
+    Two mappings that depend on nothing meet by plain checks, whatever the filters. One that depends on the
+    destination meets another side whose filter does not look at ports: that side takes the port from the first packet
+    it hears. Everything else needs the other side's next port, which is guessed or not.
+
+    Args:
+        dialer: The dialer's kind.
+        exposer: The exposer's kind.
+        hard: What to expect of pairs that need a guess and can have one.
+
+    Source: RFC 4787, sections 4.1 and 5; RFC 5128, section 3.3.
+    """
+    if dialer.mapping is None or exposer.mapping is None:
+        reason = REASON_BLOCKED_HERE if dialer.mapping is None else REASON_BLOCKED_THERE
+        return Expectation(Path.RELAY, frozenset({reason}))
+    independent = Dependence.ENDPOINT_INDEPENDENT
+    by_port = Dependence.ADDRESS_AND_PORT_DEPENDENT
+    if dialer.mapping is independent and exposer.mapping is independent:
+        return Expectation(Path.DIRECT)
+    if dialer.mapping is not independent and exposer.mapping is not independent:
+        # With both ports at random there is nothing to guess from.
+        guessable = dialer.step is not None or exposer.step is not None
+        return Expectation(hard if guessable else Path.RELAY, frozenset({REASON_BOTH_DEPENDENT}), guessable)
+    easy = exposer if exposer.mapping is independent else dialer
+    if easy.filtering is not by_port:
+        return Expectation(Path.DIRECT)
+    reason = REASON_PORT_FILTER_THERE if easy is exposer else REASON_PORT_FILTER_HERE
+    return Expectation(hard, frozenset({reason}), needs_guess=True)
