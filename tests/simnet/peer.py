@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from p2p.address import TransportAddress
 from p2p.proto.ice import Candidate, CandidateType, Credentials
@@ -50,7 +51,7 @@ class Diary:
     def longest_gap_s(self, start: float, end: float) -> float:
         """The longest time without data between two instants."""
         marks = [start, *(at for at in self.received if start < at < end), end]
-        return max(later - earlier for earlier, later in zip(marks, marks[1:], strict=False))
+        return max(later - earlier for earlier, later in pairwise(marks))
 
 
 class Peer:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from p2p.proto.ice.agent import IceAgent, IceCounters
+from p2p.proto.ice.agent import IceAgent
 from p2p.proto.ice.candidate import REMOTE_BASE_ID, Candidate, CandidateType, RelayProtocol, candidate_priority
+from p2p.proto.ice.counters import IceCounters
 from p2p.proto.ice.credentials import Credentials
 from p2p.proto.ice.events import (
     CheckListCompleted,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from p2p import defaults
@@ -17,6 +16,7 @@ from p2p.proto.ice.candidate import (
     CandidateType,
     candidate_priority,
 )
+from p2p.proto.ice.counters import IceCounters
 from p2p.proto.ice.credentials import Credentials
 from p2p.proto.ice.events import (
     CheckListCompleted,
@@ -25,10 +25,7 @@ from p2p.proto.ice.events import (
     PairConfirmed,
     PairFailed,
     PairNominated,
-    PairReclassified,
-    PairRemoved,
     PairValidated,
-    PeerReflexiveDiscovered,
     RoleChanged,
     Transmit,
 )
@@ -43,7 +40,7 @@ from p2p.proto.ice.messages import (
     success_response,
 )
 from p2p.proto.ice.pair import CandidatePair, PairFailure, PairState
-from p2p.proto.ice.remotes import RemoteCandidates
+from p2p.proto.ice.pairing import Pairing
 from p2p.proto.ice.scheduler import CheckScheduler
 from p2p.proto.ice.transactions import Attempt, Transactions
 from p2p.proto.stun.attributes import ERROR_CODE, XOR_MAPPED_ADDRESS
@@ -58,31 +55,7 @@ from p2p.proto.stun.message import (
 )
 
 _TIE_BREAKER_BYTES: Final = 8
-_BASE_TYPES: Final = (CandidateType.HOST, CandidateType.RELAYED)
 _PROBE_PRIORITY: Final = candidate_priority(TYPE_PREFERENCE[CandidateType.PEER_REFLEXIVE], MAX_LOCAL_PREFERENCE)
-
-
-@dataclass(slots=True)
-class IceCounters:
-    """What an agent dropped, and how often.
-
-    Attributes:
-        malformed: Looked like STUN and did not decode, or lacked what a check must have.
-        wrong_credentials: The integrity did not match, or an answer had none.
-        asymmetric: An answer came from elsewhere than the check went to, or to another transport.
-        not_allowed: A check on a direct path while only relays are allowed.
-        no_room: A candidate or pair for which there was no room.
-        role_conflicts: Times both sides claimed one role.
-        events: Events that nobody took.
-    """
-
-    malformed: int = 0
-    wrong_credentials: int = 0
-    asymmetric: int = 0
-    not_allowed: int = 0
-    no_room: int = 0
-    role_conflicts: int = 0
-    events: int = 0
 
 
 class IceAgent:
@@ -122,17 +95,14 @@ class IceAgent:
     ) -> None:
         self.local_credentials = local
         self.remote_credentials: Credentials | None = None
-        self.controlling = controlling
         self.counters = IceCounters()
         self._previous_local: Credentials | None = None
         self._random_bytes = random_bytes
         self._tie_breaker = int.from_bytes(random_bytes(_TIE_BREAKER_BYTES), "big")
         self._relay_only = relay_only
-        self._local: list[Candidate] = []
-        self._bases: dict[int, Candidate] = {}
-        self._remotes = RemoteCandidates()
-        self._scheduler = CheckScheduler()
+        self._scheduler = CheckScheduler(controlling=controlling)
         self._pairs = self._scheduler.pairs
+        self._pairing = Pairing(self._scheduler, relay_only=relay_only, counters=self.counters, emit=self._emit)
         self._transactions = Transactions()
         self._outgoing: list[Transmit] = []
         self._events: deque[IceEvent] = deque()
@@ -140,6 +110,11 @@ class IceAgent:
         self._local_ended = False
         self._remote_ended = False
         self._exhausted = False
+
+    @property
+    def controlling(self) -> bool:
+        """Whether we have the controlling role now."""
+        return self._scheduler.controlling
 
     # --- Candidates ----------------------------------------------------------------------------------------
     @property
@@ -150,12 +125,12 @@ class IceAgent:
     @property
     def local_candidates(self) -> tuple[Candidate, ...]:
         """Our candidates, learned ones included."""
-        return tuple(self._local)
+        return tuple(self._pairing.local)
 
     @property
     def remote_candidates(self) -> tuple[Candidate, ...]:
         """The peer's candidates, learned ones included."""
-        return tuple(self._remotes)
+        return tuple(self._pairing.remotes)
 
     def add_local_candidate(self, candidate: Candidate) -> None:
         """Take a candidate of ours; it must be signalled to the peer by the caller.
@@ -166,16 +141,8 @@ class IceAgent:
         Args:
             candidate: From ``Candidate.local``. A repeated one is ignored.
         """
-        if candidate in self._local:
-            return
-        self._local.append(candidate)
-        base = self._bases.get(candidate.base_id)
-        if base is not None and (base.type in _BASE_TYPES or candidate.type not in _BASE_TYPES):
-            return
-        self._bases[candidate.base_id] = candidate
-        if base is None:
-            for remote in self._remotes:
-                self._add_pair(candidate, remote, signalled=True)
+        self._pairing.add_local(candidate)
+        self._exhausted = False
 
     def add_base(self, candidate: Candidate) -> None:
         """Take a local transport that checks may arrive on, without trying any pair from it.
@@ -185,15 +152,11 @@ class IceAgent:
         Args:
             candidate: A host candidate that is not signalled.
         """
-        self._bases.setdefault(candidate.base_id, candidate)
+        self._pairing.add_base(candidate)
 
     def remove_base(self, base_id: int) -> None:
         """Forget a local transport that is closed, with its candidates and pairs."""
-        self._bases.pop(base_id, None)
-        self._local = [candidate for candidate in self._local if candidate.base_id != base_id]
-        for pair in self._pairs:
-            if pair.local.base_id == base_id:
-                self._remove_pair(pair)
+        self._pairing.remove_base(base_id)
 
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a candidate of the peer from signalling, at any time.
@@ -203,14 +166,8 @@ class IceAgent:
                 type that is signalled now.
         """
         ufrag = None if self.remote_credentials is None else self.remote_credentials.ufrag
-        before = self._remotes.find(candidate.address)
-        known = self._remotes.add_signalled(candidate, ufrag)
-        if known is None:
-            self.counters.no_room += 1
-            return
-        if before is not None and known != before:
-            self._reclassify(known)
-        self._add_pairs_to(known)
+        self._pairing.add_remote(candidate, ufrag)
+        self._exhausted = False
 
     def end_of_candidates(self, *, local: bool = False, remote: bool = False) -> None:
         """Learn that one side, or both, will name no more candidates. Source: RFC 8838 section 13."""
@@ -229,8 +186,7 @@ class IceAgent:
         if credentials == self.remote_credentials:
             return
         self.remote_credentials = credentials
-        for address in self._remotes.start_generation(credentials.ufrag, self._proven()):
-            self._remove_pairs_to(address)
+        self._pairing.start_generation(credentials.ufrag)
         self._remote_ended = False
         self._exhausted = False
 
@@ -319,7 +275,7 @@ class IceAgent:
         Raises:
             LocalProtocolError: The base or the peer's credentials are not known.
         """
-        base, remote = self._bases.get(base_id), self.remote_credentials
+        base, remote = self._pairing.bases.get(base_id), self.remote_credentials
         if base is None or remote is None:
             raise LocalProtocolError("a probe needs a known base and the peer's credentials")
         transaction_id = self._random_bytes(TRANSACTION_ID_BYTES)
@@ -347,7 +303,14 @@ class IceAgent:
         except DecodeError:
             self.counters.malformed += 1
             return False
-        if message.method != Method.BINDING or base_id not in self._bases:
+        return self.receive_message(message, source, base_id, now)
+
+    def receive_message(self, message: Message, source: TransportAddress, base_id: int, now: float) -> bool:
+        """Take a STUN message that is decoded already; see ``receive_stun``.
+
+        For sockets that many agents share: decode once, then ask each.
+        """
+        if message.method != Method.BINDING or base_id not in self._pairing.bases:
             return False
         if message.message_class is MessageClass.REQUEST:
             return self._receive_request(message, source, base_id, now)
@@ -386,7 +349,7 @@ class IceAgent:
                 self._scheduler.end(pair)
             else:
                 self.fail(pair, PairFailure.UNANSWERED)
-        pair_due = self._scheduler.take_slot(now, controlling=self.controlling)
+        pair_due = self._scheduler.take_slot(now)
         if pair_due is not None:
             if self._patient_until is None and not self._exhausted:
                 self._patient_until = now + defaults.ICE_PATIENCE_S
@@ -400,7 +363,7 @@ class IceAgent:
         if not self._exhausted and self._local_ended and self._remote_ended and self._scheduler.is_idle():
             self._exhausted = True
             self._patient_until = None
-            self._emit(CheckListCompleted(len(self._proven())))
+            self._emit(CheckListCompleted(len(self._pairing.proven())))
 
     def _send_attempt(self, pair: CandidatePair, now: float, *, nominate: bool) -> None:
         remote = self.remote_credentials
@@ -438,7 +401,7 @@ class IceAgent:
             self.counters.malformed += 1
             self._outgoing.append(Transmit(base_id, source, error_response(check, code)))
             return True
-        base = self._bases[base_id]
+        base = self._pairing.bases[base_id]
         if self._relay_only and not (base.via_relay or self._is_via_relay(source, check.priority)):
             self.counters.not_allowed += 1
             return True
@@ -446,37 +409,17 @@ class IceAgent:
             self._outgoing.append(Transmit(base_id, source, error_response(check, ROLE_CONFLICT)))
             return True
         self._outgoing.append(Transmit(base_id, source, success_response(check, source)))
-        self._triggered_check(base, self._remote_for(source, check.priority, check), nominate=check.nominate)
+        remote = self._pairing.remote_for(source, check.priority, check.sender_fragment)
+        self._triggered_check(base, remote, nominate=check.nominate)
         return True
 
     def _is_via_relay(self, source: TransportAddress, priority: int) -> bool:
-        known = self._remotes.find(source)
+        known = self._pairing.remotes.find(source)
         return priority >> 24 == 0 if known is None else known.via_relay
-
-    def _remote_for(self, source: TransportAddress, priority: int, check: IncomingCheck | None) -> Candidate:
-        """Return what is known of a source, learning it when nothing is."""
-        known = self._remotes.find(source)
-        if known is not None:
-            return known
-        if check is not None:
-            ufrag: str | None = check.sender_fragment
-        else:
-            ufrag = None if self.remote_credentials is None else self.remote_credentials.ufrag
-        candidate, evicted = self._remotes.learn(source, priority, ufrag, self._proven())
-        if evicted is not None:
-            self.counters.no_room += 1
-            self._remove_pairs_to(evicted)
-        self._emit(PeerReflexiveDiscovered(candidate, is_local=False))
-        return candidate
 
     def _triggered_check(self, base: Candidate, remote: Candidate, *, nominate: bool) -> None:
         """Try the way back of a check that arrived. Source: RFC 8445 sections 7.3.1.4 and 7.3.1.5."""
-        pair = self._pairs.find(base.base_id, remote.address)
-        if pair is None:
-            pair = self._add_pair(base, remote)
-            if base.via_relay and not remote.via_relay:
-                # What the peer's NAT shows our relay it may show us too: after its reboot that is the quickest news.
-                self._add_pairs_to(remote)
+        pair = self._pairing.pair_for(base, remote)
         if pair is None:
             return
         self._emit(PairChecked(pair))
@@ -506,7 +449,7 @@ class IceAgent:
         return True
 
     def _switch_role(self) -> None:
-        self.controlling = not self.controlling
+        self._scheduler.controlling = not self.controlling
         self._emit(RoleChanged(self.controlling))
 
     # --- Answers to our checks -----------------------------------------------------------------------------
@@ -524,9 +467,10 @@ class IceAgent:
         mapped_address = message.get(XOR_MAPPED_ADDRESS)
         pair = attempt.pair
         if pair is None:
-            base = self._bases.get(attempt.base_id)
-            if is_success and base is not None and base_id == attempt.base_id:
-                self._triggered_check(base, self._remote_for(source, _PROBE_PRIORITY, None), nominate=False)
+            if is_success and base_id == attempt.base_id:
+                self._receive_probe_answer(source, self._pairing.bases[base_id])
+        elif self._pairs.find(*pair.key) is not pair:
+            return True
         elif (source, base_id) != (attempt.destination, attempt.base_id):
             self.counters.asymmetric += 1
             self._fail_unless_valid(pair, PairFailure.ASYMMETRIC)
@@ -537,6 +481,11 @@ class IceAgent:
         else:
             self._succeed(pair, attempt, mapped_address, now)
         return True
+
+    def _receive_probe_answer(self, source: TransportAddress, base: Candidate) -> None:
+        """Check the address that answered a probe; any number of them may."""
+        ufrag = None if self.remote_credentials is None else self.remote_credentials.ufrag
+        self._triggered_check(base, self._pairing.remote_for(source, _PROBE_PRIORITY, ufrag), nominate=False)
 
     def _receive_error(self, message: Message, attempt: Attempt, pair: CandidatePair) -> None:
         """Change the role when it conflicts, give up otherwise. Source: RFC 8445 section 7.2.5.1."""
@@ -565,74 +514,26 @@ class IceAgent:
         else:
             pair.state = PairState.SUCCEEDED
             self._emit(PairValidated(pair, rtt_s))
-        if all(candidate.address != mapped_address for candidate in self._local):
-            self._learn_local(pair.local, mapped_address)
+        self._pairing.learn_local(pair.local, mapped_address)
         if attempt.nominate and attempt.controlling:
             pair.nominate_when_valid = True
         self._take_nomination(pair)
 
     def _take_nomination(self, pair: CandidatePair) -> None:
-        if pair.nominate_when_valid and not pair.nominated:
+        """Make a pair the nominated one, when it was asked for; the latest takes the place of all others."""
+        if not pair.nominate_when_valid:
+            return
+        pair.nominate_when_valid = False
+        if not pair.nominated:
+            for other in self._pairs:
+                other.nominated = other.nominate_when_valid = False
             pair.nominated = True
             self._emit(PairNominated(pair))
-
-    def _learn_local(self, base: Candidate, address: TransportAddress) -> None:
-        """Note an address of ours that only the peer sees. Source: RFC 8445 section 7.2.5.3.1."""
-        learned = sum(candidate.type is CandidateType.PEER_REFLEXIVE for candidate in self._local)
-        if learned >= defaults.ICE_MAX_LEARNED_CANDIDATES:
-            self.counters.no_room += 1
-            return
-        candidate = Candidate.local(CandidateType.PEER_REFLEXIVE, address, base.base_id, related=base.address)
-        self._local.append(candidate)
-        self._emit(PeerReflexiveDiscovered(candidate, is_local=True))
-
-    # --- Pairs ---------------------------------------------------------------------------------------------
-    def _add_pair(self, base: Candidate, remote: Candidate, *, signalled: bool = False) -> CandidatePair | None:
-        if base.address.is_ipv6 != remote.address.is_ipv6 or self._pairs.find(base.base_id, remote.address):
-            return None
-        pair = CandidatePair(base, remote)
-        if self._relay_only and not pair.relayed:
-            return None
-        added, evicted = self._pairs.add(pair, controlling=self.controlling)
-        if evicted is not None:
-            self._remove_pair(evicted)
-        if not added:
-            self.counters.no_room += 1
-            return None
-        self._exhausted = self._exhausted and not signalled
-        return pair
-
-    def _add_pairs_to(self, remote: Candidate) -> None:
-        """Pair an address of the peer with every local transport that was named as a candidate."""
-        for base in self._bases.values():
-            if base in self._local:
-                self._add_pair(base, remote, signalled=True)
-
-    def _reclassify(self, remote: Candidate) -> None:
-        """Let the pairs of a learned address know what signalling says of it."""
-        for pair in self._pairs:
-            if pair.remote.address == remote.address and pair.remote != remote:
-                pair.remote = remote
-                self._emit(PairReclassified(pair))
-
-    def _remove_pair(self, pair: CandidatePair) -> None:
-        self._scheduler.remove(pair)
-        self._transactions.forget(pair)
-        self._emit(PairRemoved(pair))
-
-    def _remove_pairs_to(self, address: TransportAddress) -> None:
-        for pair in self._pairs:
-            if pair.remote.address == address and pair.state is not PairState.SUCCEEDED:
-                self._remove_pair(pair)
 
     def _fail_unless_valid(self, pair: CandidatePair, failure: PairFailure) -> None:
         """Fail a pair on what an answer says; a valid one has better evidence for itself."""
         if pair.state is not PairState.SUCCEEDED:
             self.fail(pair, failure)
-
-    def _proven(self) -> set[TransportAddress]:
-        """Return the peer's addresses in valid pairs."""
-        return {pair.remote.address for pair in self._pairs if pair.state is PairState.SUCCEEDED}
 
     def _emit(self, event: IceEvent) -> None:
         if len(self._events) >= defaults.ICE_MAX_EVENTS:

@@ -13,13 +13,18 @@ class CheckScheduler:
     A slot goes to a triggered check first, then to the untried pair of the highest priority, then to the pair
     whose next attempt is longest due.
 
+    Args:
+        controlling: Our role.
+
     Attributes:
         pairs: The check list.
+        controlling: Our role, on which the priorities of pairs depend.
 
     Source: RFC 8445 sections 6.1.4.2 and 14.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, controlling: bool) -> None:
+        self.controlling = controlling
         self.pairs = CheckList()
         self._active: set[CandidatePair] = set()
         self._slot_at = 0.0
@@ -48,19 +53,18 @@ class CheckScheduler:
         """Return the pairs whose time is over."""
         return [pair for pair in self._active if pair.series is not None and now >= pair.series.ends_at]
 
-    def take_slot(self, now: float, *, controlling: bool) -> CandidatePair | None:
+    def take_slot(self, now: float) -> CandidatePair | None:
         """Pick the pair to send an attempt on now, and book its next one.
 
         Args:
             now: The monotonic time.
-            controlling: Our role, on which priorities depend.
 
         Returns:
             The pair, its ``series`` telling whether to nominate; None when no slot is free or nothing is due.
         """
         if now < self._slot_at:
             return None
-        pair = self._pick(now, controlling=controlling)
+        pair = self._pick(now)
         if pair is None:
             return None
         self._slot_at = now + defaults.ICE_PACING_S
@@ -87,11 +91,11 @@ class CheckScheduler:
         busy = any(pair.state is not PairState.SUCCEEDED for pair in self._active)
         return not (busy or self.pairs.has_triggered() or self.pairs.has_waiting())
 
-    def _pick(self, now: float, *, controlling: bool) -> CandidatePair | None:
+    def _pick(self, now: float) -> CandidatePair | None:
         while (triggered := self.pairs.next_triggered()) is not None:
             if triggered.state is not PairState.SUCCEEDED:
                 return triggered
-        waiting = self.pairs.best_waiting(controlling=controlling)
+        waiting = self.pairs.best_waiting(controlling=self.controlling)
         if waiting is not None:
             return waiting
         due = [pair for pair in self._active if pair.series is not None and pair.series.next_at <= now]

@@ -63,7 +63,3 @@ class Transactions:
         attempt = self._attempts.get(transaction_id)
         if attempt is not None and attempt.pair is not None:
             del self._attempts[transaction_id]
-
-    def forget(self, pair: CandidatePair) -> None:
-        """Forget all attempts on a pair that is no more."""
-        self._attempts = {key: attempt for key, attempt in self._attempts.items() if attempt.pair is not pair}

@@ -33,6 +33,7 @@ from p2p.proto.path.path import PairReport, Path, PathKind, PathStatus
 from p2p.proto.path.policy import PathView, SelectionReason, choose, choose_second
 from p2p.proto.path.reason import NatFacts, plain_checks_can_succeed
 from p2p.proto.path.recheck import RecheckSchedule
+from p2p.proto.stun.message import Message
 
 
 class PathController:
@@ -219,6 +220,13 @@ class PathController:
             self._settle(now)
         return taken
 
+    def receive_message(self, message: Message, source: TransportAddress, base_id: int, now: float) -> bool:
+        """Take a STUN message that is decoded already; see ``IceAgent.receive_message``."""
+        taken = self.agent.receive_message(message, source, base_id, now)
+        if taken:
+            self._settle(now)
+        return taken
+
     def transmits(self, now: float) -> list[Transmit]:
         """Take what must be sent, in order."""
         self.agent.handle_timer(now)
@@ -367,6 +375,7 @@ class PathController:
                 health.rtt_s,
                 health.doubtful(now),
                 self._flaps.held_until(key, health.validated_at) > now,
+                health.pair.nominated and not self.agent.controlling,
             )
             for key, health in self._healths.items()
         ]
@@ -383,7 +392,7 @@ class PathController:
             self._select(chosen.path, choice.reason, chosen.rtt_s)
             if self.agent.controlling:
                 self.agent.nominate(chosen.pair, now)
-        second = choose_second(views, chosen.path) if chosen.doubtful(now) else None
+        second = choose_second(views, chosen.path) if chosen.uneasy(now) else None
         self._sending = (chosen.path,) if second is None else (chosen.path, second)
 
     def _select(self, path: Path, reason: SelectionReason, rtt_s: float | None) -> None:

@@ -113,8 +113,12 @@ class PathHealth:
             due_at = min(due_at, max(quick_at, self._silent_since + defaults.PATH_SILENCE_S))
         return due_at
 
+    def uneasy(self, now: float) -> bool:
+        """Whether data should go out on another path too: at the first sign that this one may be dead."""
+        return now >= self._unease_at()
+
     def doubtful(self, now: float) -> bool:
-        """Whether the path may be dead, so that data should go out on another one too."""
+        """Whether the path may be dead on better evidence, so that another of its kind should take its place."""
         return now >= self._doubt_at()
 
     def dead(self, now: float) -> bool:
@@ -123,7 +127,9 @@ class PathHealth:
 
     def next_at(self, now: float) -> float:
         """When something about the path changes by itself: a probe is due, doubt or the end comes."""
-        return min([self.probe_at(), *(at for at in (self._doubt_at(), self._dead_at()) if at > now)])
+        return min(
+            [self.probe_at(), *(at for at in (self._unease_at(), self._doubt_at(), self._dead_at()) if at > now)]
+        )
 
     @property
     def _answer_wait_s(self) -> float:
@@ -136,12 +142,14 @@ class PathHealth:
         return self._unanswered[count - 1] + self._answer_wait_s
 
     def _doubt_at(self) -> float:
-        # Data without a reply is evidence as well: one missed probe is enough then.
-        count = defaults.PATH_PROBES_UNTIL_DOUBT if self._silent_since is None else 1
-        missed_at = self._missed_at(count)
+        missed_at = self._missed_at(defaults.PATH_PROBES_UNTIL_DOUBT)
         if self.used_since is None or not self.path.is_direct:
             return missed_at
         return min(missed_at, max(self.heard_at, self.used_since) + defaults.PATH_TRUST_S)
+
+    def _unease_at(self) -> float:
+        # Data without a reply is evidence as well: one missed probe is enough then.
+        return self._doubt_at() if self._silent_since is None else min(self._missed_at(1), self._doubt_at())
 
     def _dead_at(self) -> float:
         if not self._unanswered:

@@ -22,6 +22,7 @@ class SelectionReason(StrEnum):
     DIRECT = "direct-validated"
     RELAY_PROTOCOL = "better-relay-protocol"
     QUICKER = "quicker"
+    PEER_CHOICE = "nominated-by-peer"
     DOUBT = "present-path-in-doubt"
     LOST = "previous-path-lost"
     RECLASSIFIED = "reclassified"
@@ -35,12 +36,14 @@ class PathView(NamedTuple):
         rtt_s: Smoothed round-trip time, None when not measured yet.
         doubtful: Whether it may be dead.
         held: Whether it came back too recently after failing too often.
+        nominated: Whether the peer, being in control, chose it.
     """
 
     path: Path
     rtt_s: float | None
     doubtful: bool = False
     held: bool = False
+    nominated: bool = False
 
 
 class Choice(NamedTuple):
@@ -61,7 +64,8 @@ def choose(views: Sequence[PathView], current: Path | None) -> Choice | None:
     A better kind of path wins at once. Within a kind the present path stays until another is quicker by
     ``PATH_RTT_GAIN_S`` and ``PATH_RTT_GAIN_SHARE``, so that equal paths do not take turns; a present path in
     doubt gives way to a sound one of its kind, but not to a lesser kind: for that it must be lost, since data
-    goes out on both meanwhile.
+    goes out on both meanwhile. The path that the peer nominated is preferred by the same margin, so that both
+    sides end up on one path and each hears on it that it lives.
 
     Args:
         views: The validated paths that are not lost.
@@ -88,8 +92,9 @@ def choose(views: Sequence[PathView], current: Path | None) -> Choice | None:
     if best_class == present_class:
         if present.doubtful:
             return Choice(best.path, SelectionReason.DOUBT)
-        present_s, gain_s = biased_rtt_s(present), biased_rtt_s(present) - biased_rtt_s(best)
-        if gain_s > max(defaults.PATH_RTT_GAIN_S, present_s * defaults.PATH_RTT_GAIN_SHARE):
+        if best.nominated:
+            return Choice(best.path, SelectionReason.PEER_CHOICE)
+        if biased_rtt_s(present) - biased_rtt_s(best) > _margin_s(present):
             return Choice(best.path, SelectionReason.QUICKER)
     return Choice(present.path, SelectionReason.KEPT)
 
@@ -109,9 +114,21 @@ def choose_second(views: Sequence[PathView], current: Path) -> Path | None:
 
 
 def biased_rtt_s(view: PathView) -> float:
-    """Return the round-trip time that counts: less the bonus of IPv6, a guess when unmeasured."""
-    rtt_s = defaults.PATH_UNMEASURED_RTT_S if view.rtt_s is None else view.rtt_s
-    return rtt_s - defaults.PATH_IPV6_BONUS_S if view.path.remote.is_ipv6 else rtt_s
+    """Return the round-trip time that counts: less for IPv6 and for the peer's choice, a guess when unmeasured."""
+    rtt_s = _rtt_s(view)
+    if view.path.remote.is_ipv6:
+        rtt_s -= defaults.PATH_IPV6_BONUS_S
+    if view.nominated:
+        rtt_s -= _margin_s(view)
+    return rtt_s
+
+
+def _rtt_s(view: PathView) -> float:
+    return defaults.PATH_UNMEASURED_RTT_S if view.rtt_s is None else view.rtt_s
+
+
+def _margin_s(view: PathView) -> float:
+    return max(defaults.PATH_RTT_GAIN_S, _rtt_s(view) * defaults.PATH_RTT_GAIN_SHARE)
 
 
 def _rank(view: PathView) -> tuple[bool, bool, tuple[bool, int], float]:
