@@ -14,12 +14,28 @@ from p2p.errors import P2PError
 from relay import config_file, runner
 from relay.service import RelayService
 
+_HELP = """Run a relay: a TURN server (RFC 8656) over UDP, TCP and TLS.
+
+It serves users with static passwords, and users with the time-limited credentials that a rendezvous (or anything else
+that knows the shared secret) hands out. It relays to public addresses only, unless the file says otherwise.
+
+SIGTERM lets allocations run out, for drain_s seconds at most, and refuses new ones; a second one ends at once. SIGHUP
+reads the certificate again. Exit status: 2 for a wrong file, 5 for an address that cannot be used.
+
+The smallest useful file:
+
+\b
+    udp = ["203.0.113.10:3478"]
+    tcp = ["203.0.113.10:3478"]
+    shared_secret = "what --secret prints"
+"""
+
 _LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
 
-@app.command()
+@app.command(help=_HELP)
 def relay(
     config: Annotated[
         Path,
@@ -39,21 +55,7 @@ def relay(
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log refused requests and other details.")] = False,
 ) -> None:
-    r"""Run a relay: a TURN server (RFC 8656) over UDP, TCP and TLS.
-
-    It serves users with static passwords, and users with the time-limited credentials that a rendezvous (or anything
-    else that knows the shared secret) hands out. It relays to public addresses only, unless the file says otherwise.
-
-    SIGTERM lets allocations run out, for drain_s seconds at most, and refuses new ones; a second one ends at once.
-    SIGHUP reads the certificate again. Exit status: 2 for a wrong configuration file, 5 for an address that cannot be
-    used.
-
-    \b
-    The smallest useful file:
-        udp = ["203.0.113.10:3478"]
-        tcp = ["203.0.113.10:3478"]
-        shared_secret = "what --secret prints"
-    """
+    """Run a relay, print a secret, or check a file."""
     if secret:
         typer.echo(secrets.token_urlsafe(24))
     elif verify:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from p2p.address import TransportAddress
 from relay.core.counters import Drop, RelayCounters
@@ -18,7 +18,10 @@ from relay.core.five_tuple import FiveTuple
 
 Payload: TypeAlias = bytes | memoryview
 
-CHANNEL_DATA_MAX_BYTES = 0xFFFF
+CHANNEL_DATA_MAX_BYTES: Final = 0xFFFF
+_INDICATION_MAX_BYTES_IPV4: Final = 0xFFFC - 16
+_INDICATION_MAX_BYTES_IPV6: Final = 0xFFFC - 28
+"""What the length field of a STUN message leaves for data beside the peer's address, in whole words."""
 
 
 class RelayedSocket(Protocol):
@@ -226,8 +229,12 @@ class Allocation:
         if channel is not None:
             self.leg.send_channel_data(channel.number, payloads)
             return
+        longest = _INDICATION_MAX_BYTES_IPV6 if peer.is_ipv6 else _INDICATION_MAX_BYTES_IPV4
         for payload in payloads:
-            self.leg.send_message(self._encode_data_indication(peer, payload))
+            if len(payload) > longest:
+                counters.drops[Drop.TOO_LONG] += 1
+            else:
+                self.leg.send_message(self._encode_data_indication(peer, payload))
 
     def _send_to_neighbour(self, relayed: RelayedSocket, peer: TransportAddress, payloads: Sequence[Payload]) -> None:
         neighbour = self._neighbourhood.by_relayed_address.get(peer)

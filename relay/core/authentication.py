@@ -53,22 +53,26 @@ class Authenticator:
             RefusedError: 400, 401 or 438, with what the client needs to try again.
         """
         if not message.has_integrity:
-            raise self._challenge(StunError.UNAUTHENTICATED, "no integrity", five_tuple, now_wall)
+            # Not a failure: every client begins like this.
+            raise self._challenge(StunError.UNAUTHENTICATED, "no credentials yet", five_tuple, now_wall)
         username, realm, nonce = message.get(USERNAME), message.get(REALM), message.get(NONCE)
         if username is None or realm is None or nonce is None or message.get(PASSWORD_ALGORITHM) is not None:
             # No password algorithm was offered, so none can have been chosen.
-            self._counters.authentication_failures["incomplete"] += 1
+            self._counters.authentication_failures["incomplete credentials"] += 1
             raise RefusedError(StunError.BAD_REQUEST, "incomplete credentials")
         try:
             user = self._user(username, allocation, now_wall)
         except IntegrityError as error:
+            self._counters.authentication_failures[error.detail] += 1
             raise self._challenge(StunError.UNAUTHENTICATED, error.detail, five_tuple, now_wall) from error
         key = _matching_key(message, user.keys)
         if key is None:
+            self._counters.authentication_failures["wrong password or realm"] += 1
             raise self._challenge(StunError.UNAUTHENTICATED, "wrong password or realm", five_tuple, now_wall)
         try:
             self._nonces.check(nonce, five_tuple.client, now_wall)
         except IntegrityError as error:
+            self._counters.authentication_failures["stale nonce"] += 1
             raise self._challenge(StunError.STALE_NONCE, error.detail, five_tuple, now_wall) from error
         algorithm = IntegrityAlgorithm.SHA256 if message.integrity_sha256_at else IntegrityAlgorithm.SHA1
         return Proof(username, user.quota_owner, key, algorithm)
@@ -79,8 +83,6 @@ class Authenticator:
         return self._credentials.find(username, now_wall)
 
     def _challenge(self, number: StunError, detail: str, five_tuple: FiveTuple, now_wall: float) -> RefusedError:
-        reason = "stale nonce" if number is StunError.STALE_NONCE else detail
-        self._counters.authentication_failures[reason] += 1
         attributes: tuple[AttributeValue, ...] = (
             REALM(self._realm),
             NONCE(self._nonces.issue(five_tuple.client, now_wall)),

@@ -74,7 +74,8 @@ def embedded_ipv4(address: IPAddress) -> tuple[ipaddress.IPv4Address, ...]:
     packed = address.packed
     if address.ipv4_mapped is not None:
         found.append(address.ipv4_mapped)
-    if address in _COMPATIBLE or any(address in network for network in _NAT64) or packed[8:12] in _ISATAP_INTERFACES:
+    is_compatible = address in _COMPATIBLE and not address.is_loopback
+    if is_compatible or any(address in network for network in _NAT64) or packed[8:12] in _ISATAP_INTERFACES:
         found.append(ipaddress.IPv4Address(packed[12:]))
     if address.sixtofour is not None:
         found.append(address.sixtofour)

@@ -1,0 +1,206 @@
+"""Who is served: the steps of RFC 8489 section 9.2.4, in their order."""
+
+import pytest
+
+from p2p.address import TransportAddress
+from p2p.proto.stun.attributes import (
+    FINGERPRINT,
+    MD5_ALGORITHM,
+    NONCE,
+    PASSWORD_ALGORITHM,
+    PRIORITY,
+    REALM,
+    REQUESTED_TRANSPORT,
+    SOFTWARE,
+    UNKNOWN_ATTRIBUTES,
+    USERNAME,
+    XOR_MAPPED_ADDRESS,
+    XOR_RELAYED_ADDRESS,
+)
+from p2p.proto.stun.integrity import IntegrityAlgorithm, long_term_key
+from p2p.proto.stun.message import Message, MessageClass, Method, encode
+from relay.core.counters import Drop
+from relay.core.credentials import rest_password
+from relay.core.five_tuple import ClientTransport
+from relay.core.strangers import StrangerLimit
+from tests.unit.relay.support import REALM_NAME, SECRET, WALL_AT_START, Client, Relay, error_of
+
+WANT_UDP = REQUESTED_TRANSPORT(17)
+
+
+def test_the_first_request_is_challenged_with_little():
+    relay = Relay()
+    client = Client(relay)
+    answer = client.plain(Method.ALLOCATE, WANT_UDP)
+    assert error_of(answer) == 401
+    assert answer.get(REALM) == REALM_NAME
+    assert answer.get(NONCE) == client.nonce
+    assert answer.get(SOFTWARE) is None
+    assert not answer.has_integrity
+    assert len(answer.raw) <= 72
+    assert not relay.counters.authentication_failures
+
+
+@pytest.mark.parametrize("missing", [USERNAME, REALM, NONCE])
+def test_incomplete_credentials_are_a_bad_request(missing):
+    client = Client(Relay())
+    attributes = [
+        value
+        for value in (WANT_UDP, USERNAME("alice"), REALM(REALM_NAME), NONCE(client.nonce))
+        if value[0] is not missing
+    ]
+    message = Message(MessageClass.REQUEST, Method.ALLOCATE, bytes(12), tuple(attributes))
+    assert error_of(client.raw(encode(message, integrity_key=client.key))) == 400
+
+
+def test_a_password_algorithm_that_was_never_offered_is_a_bad_request():
+    client = Client(Relay())
+    assert error_of(client.request(Method.ALLOCATE, WANT_UDP, PASSWORD_ALGORITHM(MD5_ALGORITHM))) == 400
+
+
+def test_an_unknown_user_and_a_wrong_password_look_the_same():
+    relay = Relay()
+    answers = []
+    for client in (Client(relay, username="mallory", password="x"), Client(relay, password="wrong")):
+        answer = client.request(Method.ALLOCATE, WANT_UDP, transaction_id=bytes(12))
+        assert error_of(answer) == 401
+        assert not answer.has_integrity
+        answers.append(answer.raw)
+    assert answers[0] == answers[1]
+    assert sum(relay.counters.authentication_failures.values()) == 2
+
+
+def test_a_wrong_realm_is_refused():
+    client = Client(Relay())
+    client.key = long_term_key("alice", "elsewhere", "wonderland")
+    assert error_of(client.request(Method.ALLOCATE, WANT_UDP)) == 401
+
+
+def test_a_stale_nonce_is_replaced():
+    relay = Relay()
+    client = Client(relay)
+    relay.advance(3601)
+    answer = client.request(Method.ALLOCATE, WANT_UDP)
+    assert error_of(answer) == 438
+    assert answer.get(REALM) == REALM_NAME
+    client.nonce = answer.get(NONCE)
+    assert error_of(client.request(Method.ALLOCATE, WANT_UDP)) == 0
+
+
+def test_a_nonce_of_another_address_is_stale():
+    relay = Relay()
+    client, other = Client(relay, 4000), Client(relay, 4001)
+    client.nonce = other.nonce
+    assert error_of(client.request(Method.ALLOCATE, WANT_UDP)) == 438
+
+
+def test_a_nonce_given_in_advance_saves_the_challenge():
+    relay = Relay()
+    client = Client(relay)
+    client.nonce = relay.nonces.issue_in_advance(b"123", relay.now_wall)
+    assert error_of(client.request(Method.ALLOCATE, WANT_UDP)) == 0
+
+
+@pytest.mark.parametrize("algorithm", list(IntegrityAlgorithm))
+def test_answers_carry_the_integrity_that_the_request_carried(algorithm):
+    client = Client(Relay(), integrity=algorithm)
+    answer = client.request(Method.ALLOCATE, WANT_UDP)
+    assert error_of(answer) == 0
+    assert bool(answer.integrity_sha256_at) == (algorithm is IntegrityAlgorithm.SHA256)
+
+
+def test_time_limited_credentials_make_allocations_until_they_expire_and_keep_them_after():
+    relay = Relay()
+    name = f"{int(WALL_AT_START) + 100}:peer"
+    client = Client(relay, username=name, password=rest_password(SECRET, name))
+    client.allocate()
+    relay.advance(200)
+    assert error_of(client.refresh()) == 0
+    assert error_of(client.permit()) == 0
+    late = Client(relay, 4001, username=name, password=rest_password(SECRET, name))
+    assert error_of(late.request(Method.ALLOCATE, WANT_UDP)) == 401
+
+
+def test_another_user_cannot_touch_an_allocation():
+    relay = Relay()
+    client = Client(relay)
+    client.allocate()
+    thief = Client(relay, username="bob")
+    for answer in (thief.refresh(), thief.permit(), thief.release()):
+        assert error_of(answer) == 441
+    assert error_of(thief.request(Method.ALLOCATE, WANT_UDP)) == 437
+    assert len(relay.server.table) == 1
+
+
+def test_attributes_that_must_be_understood_and_are_not_are_named_after_authentication():
+    client = Client(Relay())
+    assert error_of(client.plain(Method.ALLOCATE, WANT_UDP, PRIORITY(1))) == 401
+    answer = client.request(Method.ALLOCATE, WANT_UDP, PRIORITY(1))
+    assert error_of(answer) == 420
+    assert answer.get(UNKNOWN_ATTRIBUTES) == (0x0024,)
+    assert answer.has_integrity
+
+
+def test_a_binding_request_is_answered_plainly():
+    client = Client(Relay())
+    answer = client.plain(Method.BINDING)
+    assert answer.get(XOR_MAPPED_ADDRESS) == client.five_tuple.client
+    assert error_of(client.plain(Method.BINDING, PRIORITY(1))) == 420
+
+
+def test_a_fingerprint_is_answered_with_a_fingerprint():
+    client = Client(Relay())
+    request = encode(Message(MessageClass.REQUEST, Method.BINDING, bytes(12)), fingerprint=True)
+    assert client.raw(request).get(FINGERPRINT) is not None
+    assert client.plain(Method.BINDING).get(FINGERPRINT) is None
+
+
+def test_strangers_get_no_more_than_they_send_after_the_start():
+    relay = Relay(strangers=StrangerLimit(burst_bytes=500, bytes_per_s=0))
+    client = Client(relay)
+    answers = [client.plain(Method.ALLOCATE, WANT_UDP) for _ in range(200)]
+    sent = sum(len(answer.raw) for answer in answers if answer is not None)
+    assert sent <= 200 * 28 + 500
+    assert relay.counters.drops[Drop.UNAUTHENTICATED_LIMIT] == answers.count(None) > 0
+
+
+def test_a_tcp_client_has_proven_its_address():
+    relay = Relay(strangers=StrangerLimit(burst_bytes=0, bytes_per_s=0))
+    client = Client(relay, transport=ClientTransport.TCP)
+    assert error_of(client.plain(Method.ALLOCATE, WANT_UDP)) == 401
+
+
+def test_a_known_client_is_served_when_strangers_at_its_address_used_up_the_budget():
+    relay = Relay(strangers=StrangerLimit(burst_bytes=300, bytes_per_s=0))
+    client = Client(relay)
+    client.allocate()
+    stranger = Client(relay, 4001)
+    for _ in range(100):
+        stranger.plain(Method.ALLOCATE, WANT_UDP)
+    assert error_of(client.refresh()) == 0
+
+
+@pytest.mark.parametrize("kind", [MessageClass.SUCCESS, MessageClass.ERROR])
+def test_responses_are_not_for_a_server(kind):
+    relay = Relay()
+    assert Client(relay).raw(encode(Message(kind, Method.ALLOCATE, bytes(12)))) is None
+    assert relay.counters.drops[Drop.UNSUPPORTED] == 1
+
+
+@pytest.mark.parametrize("method", [Method.CONNECT, Method.SEND, Method.DATA, 0x7FF])
+def test_methods_of_others_are_ignored(method):
+    relay = Relay()
+    assert Client(relay).plain(method) is None
+    assert relay.counters.drops[Drop.UNSUPPORTED] == 1
+
+
+def test_a_classic_request_is_not_for_a_relay():
+    relay = Relay()
+    assert Client(relay).raw(encode(Message(MessageClass.REQUEST, Method.BINDING, bytes(16)))) is None
+
+
+def test_the_address_that_a_client_is_told_is_the_public_one():
+    client = Client(Relay())
+    answer = client.request(Method.ALLOCATE, WANT_UDP)
+    assert answer.get(XOR_RELAYED_ADDRESS).host == "198.51.100.20"
+    assert answer.get(XOR_MAPPED_ADDRESS) == TransportAddress("203.0.113.7", 4000)
