@@ -23,7 +23,9 @@ def expose(
     name: Annotated[str | None, typer.Option("--name", help="What to call the service. Default: the target.")] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option("--allow", metavar="PEER", help="Admit only this peer id; repeat for more. See p2p identity."),
+        typer.Option(
+            "--allow", metavar="PEER", help="Admit only this peer: its id (p2p identity show) or alias. Repeat."
+        ),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End after the first session.")] = False,
     expires: Annotated[
@@ -44,8 +46,8 @@ def expose(
 ) -> None:
     """Put a TCP service on offer and print a ticket for it.
 
-    Whoever has the ticket reaches the service with `p2p connect`, and nobody else does. The ticket works as long as
-    this command runs, or until it expires.
+    Whoever has the ticket reaches the service with `p2p connect`, as long as this command runs, and nobody else does.
+    The ticket stays the same when the command is started again, unless --once or --expires limit it.
     """
     from p2p.cli.problems import reporting
 
@@ -64,7 +66,7 @@ def expose(
             target_host=host,
             target_port=port,
             name=name or "",
-            allow=tuple(allow or ()),
+            allow=resolve_peers(allow or []),
             once=once,
             expires_s=None if expires is None else parse_duration(expires),
         )
@@ -91,3 +93,20 @@ def expose(
                 preflight=lambda: look_for_target(host, port),
             )
         )
+
+
+def resolve_peers(names: list[str]) -> tuple[str, ...]:
+    """Turn peer ids and aliases of the known-peers file into peer ids.
+
+    Args:
+        names: As the user gave them.
+
+    Raises:
+        IdentityError: One is neither, or the file is not usable.
+    """
+    if not names:
+        return ()
+    from p2p.identity.known_peers import KnownPeers
+
+    known = KnownPeers.load()
+    return tuple(str(known.resolve(name)) for name in names)

@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from p2p.cli.expose import resolve_peers
 from p2p.cli.main import app
 from p2p.cli.problems import InternalError, find_error, reporting
 from p2p.errors import ConfigError, IdentityError, RelayError
@@ -62,6 +63,7 @@ def test_version() -> None:
         (["expose", "80", "--relay-only", "--no-relay"], "leave no path at all", 2),
         (["expose", "80", "--engine", "quiche"], "--engine: 'quiche' is not one of qh3, aioquic", 2),
         (["expose", "80", "--rendezvous", "example.org"], "--rendezvous: 'example.org' is not a URL", 2),
+        (["expose", "80", "--allow", "nobody"], "Error P2P-2402", 3),
         (["connect", "T", "--listen", "nas:80"], "Error P2P-1103", 2),
         (["connect", "T", "--stdio", "--listen", "80"], "Error P2P-1113", 2),
         (["nat", "--log-file", "/nowhere/log"], "Error P2P-1120", 2),
@@ -78,6 +80,14 @@ def test_wrong_input_says_what_to_type(arguments: list[str], words: str, exit_co
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     assert result.exit_code == exit_code
+
+
+def test_peers_may_be_named_by_alias(tmp_path: Path) -> None:
+    (tmp_path / "config" / "p2p").mkdir(parents=True)
+    peer_id = "mfrggzdfmztwq2lkmfrggzdfmztwq2lkmfrggzdfmztwq2lkmfrq"
+    (tmp_path / "config" / "p2p" / "known_peers").write_text(f"workshop {peer_id}\n")
+    assert resolve_peers(["workshop", peer_id]) == (peer_id, peer_id)
+    assert resolve_peers([]) == ()
 
 
 def test_wrong_input_as_json() -> None:
