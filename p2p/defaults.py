@@ -386,3 +386,7 @@ STDIO_CHUNK_BYTES: Final = 256 << 10
 """Read size of standard input and output: four pipe buffers, so that a fast program is woken seldom."""
 QUIC_PATH_CHANGE_PACKETS: Final = 3
 """Packets sent past the cap as probes of a new path, and losses that are forgiven there: those of the old path."""
+QUIC_TIMER_RESOLUTION_S: Final = 0.001
+"""No engine timer fires sooner than this: the loop's resolution, half of what a pacer may let go at once."""
+QUIC_BLOCKED_TIMER_S: Final = 0.02
+"""How often an engine's timers are looked at while the link takes no packets."""

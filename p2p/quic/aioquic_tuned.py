@@ -17,6 +17,7 @@ from p2p.quic.engine import ConnectionStats, EngineConfig, EngineEvent
 
 _CONNECTION_NAMES: Final = (
     "_close_event",
+    "_datagrams_pending",
     "_local_max_data",
     "_local_max_streams_bidi",
     "_loss",
@@ -129,7 +130,9 @@ class TunedAioquicConnection(AioquicConnection):
     def congestion_room_bytes(self) -> int:
         """See ``EngineConnection``."""
         loss = self._quic._loss
-        return int(loss.congestion_window - loss.bytes_in_flight)
+        # The pacer may hold back what the window would allow.
+        waiting = sum(map(len, self._quic._datagrams_pending))
+        return int(loss.congestion_window - loss.bytes_in_flight - waiting)
 
     def path_changed(self, now: float) -> None:
         """See ``EngineConnection``."""

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from p2p.defaults import (
+    QUIC_BLOCKED_TIMER_S,
     QUIC_CLOSE_LINGER_S,
     QUIC_HANDSHAKE_TIMEOUT_S,
     QUIC_KEEP_ALIVE_S,
     QUIC_KEY_UPDATE_PACKETS,
     QUIC_POLL_PACKETS,
     QUIC_POLL_ROUNDS,
+    QUIC_TIMER_RESOLUTION_S,
 )
 from p2p.errors import ConnectivityError, IdentityError, LocalProtocolError, P2PError
 from p2p.quic.datagrams import DatagramQueue
@@ -435,12 +437,16 @@ class QuicConnection:
         """Set the engine's timer, lazily: an earlier one stays and looks again when it fires."""
         if self._state is not _State.OPEN:
             return
-        at = self._deadline = self._engine.get_timer()
+        at = self._engine.get_timer()
         if at is None:
+            self._deadline = None
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
             return
+        # A pacer asks for every packet; and what is due while the link is full stays due until it takes packets.
+        pause = QUIC_BLOCKED_TIMER_S if self._is_blocked else QUIC_TIMER_RESOLUTION_S
+        at = self._deadline = max(at, self._loop.time() + pause)
         if self._timer is not None:
             if self._timer.when() <= at:
                 return
