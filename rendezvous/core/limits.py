@@ -38,11 +38,6 @@ class TokenBucket:
         self._tokens -= cost
         return True
 
-    def is_full(self, now: float) -> bool:
-        """Whether the bucket is as good as new, and so needs no memory."""
-        self._refill(now)
-        return self._tokens >= self._burst
-
     def _refill(self, now: float) -> None:
         if now > self._updated_at:
             self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate_per_s)
