@@ -21,10 +21,10 @@ REQUEST = AuthRequest(b"proof", "web", b"t" * 32)
 class RecordingObserver:
     """Notes what it hears; lets everybody in unless told otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, role: Role) -> None:
         self.multiplexer: Multiplexer
         self.verdict: Callable[[Multiplexer], None] | None = Multiplexer.accept
-        self.authenticates = True
+        self.authenticates = role is Role.DIALER
         self.heard: list[str] = []
         self.requests: list[AuthRequest] = []
         self.errors: list[P2PError] = []
@@ -84,7 +84,8 @@ class Session:
     def __init__(self, acceptor: FlowAcceptor | None = None, **options: float) -> None:
         self.loop = asyncio.get_running_loop()
         self.dialer_transport, self.exposer_transport = FakeTransport.pair(self.loop, **options)
-        self.dialer_observer, self.exposer_observer = RecordingObserver(), RecordingObserver()
+        self.dialer_observer = RecordingObserver(Role.DIALER)
+        self.exposer_observer = RecordingObserver(Role.EXPOSER)
         self.acceptor = PairAcceptor()
         self.dialer = Multiplexer(self.dialer_transport, Role.DIALER, HELLO, self.dialer_observer, loop=self.loop)
         self.exposer = Multiplexer(
