@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from p2p.cli import connect, expose, flags, identity, nat, ping, serve, status
+from p2p.cli import connect, demo, expose, flags, identity, nat, ping, serve, status
 
 # Plain help: typer's rich help imports rich, which doubles the time until `p2p --help` answers.
 app = typer.Typer(
@@ -62,6 +62,7 @@ app.command(epilog=ping.EPILOG)(ping.ping)
 app.command(epilog=nat.EPILOG)(nat.nat)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=serve.EPILOG)(serve.serve)
+app.command(epilog=demo.EPILOG)(demo.demo)
 app.add_typer(identity.app, name="identity")
 
 

@@ -17,7 +17,7 @@ from p2p.cli.main import app
 from p2p.cli.problems import InternalError, find_error, reporting
 from p2p.errors import ConfigError, IdentityError, RelayError
 
-COMMANDS = ["expose", "connect", "ping", "nat", "status", "serve", "identity"]
+COMMANDS = ["expose", "connect", "ping", "nat", "status", "serve", "demo", "identity"]
 
 
 @pytest.fixture(autouse=True)
