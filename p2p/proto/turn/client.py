@@ -208,6 +208,19 @@ class AllocationClient:
         """Return the peer that a channel number stands for, for those who unwrap batches themselves."""
         return self._peers.channel_peer(number)
 
+    def refresh(self, now: float) -> None:
+        """Ask the server now whether the allocation is still there; ``AllocationExpired`` follows when it is not.
+
+        A second request goes out even while one is on its way, so that a server that comes back is noticed without
+        waiting for the next retransmission.
+
+        Args:
+            now: The monotonic instant in seconds.
+        """
+        if self.state is AllocationState.ALLOCATED:
+            self._refreshing = True
+            self._refresh(now)
+
     def close(self, now: float) -> None:
         """Give the allocation back; ``AllocationClosed`` follows within seconds.
 

@@ -30,7 +30,10 @@ STALE_NONCE: Final = 438
 _NONCE_COOKIE: Final = "obMatJos2"
 _FEATURES_CHARACTERS: Final = 4
 # Bits are counted from the most significant of the 24. Source: RFC 8489 section 18.1.
+# Deviation: the RFC's own test vector counts from the other end, and so do servers. A list of
+# algorithms is taken with either bit; the first alone demands that there is one.
 _PASSWORD_ALGORITHMS_BIT: Final = 1 << 23
+_PASSWORD_ALGORITHMS_REVERSED_BIT: Final = 1
 _USERNAME_ANONYMITY_BIT: Final = 1 << 22
 _KNOWN_ALGORITHMS: Final = {MD5_ALGORITHM.number, SHA256_ALGORITHM.number}
 
@@ -123,11 +126,12 @@ class LongTermCredentials:
         if error is None or error.code not in (UNAUTHENTICATED, STALE_NONCE) or nonce is None or realm is None:
             return False
         offered: tuple[PasswordAlgorithm, ...] = ()
-        if security_features(nonce) & _PASSWORD_ALGORITHMS_BIT:
+        features = security_features(nonce)
+        if features & (_PASSWORD_ALGORITHMS_BIT | _PASSWORD_ALGORITHMS_REVERSED_BIT):
             offered = response.get(PASSWORD_ALGORITHMS) or ()
-            if not offered:
-                # The list was taken away on the way, to make us use the weaker algorithm.
-                return False
+        if features & _PASSWORD_ALGORITHMS_BIT and not offered:
+            # The list was taken away on the way, to make us use the weaker algorithm.
+            return False
         algorithm = next((known for known in offered if known.number in _KNOWN_ALGORITHMS), None)
         if offered and algorithm is None:
             return False

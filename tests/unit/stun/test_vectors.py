@@ -8,17 +8,21 @@ from p2p.errors import IntegrityError
 from p2p.proto.stun.attributes import (
     FINGERPRINT,
     ICE_CONTROLLED,
+    MD5_ALGORITHM,
     NONCE,
+    PASSWORD_ALGORITHM,
     PRIORITY,
     REALM,
     SOFTWARE,
+    USERHASH,
     USERNAME,
     XOR_MAPPED_ADDRESS,
+    PasswordAlgorithm,
 )
-from p2p.proto.stun.integrity import long_term_key, short_term_key, verify
+from p2p.proto.stun.integrity import IntegrityAlgorithm, long_term_key, short_term_key, user_hash, verify
 from p2p.proto.stun.message import Message, MessageClass, Method, decode_untrusted, encode
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "stun_rfc5769.json").read_text())
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "stun.json").read_text())
 
 
 def load(name: str) -> Message:
@@ -28,7 +32,8 @@ def load(name: str) -> Message:
 def key_of(name: str) -> bytes:
     vector = VECTORS[name]
     if "realm" in vector:
-        return long_term_key(vector["username"], vector["realm"], vector["password"])
+        algorithm = PasswordAlgorithm(vector.get("algorithm", MD5_ALGORITHM.number))
+        return long_term_key(vector["username"], vector["realm"], vector["password"], algorithm)
     return short_term_key(vector["password"])
 
 
@@ -73,7 +78,18 @@ def test_request_with_long_term_credentials():
     assert message.get(REALM) == "example.org"
 
 
-def test_encoding_gives_the_bytes_of_the_long_term_vector():
-    message = load("request_long_term")
-    ours = Message(message.message_class, message.method, message.transaction_id, message.attributes[:3])
-    assert encode(ours, integrity_key=key_of("request_long_term")) == message.raw
+def test_request_with_sha256_and_a_hidden_user():
+    message = load("request_sha256")
+    assert message.get(USERHASH) == user_hash("マトリックス", "example.org")
+    assert message.get(PASSWORD_ALGORITHM) == PasswordAlgorithm(2)
+    verify(message, key_of("request_sha256"), IntegrityAlgorithm.SHA256)
+
+
+@pytest.mark.parametrize(
+    ("name", "integrity"),
+    [("request_long_term", IntegrityAlgorithm.SHA1), ("request_sha256", IntegrityAlgorithm.SHA256)],
+)
+def test_encoding_gives_the_bytes_of_the_vector(name, integrity):
+    message = load(name)
+    ours = Message(message.message_class, message.method, message.transaction_id, message.attributes[:-1])
+    assert encode(ours, integrity_key=key_of(name), integrity=integrity) == message.raw

@@ -106,6 +106,13 @@ def test_best_algorithm_in_the_servers_order(credentials):
     assert credentials.integrity is IntegrityAlgorithm.SHA256
 
 
+@pytest.mark.parametrize("bits", [1 << 23, 1])
+def test_bits_counted_from_either_end_allow_algorithms(credentials, bits):
+    response = challenge(401, features_nonce(bits), "example.org", PASSWORD_ALGORITHMS((SHA256_ALGORITHM,)))
+    assert credentials.accept_challenge(response, ())
+    assert credentials.integrity is IntegrityAlgorithm.SHA256
+
+
 def test_algorithms_without_their_bit_are_not_used(credentials):
     response = challenge(401, "nonce", "example.org", PASSWORD_ALGORITHMS((SHA256_ALGORITHM,)))
     assert credentials.accept_challenge(response, ())
