@@ -81,6 +81,8 @@ RATE_WINDOW_S: Final = 2.0
 """Throughput is shown over this window: one picture's worth of bytes jumps too much to read."""
 DRAIN_TIMEOUT_S: Final = 30.0
 """How long a stopping command waits for open connections after SIGTERM: what service managers grant, less a margin."""
+STOP_GRACE_S: Final = 5.0
+"""How long a command that was told to stop may take to say goodbye: longer than any goodbye, shorter than patience."""
 STATUS_QUERY_TIMEOUT_S: Final = 1.0
 """How long `p2p status` waits for a process on this machine: it answers at once or it hangs."""
 TARGET_PROBE_TIMEOUT_S: Final = 2.0
@@ -390,3 +392,21 @@ QUIC_TIMER_RESOLUTION_S: Final = 0.001
 """No engine timer fires sooner than this: the loop's resolution, half of what a pacer may let go at once."""
 QUIC_BLOCKED_TIMER_S: Final = 0.02
 """How often an engine's timers are looked at while the link takes no packets."""
+
+# --- Sessions --------------------------------------------------------------------------------------------------
+READY_WITHOUT_RELAY_S: Final = 2.0
+"""How long `p2p expose` waits for its relayed address before it shows the ticket all the same."""
+SESSIONS_MAX: Final = 4096
+"""Sessions of one exposer; each idle one costs about 100 KiB."""
+SESSIONS_OPENING_MAX: Final = 256
+"""Sessions that may be opening at once: what ticket holders can make an exposer check at a time."""
+SESSION_OPENING_TIMEOUT_S: Final = 30.0
+"""When an exposer forgets a dialer that asked for a session and did not come."""
+RELAY_UNLESS_MAPPED_S: Final = 0.25
+"""When a dialer without an answer from STUN takes a relay of its own: UDP may be blocked. Several round trips."""
+RELAY_UNLESS_OPEN_S: Final = 1.0
+"""When a dialer whose session is not open yet takes a relay of its own: the exposer's may not be enough."""
+DIAL_BACKOFF_MIN_S: Final = 0.25
+"""Shortest wait before a lost session is opened again."""
+DIAL_BACKOFF_MAX_S: Final = 10.0
+"""Longest wait: how late a service that came back is noticed."""

@@ -69,7 +69,7 @@ async def run_peer(
     scope = TaskScope()
     news = _News(output)
     stopper = Stopper(scope, output.note)
-    news.on_reader_gone = stopper.stop.set
+    news.on_reader_gone = stopper.end
     with output:
         try:
             async with interruptible(stopper), scope:

@@ -26,7 +26,8 @@ class Stopper:
 
     Before ``ready`` there is nothing to drain, and a signal cancels the owner. Afterwards the first signal refuses
     new sessions and waits for open connections: without limit when a person asked, as long as service managers
-    grant when it was SIGTERM. The second signal sets ``stop``; the third one cancels the owner.
+    grant when it was SIGTERM. The next signal sets ``stop``. A signal after that, or an end that takes too long,
+    cancels the owner.
 
     Concurrency: made inside the task it may cancel; ``install`` and ``uninstall`` on that task's event loop.
 
@@ -43,6 +44,7 @@ class Stopper:
         self._open: Callable[[], str] | None = None
         self._drain: Callable[[], Awaitable[None]] | None = None
         self._signals_seen = 0
+        self._grace: asyncio.TimerHandle | None = None
         self._owner = asyncio.current_task()
 
     def ready(self, still_open: Callable[[], str], drain: Callable[[], Awaitable[None]]) -> None:
@@ -62,6 +64,8 @@ class Stopper:
 
     def uninstall(self) -> None:
         """Give both signals back."""
+        if self._grace is not None:
+            self._grace.cancel()
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
@@ -73,19 +77,28 @@ class Stopper:
             number: SIGINT or SIGTERM.
         """
         self._signals_seen += 1
-        if self._open is None or self._signals_seen > 2:
-            self.was_cancelled = True
-            if self._owner is not None:
-                self._owner.cancel()
+        if self._open is None or self.stop.is_set():
+            self._cancel()
             return
         still_open = self._open()
-        if self._signals_seen == 2 or not still_open:
-            self.stop.set()
+        if self._signals_seen > 1 or not still_open:
+            self.end()
             return
         limit_s = defaults.DRAIN_TIMEOUT_S if number == signal.SIGTERM else None
         how_long = "; Ctrl-C again to abort" if limit_s is None else f", at most {text.duration(limit_s)}"
         self._note(f"waiting for {still_open} to end{how_long}")
         self._scope.start(self._drain_then_stop(limit_s), name="drain")
+
+    def end(self) -> None:
+        """Set ``stop``, and see to it that it is heard."""
+        self.stop.set()
+        if self._grace is None:
+            self._grace = asyncio.get_running_loop().call_later(defaults.STOP_GRACE_S, self._cancel)
+
+    def _cancel(self) -> None:
+        self.was_cancelled = True
+        if self._owner is not None:
+            self._owner.cancel()
 
     async def _drain_then_stop(self, limit_s: float | None) -> None:
         assert self._drain is not None
@@ -95,7 +108,7 @@ class Stopper:
         except TimeoutError:
             self._note("they have not ended, but the time is over")
         finally:
-            self.stop.set()
+            self.end()
 
 
 @asynccontextmanager

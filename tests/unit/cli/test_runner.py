@@ -152,6 +152,20 @@ async def test_third_signal_cancels_a_peer_that_hangs() -> None:
         assert run.peer.finished.is_set()
 
 
+async def test_end_that_takes_too_long_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defaults, "STOP_GRACE_S", 0.001)
+
+    async def hang(peer: ScriptedPeer) -> None:
+        peer.running.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        run = Run()
+        task = await run.start(group, hang)
+        kill()
+        assert await task == 130
+
+
 async def test_signal_while_starting_cancels() -> None:
     class NeverOnline(ScriptedPeer):
         async def __aenter__(self) -> ScriptedPeer:
