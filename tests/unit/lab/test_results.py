@@ -1,0 +1,147 @@
+"""What the matrix expects of a pair, and how it writes down what it found."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+from natlab.expectation import Expectation, Path, expect
+from natlab.heatmap import heatmap
+from natlab.kinds import KINDS
+from natlab.results import CellResult, RunResult, format_matrix, percentiles, short_cell
+
+INDEPENDENT = ("open", "fw", "full", "addr", "port", "full-np", "addr-np", "port-np", "linux")
+LETS_ANY_PORT_IN = ("open", "full", "addr", "full-np", "addr-np")
+DEPENDENT = ("adm", "sym", "symseq")
+
+
+@pytest.mark.parametrize("dialer", INDEPENDENT)
+@pytest.mark.parametrize("exposer", INDEPENDENT)
+def test_independent_mappings_meet(dialer: str, exposer: str) -> None:
+    assert expect(KINDS[dialer], KINDS[exposer]) == Expectation(Path.DIRECT)
+
+
+@pytest.mark.parametrize("easy", INDEPENDENT)
+@pytest.mark.parametrize("hard", DEPENDENT)
+def test_dependent_mapping_meets_a_filter(easy: str, hard: str) -> None:
+    out, back = expect(KINDS[hard], KINDS[easy]), expect(KINDS[easy], KINDS[hard])
+    if easy in LETS_ANY_PORT_IN:
+        assert out == back == Expectation(Path.DIRECT)
+    else:
+        assert out.path is back.path is Path.EITHER
+        assert out.needs_guess
+        assert out.reasons == {"dependent-mapping-meets-port-filtering-there"}
+        assert back.reasons == {"dependent-mapping-meets-port-filtering-here"}
+        assert expect(KINDS[hard], KINDS[easy], hard=Path.DIRECT).path is Path.DIRECT
+
+
+def test_two_dependent_mappings() -> None:
+    assert expect(KINDS["sym"], KINDS["sym"]).path is Path.RELAY
+    assert expect(KINDS["symseq"], KINDS["symseq"]).path is Path.EITHER
+    assert expect(KINDS["sym"], KINDS["sym"]).reasons == {"both-mappings-dependent"}
+
+
+def test_blocked_udp() -> None:
+    here, there = expect(KINDS["udpblock"], KINDS["open"]), expect(KINDS["open"], KINDS["udpblock"])
+    assert here == Expectation(Path.RELAY, frozenset({"udp-blocked-here"}))
+    assert there == Expectation(Path.RELAY, frozenset({"udp-blocked-there"}))
+
+
+@pytest.mark.parametrize(
+    ("expectation", "path", "reason", "complaint"),
+    [
+        (Expectation(Path.DIRECT), Path.DIRECT, None, ""),
+        (Expectation(Path.DIRECT), None, None, "not connected"),
+        (Expectation(Path.DIRECT), Path.RELAY, "r", "relay (r) instead of direct"),
+        (Expectation(Path.RELAY, frozenset({"r"})), Path.RELAY, "r", ""),
+        (Expectation(Path.RELAY, frozenset({"r"})), Path.RELAY, "s", "relay because of s, not r"),
+        (Expectation(Path.EITHER, frozenset({"r"})), Path.DIRECT, None, ""),
+        (Expectation(Path.EITHER, frozenset({"r"})), Path.RELAY, None, "relay because of nothing that was said, not r"),
+    ],
+)
+def test_complaints(expectation: Expectation, path: Path | None, reason: str | None, complaint: str) -> None:
+    assert expectation.complaint(path, reason) == complaint
+
+
+@pytest.mark.parametrize(
+    ("values", "p50", "p95"),
+    [
+        ([], None, None),
+        ([None], None, None),
+        ([0.2], 0.2, 0.2),
+        ([0.3, None, 0.1, 0.2], 0.2, 0.3),
+        ([float(n) for n in range(1, 101)], 50.5, 95.0),
+        ([float(n) for n in range(1, 21)], 10.5, 19.0),
+    ],
+)
+def test_percentiles(values: list[float | None], p50: float | None, p95: float | None) -> None:
+    assert percentiles(values) == {"p50": p50, "p95": p95}
+
+
+def cell(dialer: str, exposer: str, *runs: RunResult) -> CellResult:
+    return CellResult(dialer=dialer, exposer=exposer, expectation=expect(KINDS[dialer], KINDS[exposer]), runs=runs)
+
+
+DIRECT = RunResult(
+    path=Path.DIRECT, transport="udp", first_byte_s=0.1, wall_first_byte_s=0.5, direct_s=0.2, bytes_ok=True
+)
+RELAY = RunResult(path=Path.RELAY, reason="both-mappings-dependent", transport="udp", first_byte_s=0.1, bytes_ok=True)
+NOT_CONNECTED = RunResult(path=None, problem="no <session>")
+
+
+def test_json_of_a_cell() -> None:
+    value = json.loads(json.dumps(cell("symseq", "symseq", DIRECT, RELAY, NOT_CONNECTED).to_json()))
+    assert value == {
+        "dialer": "symseq",
+        "exposer": "symseq",
+        "runs": 3,
+        "connected": 2,
+        "direct": 1,
+        "relay": 1,
+        "reasons": {"both-mappings-dependent": 1},
+        "transports": {"udp": 2},
+        "first_byte_s": {"p50": 0.1, "p95": 0.1},
+        "wall_first_byte_s": {"p50": 0.5, "p95": 0.5},
+        "direct_s": {"p50": 0.2, "p95": 0.2},
+        "bytes_ok": False,
+        "expected": "either",
+        "as_expected": False,
+        "complaints": ["not connected: no <session>"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (cell("port", "port", DIRECT), "D0.20"),
+        (cell("sym", "sym", RELAY), "R0.10"),
+        (cell("symseq", "symseq", DIRECT, RELAY, RELAY), "1D2R"),
+        (cell("sym", "sym", DIRECT), "D0.20!"),
+        (cell("port", "port", NOT_CONNECTED), "FAIL!"),
+    ],
+)
+def test_short_form(result: CellResult, text: str) -> None:
+    assert short_cell(result) == text
+
+
+def test_table_has_dialers_in_rows() -> None:
+    lines = format_matrix(["port", "sym"], [cell("sym", "port", RELAY)]).splitlines()
+    assert lines[2].split() == ["port"]
+    assert lines[3].split() == ["sym", "R0.10!"]
+
+
+def test_heat_map_is_one_page_that_loads_nothing() -> None:
+    found: list[tuple[str, dict[str, str | None]]] = []
+
+    class Collect(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.append((tag, dict(attrs)))
+
+    cells = [cell("port", "port", DIRECT), cell("sym", "sym", RELAY), cell("sym", "port", NOT_CONNECTED)]
+    page = heatmap(["port", "sym"], cells, delay_ms=20.0)
+    Collect().feed(page)
+    assert not [tag for tag, attributes in found if tag in ("script", "link", "img") or "src" in attributes]
+    assert len([tag for tag, _ in found if tag == "td"]) == 4
+    assert "no &lt;session&gt;" in page
+    assert "<session>" not in page
