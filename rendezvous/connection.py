@@ -36,6 +36,7 @@ from rendezvous.core.admission import Scope
 from rendezvous.core.limits import TokenBucket
 from rendezvous.core.login import LoginChallenge
 from rendezvous.core.refusal import Refusal
+from rendezvous.core.registry import Seat
 from rendezvous.hub import Hub
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Connection:
         "_hub",
         "_is_ending",
         "_offences",
-        "_peer",
+        "_seat",
         "_socket",
         "_timer",
         "_transport",
@@ -83,7 +84,7 @@ class Connection:
         self._bucket = TokenBucket(limits.messages_per_s, limits.message_burst, hub.loop.time())
         self._challenge = LoginChallenge(hub.random_bytes(NONCE_BYTES), hub.config.names)
         self._offences = 0
-        self._peer: PeerId | None = None
+        self._seat: Seat | None = None
         self._is_ending = False
         self.scope: Scope | None = None
         # Twice what we let wait, so that the transport never makes a writer wait before we notice.
@@ -109,8 +110,8 @@ class Connection:
             self._is_ending = True
             self._disarm()
             self._hub.discard(self)
-            if self._peer is not None:
-                await self._hub.registry.release(self._peer, self)
+            if self._seat is not None:
+                await self._hub.registry.release(self._seat, self)
                 self._hub.metrics.online.set(len(self._hub.registry))
 
     async def send(self, message: ServerMessage) -> bool:
@@ -141,7 +142,7 @@ class Connection:
 
     @property
     def _name(self) -> str:
-        return self._peer.short if self._peer else "client"
+        return self._seat.peer_id.short if self._seat else "client"
 
     async def _end(self, bye: Bye) -> None:
         try:
@@ -176,27 +177,27 @@ class Connection:
             self.dismiss(SignallingCode.LEAVING, "as you wish")
         elif isinstance(message, Login):
             await self._log_in(message)
-        elif self._peer is None or self.scope is None:
+        elif self._seat is None or self.scope is None:
             await self._offend(Refusal(SignallingCode.NOT_LOGGED_IN, "log in first"), message)
         elif not self._bucket.take(self._hub.loop.time()):
             await self._offend(Refusal(SignallingCode.RATE_LIMITED, "too many messages in too little time"), message)
         else:
             try:
-                await self._serve(message, self._peer, self.scope)
+                await self._serve(message, self._seat, self.scope)
             except Refusal as refusal:
                 await self._refuse(refusal, message)
 
     async def _log_in(self, login: Login) -> None:
         hub = self._hub
         try:
-            peer = self._challenge.verify(login)
+            seat = self._challenge.verify(login)
             scope = hub.admission.check(login.token, now_wall=hub.now_wall())
         except Refusal as refusal:
             hub.metrics.logins.labels(refusal.wire_code).inc()
             self.dismiss(refusal.wire_code, refusal.detail)
             return
         self._disarm()
-        self._peer, self.scope = peer, scope
+        self._seat, self.scope = seat, scope
         if scope.expires_wall is not None:
             self._timer = hub.loop.call_later(
                 scope.expires_wall - hub.now_wall(),
@@ -204,37 +205,37 @@ class Connection:
                 SignallingCode.TOKEN_REFUSED,
                 "the admission token has expired",
             )
-        replaced = await hub.registry.claim(peer, self)
+        replaced = await hub.registry.claim(seat, self)
         if replaced is not None:
             replaced.dismiss(SignallingCode.TAKEN_OVER, f"this key has logged in from {self._address}")
         hub.metrics.logins.labels("accepted").inc()
         hub.metrics.online.set(len(hub.registry))
-        logger.info("%s logged in from %s with %r", peer.short, self._address, login.agent)
-        await self.send(self._welcome(peer, scope, None))
+        logger.info("%s logged in from %s with %r", self._name, self._address, login.agent)
+        await self.send(self._welcome(seat.peer_id, scope, None))
 
     async def _serve(
-        self, message: Renew | Publish | Unpublish | Resolve | SignalRequest, peer: PeerId, scope: Scope
+        self, message: Renew | Publish | Unpublish | Resolve | SignalRequest, seat: Seat, scope: Scope
     ) -> None:
         registry = self._hub.registry
         if isinstance(message, SignalRequest):
-            await self._forward(message, peer)
+            await self._forward(message, seat)
         elif isinstance(message, Resolve):
-            presence = await registry.find(_peer_id(message.peer))
+            presence = await registry.find(Seat(_peer_id(message.peer), message.instance))
             published = presence is not None and message.service in presence.services
             await self.send(Resolved(id=message.id, online=presence is not None, published=published))
         elif isinstance(message, Publish):
             scope.check_publish(message.service)
-            await registry.publish(peer, self, message.service)
+            await registry.publish(seat, self, message.service)
             await self.send(Done(id=message.id))
         elif isinstance(message, Unpublish):
-            await registry.unpublish(peer, self, message.service)
+            await registry.unpublish(seat, self, message.service)
             await self.send(Done(id=message.id))
         else:
-            await self.send(self._welcome(peer, scope, message.id))
+            await self.send(self._welcome(seat.peer_id, scope, message.id))
 
-    async def _forward(self, message: SignalRequest, peer: PeerId) -> None:
-        presence = await self._hub.registry.find(_peer_id(message.to))
-        delivery = encode(SignalDelivery(sender=str(peer), body=message.body))
+    async def _forward(self, message: SignalRequest, seat: Seat) -> None:
+        presence = await self._hub.registry.find(Seat(_peer_id(message.to), message.instance))
+        delivery = encode(SignalDelivery(sender=str(seat.peer_id), body=message.body, instance=seat.instance))
         if presence is None or not await presence.member.deliver(delivery):
             raise Refusal(SignallingCode.PEER_OFFLINE, "the peer is not logged in")
         if message.id is not None:

@@ -51,6 +51,8 @@ class StunService:
         self._answered_tcp = metrics.stun.labels("tcp")
         self._shared: dict[TransportAddress, SendFrom] = {}
         self._shared_tcp: frozenset[TransportAddress] = frozenset()
+        # A relay may own a wildcard socket where our plan names an address: the responder knows the plan's names only.
+        self._planned: dict[TransportAddress, TransportAddress] = {}
         self._senders: dict[TransportAddress, Callable[[bytes, TransportAddress], object]] = {}
         self._sockets: list[UdpSocket] = []
         self._servers: list[asyncio.Server] = []
@@ -99,6 +101,7 @@ class StunService:
         self._sockets.clear()
         self._servers.clear()
         self._senders.clear()
+        self._planned.clear()
 
     def handle(self, data: bytes, source: TransportAddress, local: TransportAddress) -> bool:
         """Answer a datagram that arrived at one of our sockets or a shared one.
@@ -106,7 +109,7 @@ class StunService:
         Returns:
             Whether it was a Binding request.
         """
-        reply = self._responder.respond(data, source, local)
+        reply = self._responder.respond(data, source, self._planned.get(local, local))
         if reply is None:
             return False
         send = self._senders.get(reply.local)
@@ -135,15 +138,16 @@ class StunService:
             bound = self._bind(loop, local)
             if bound is None:
                 continue
-            advertised[bound] = public._replace(port=bound.port)
+            planned = local._replace(port=bound.port)
+            advertised[planned] = public._replace(port=bound.port)
             if is_main:
-                main.append(advertised[bound])
+                main.append(advertised[planned])
             if self._config.tcp and not _find(local, self._shared_tcp):
-                await self._listen(loop, bound)
+                await self._listen(loop, planned)
         self._responder = BindingResponder(tuple(advertised), advertised=advertised)
         self.public_addresses = tuple(main)
-        for bound, public in advertised.items():
-            logger.info("STUN on %s, told to clients as %s", bound, public)
+        for planned, public in advertised.items():
+            logger.info("STUN on %s, told to clients as %s", planned, public)
 
     def _plan(self) -> list[tuple[TransportAddress, TransportAddress, bool]]:
         """List local addresses, what clients see instead, and whether each has the well-known port."""
@@ -164,7 +168,10 @@ class StunService:
         """Take a socket of our own, or the relay's; None where the host has no IPv6."""
         shared = _find(local, self._shared)
         if shared is not None:
-            self._senders[shared] = partial(self._shared[shared], shared)
+            if shared in self._planned:
+                raise ConfigError(f"the relay's {shared} stands for several STUN addresses: list them in the relay too")
+            self._planned[shared] = local
+            self._senders[local] = partial(self._shared[shared], shared)
             return shared
         try:
             udp = UdpSocket(loop, local, on_batch=partial(self._receive, len(self._sockets)), on_drained=_nothing)
@@ -175,7 +182,8 @@ class StunService:
             raise ConfigError(f"cannot serve STUN on {local}: {error.detail}") from error
         self._sockets.append(udp)
         bound = udp.local_address
-        self._senders[bound] = lambda data, destination: udp.send([data], destination)
+        self._planned[bound] = local._replace(port=bound.port)
+        self._senders[self._planned[bound]] = lambda data, destination: udp.send([data], destination)
         return bound
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, local: TransportAddress) -> None:

@@ -7,6 +7,7 @@ from p2p.identity import PeerId
 from p2p.proto.signalling.codes import SignallingCode
 from p2p.proto.signalling.messages import PROTOCOL_VERSION, Challenge, Login, login_transcript
 from rendezvous.core.refusal import Refusal
+from rendezvous.core.registry import Seat
 
 
 class LoginChallenge:
@@ -28,11 +29,11 @@ class LoginChallenge:
         """The message that opens the connection."""
         return Challenge(version=PROTOCOL_VERSION, nonce=self._nonce)
 
-    def verify(self, login: Login) -> PeerId:
+    def verify(self, login: Login) -> Seat:
         """Check the answer.
 
         Returns:
-            Whose key it is.
+            Whose key it is, and which of its programs.
 
         Raises:
             Refusal: The challenge was answered before, or the answer is wrong.
@@ -46,7 +47,9 @@ class LoginChallenge:
             raise Refusal(SignallingCode.WRONG_HOST, f"this server is not {login.host[:64]!r}")
         try:
             peer_id = PeerId.parse(login.peer)
-            peer_id.verify(login.signature, login_transcript(self._nonce, peer_id.public_key, login.host))
+            peer_id.verify(
+                login.signature, login_transcript(self._nonce, peer_id.public_key, login.host, login.instance)
+            )
         except (IdentityError, IntegrityError) as error:
             raise Refusal(SignallingCode.BAD_SIGNATURE, "the login is not signed by the key it names") from error
-        return peer_id
+        return Seat(peer_id, login.instance)

@@ -7,11 +7,18 @@ is then a stand-in that passes messages on to the server that holds the connecti
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from p2p.identity import PeerId
 from p2p.proto.signalling.codes import SignallingCode
 from rendezvous.core.refusal import Refusal
+
+
+class Seat(NamedTuple):
+    """One program of a peer: what a connection occupies, and a signal is addressed to."""
+
+    peer_id: PeerId
+    instance: str = ""
 
 
 class Member(Protocol):
@@ -44,21 +51,21 @@ class Presence:
 
 
 class Registry(Protocol):
-    """Presence of peers. A peer has one member at a time, the latest."""
+    """Presence of peers' programs. A seat has one member at a time, the latest."""
 
-    async def claim(self, peer_id: PeerId, member: Member) -> Member | None:
-        """Make a member the peer's connection, with nothing on offer yet.
+    async def claim(self, seat: Seat, member: Member) -> Member | None:
+        """Make a member the seat's connection, with nothing on offer yet.
 
         Returns:
             The member it replaces, for the caller to dismiss.
         """
         ...
 
-    async def release(self, peer_id: PeerId, member: Member) -> None:
-        """Forget the peer, unless another member has replaced this one."""
+    async def release(self, seat: Seat, member: Member) -> None:
+        """Free the seat, unless another member has replaced this one."""
         ...
 
-    async def publish(self, peer_id: PeerId, member: Member, service: str) -> None:
+    async def publish(self, seat: Seat, member: Member, service: str) -> None:
         """Put a service on offer; to do it twice changes nothing.
 
         Raises:
@@ -66,16 +73,16 @@ class Registry(Protocol):
         """
         ...
 
-    async def unpublish(self, peer_id: PeerId, member: Member, service: str) -> None:
+    async def unpublish(self, seat: Seat, member: Member, service: str) -> None:
         """Withdraw a service; one that is not on offer changes nothing."""
         ...
 
-    async def find(self, peer_id: PeerId) -> Presence | None:
-        """Look a peer up; the answer is for reading."""
+    async def find(self, seat: Seat) -> Presence | None:
+        """Look a seat up; the answer is for reading."""
         ...
 
     def __len__(self) -> int:
-        """How many peers are online."""
+        """How many seats are taken."""
         ...
 
 
@@ -88,41 +95,41 @@ class MemoryRegistry:
 
     def __init__(self, *, services_per_peer: int) -> None:
         self._services_per_peer = services_per_peer
-        self._online: dict[PeerId, Presence] = {}
+        self._online: dict[Seat, Presence] = {}
 
-    async def claim(self, peer_id: PeerId, member: Member) -> Member | None:
+    async def claim(self, seat: Seat, member: Member) -> Member | None:
         """See ``Registry``."""
-        previous = self._online.get(peer_id)
-        self._online[peer_id] = Presence(member)
+        previous = self._online.get(seat)
+        self._online[seat] = Presence(member)
         return previous.member if previous else None
 
-    async def release(self, peer_id: PeerId, member: Member) -> None:
+    async def release(self, seat: Seat, member: Member) -> None:
         """See ``Registry``."""
-        if self._owned(peer_id, member):
-            del self._online[peer_id]
+        if self._owned(seat, member):
+            del self._online[seat]
 
-    async def publish(self, peer_id: PeerId, member: Member, service: str) -> None:
+    async def publish(self, seat: Seat, member: Member, service: str) -> None:
         """See ``Registry``."""
-        presence = self._owned(peer_id, member)
+        presence = self._owned(seat, member)
         if presence is None:
             raise Refusal(SignallingCode.TAKEN_OVER, "this key has logged in elsewhere")
         if service not in presence.services and len(presence.services) >= self._services_per_peer:
             raise Refusal(SignallingCode.TOO_MANY, f"at most {self._services_per_peer} services a peer")
         presence.services.add(service)
 
-    async def unpublish(self, peer_id: PeerId, member: Member, service: str) -> None:
+    async def unpublish(self, seat: Seat, member: Member, service: str) -> None:
         """See ``Registry``."""
-        presence = self._owned(peer_id, member)
+        presence = self._owned(seat, member)
         if presence is not None:
             presence.services.discard(service)
 
-    async def find(self, peer_id: PeerId) -> Presence | None:
+    async def find(self, seat: Seat) -> Presence | None:
         """See ``Registry``."""
-        return self._online.get(peer_id)
+        return self._online.get(seat)
 
     def __len__(self) -> int:
         return len(self._online)
 
-    def _owned(self, peer_id: PeerId, member: Member) -> Presence | None:
-        presence = self._online.get(peer_id)
+    def _owned(self, seat: Seat, member: Member) -> Presence | None:
+        presence = self._online.get(seat)
         return presence if presence is not None and presence.member is member else None

@@ -1,0 +1,158 @@
+"""The rendezvous's ports: TLS, and a foreign protocol beside HTTP, on both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import ipaddress
+import ssl
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from p2p.errors import ConfigError
+from p2p.signalling import SignallingClient
+from rendezvous.service import RendezvousService
+from tests.support.rendezvous_world import ALICE, BASE, LOOPBACK, until, url_of
+
+BINDING_REQUEST = bytes.fromhex("000100002112a442") + bytes(12)
+
+
+class Shout(asyncio.Protocol):
+    """A foreign protocol that answers in capitals."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport.get_extra_info("peername"), tuple)
+        self.transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data.upper())
+
+
+class BufferedShout(asyncio.BufferedProtocol):
+    """The same with a buffer of its own; the first bytes come by ``data_received``."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+        self.buffer = bytearray(1000)
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data.upper())
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.buffer
+
+    def buffer_updated(self, count: int) -> None:
+        self.transport.write(bytes(self.buffer[:count]).upper())
+
+
+class Authority:
+    """A private CA, and a certificate for 127.0.0.1 by it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.certificate, self.key, self.root = folder / "cert.pem", folder / "key.pem", folder / "ca.pem"
+        key, ca_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test CA")])
+        now = datetime.datetime.now(datetime.UTC)
+
+        def build(public_key: ec.EllipticCurvePublicKey, subject: str, is_ca: bool) -> x509.Certificate:
+            builder = (
+                x509.CertificateBuilder()
+                .issuer_name(name)
+                .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)]))
+                .public_key(public_key)
+                .serial_number(x509.random_serial_number())
+                .not_valid_before(now - datetime.timedelta(days=1))
+                .not_valid_after(now + datetime.timedelta(days=1))
+                .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
+            )
+            if not is_ca:
+                host = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+                builder = builder.add_extension(x509.SubjectAlternativeName([host]), critical=False)
+            return builder.sign(ca_key, hashes.SHA256())
+
+        pem = serialization.Encoding.PEM
+        self.root.write_bytes(build(ca_key.public_key(), "test CA", True).public_bytes(pem))
+        self.certificate.write_bytes(build(key.public_key(), "server", False).public_bytes(pem))
+        self.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+
+    def context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.root))
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def run_on(loop_name: str, main: Coroutine[Any, Any, None]) -> None:
+    factory = uvloop.new_event_loop if loop_name == "uvloop" else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
+
+
+@pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("foreign", [Shout, BufferedShout])
+def test_one_port_serves_signalling_and_a_foreign_protocol_with_and_without_tls(
+    loop_name: str, foreign: Callable[[], asyncio.BaseProtocol], authority: Authority
+) -> None:
+    config = replace(BASE, listen_tls=(LOOPBACK,), tls_certificate=authority.certificate, tls_key=authority.key)
+
+    async def main() -> None:
+        async with RendezvousService(config, foreign_protocol=foreign) as service:
+            for scheme, address in (("ws", service.listen_addresses[0]), ("wss", service.listen_tls_addresses[0])):
+                context = authority.context() if scheme == "wss" else None
+                reader, writer = await asyncio.open_connection(*address, ssl=context)
+                for part in (b"\x00hello", b"again", b"x" * 5000):
+                    writer.write(part)
+                    assert await asyncio.wait_for(reader.readexactly(len(part)), 5) == part.upper()
+                async with SignallingClient([f"{scheme}://{address}"], ALICE, ssl_context=context) as alice:
+                    await alice.welcome()
+                    await alice.publish("web")
+                writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+
+    run_on(loop_name, main())
+
+
+async def test_a_first_byte_of_the_foreign_protocol_without_one_closes() -> None:
+    async with RendezvousService(BASE) as service:
+        reader, writer = await asyncio.open_connection(*service.listen_addresses[0])
+        writer.write(BINDING_REQUEST)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(authority: Authority) -> None:
+    config = replace(
+        BASE, listen=(), listen_tls=(LOOPBACK,), tls_certificate=authority.certificate, tls_key=authority.key
+    )
+    async with RendezvousService(config) as service, SignallingClient([url_of(service, "wss")], ALICE) as alice:
+        await until(lambda: alice.last_error is not None)
+        assert alice.last_error is not None
+        assert alice.last_error.code == "P2P-3102"
+        assert not alice.connected
+
+
+async def test_wrong_certificate_files_are_named(tmp_path: Path) -> None:
+    config = replace(BASE, listen_tls=(LOOPBACK,), tls_certificate=tmp_path / "none.pem", tls_key=tmp_path / "none.pem")
+    with pytest.raises(ConfigError, match=r"none\.pem"):
+        async with RendezvousService(config):
+            pass
+
+
+async def test_an_address_in_use_is_named() -> None:
+    async with RendezvousService(BASE) as service:
+        with pytest.raises(ConfigError, match=str(service.listen_addresses[0].port)):
+            async with RendezvousService(replace(BASE, listen=service.listen_addresses)):
+                pass
