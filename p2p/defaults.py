@@ -122,8 +122,12 @@ QUIC_KEEP_ALIVE_S: Final = 10.0
 """A quiet connection pings this often: three times within the idle timeout, so that two pings may be lost."""
 QUIC_HANDSHAKE_TIMEOUT_S: Final = 10.0
 """A handshake that has not ended by then has failed: five round trips over the worst path we accept."""
-QUIC_CLOSE_LINGER_S: Final = 1.0
-"""How long a closing connection still answers: three round trips over a slow path. Source: RFC 9000 section 10.2."""
+QUIC_CLOSE_LINGER_ROUND_TRIPS: Final = 5.0
+"""How long a closing connection still answers: three probe timeouts of a quiet path. Source: RFC 9000 section 10.2."""
+QUIC_CLOSE_LINGER_LEAST_S: Final = 0.1
+"""The least of it: a busy peer may answer late."""
+QUIC_CLOSE_LINGER_MOST_S: Final = 1.0
+"""The most of it, also when the round trip is not known: a user waits for it at the end of a command."""
 QUIC_POLL_PACKETS: Final = 256
 """Packets taken from an engine at once: several GSO batches, half a millisecond of the fast engine's work."""
 QUIC_POLL_ROUNDS: Final = 4

@@ -9,7 +9,9 @@ from enum import Enum, auto
 
 from p2p.defaults import (
     QUIC_BLOCKED_TIMER_S,
-    QUIC_CLOSE_LINGER_S,
+    QUIC_CLOSE_LINGER_LEAST_S,
+    QUIC_CLOSE_LINGER_MOST_S,
+    QUIC_CLOSE_LINGER_ROUND_TRIPS,
     QUIC_HANDSHAKE_TIMEOUT_S,
     QUIC_KEEP_ALIVE_S,
     QUIC_KEY_UPDATE_PACKETS,
@@ -61,8 +63,8 @@ class QuicConnection:
     """One QUIC connection on an event loop, over any link, with any engine.
 
     Whoever owns the socket calls ``receive`` for each batch of this connection's packets and ``after_receive`` once
-    after a wake-up. Nothing happens before ``start``. States: open, closing (for ``QUIC_CLOSE_LINGER_S`` after
-    ``close``), closed.
+    after a wake-up. Nothing happens before ``start``. States: open, closing (for some round trips
+    after ``close``), closed.
 
     Concurrency: one event loop, no task; two timers of the loop (the engine's, and one for handshake, keep-alive and
     linger), both gone when the connection is closed.
@@ -210,7 +212,7 @@ class QuicConnection:
         self._close(code, reason, ConnectionClosedError(reason, close_code=code, by_peer=False))
 
     async def wait_closed(self) -> None:
-        """Wait until nothing of the connection is left; after ``close`` that takes ``QUIC_CLOSE_LINGER_S``."""
+        """Wait until nothing of the connection is left; after ``close`` that takes some round trips."""
         await self._closed.wait()
 
     # --- streams and datagrams -----------------------------------------------------------------------------
@@ -508,7 +510,7 @@ class QuicConnection:
         self.link.send(self._close_datagrams)
         self._stop()
         self._state = _State.CLOSING
-        self._watch = self._loop.call_later(QUIC_CLOSE_LINGER_S, self._lingered)
+        self._watch = self._loop.call_later(self._linger_s(), self._lingered)
         self._untold_error = error
         self._loop.call_soon(self._tell_handler)
 
@@ -520,6 +522,13 @@ class QuicConnection:
         self._packets_while_closing += 1
         if self._packets_while_closing & (self._packets_while_closing - 1) == 0:
             self.link.send(self._close_datagrams)
+
+    def _linger_s(self) -> float:
+        round_trip_s = self._engine.stats.smoothed_rtt_s
+        if round_trip_s is None:
+            return QUIC_CLOSE_LINGER_MOST_S
+        wanted_s = QUIC_CLOSE_LINGER_ROUND_TRIPS * round_trip_s
+        return min(max(wanted_s, QUIC_CLOSE_LINGER_LEAST_S), QUIC_CLOSE_LINGER_MOST_S)
 
     def _lingered(self) -> None:
         self._watch = None

@@ -41,7 +41,7 @@ def test_a_lost_close_is_repeated_to_whoever_still_sends(make: MakeWorld) -> Non
     world = make().connect()
     world.down.is_up = False
     world.server.close(3, "really")
-    world.loop.run_for(0.1)
+    world.loop.run_for(0.02)
     world.down.is_up = True
     stream_id = world.client.open_stream()
     world.client.send(stream_id, b"are you there?")

@@ -14,8 +14,8 @@ from tests.unit.quic.test_streams import pump
 @pytest.mark.parametrize("outage_s", [5.0, 20.0])
 def test_a_transfer_goes_on_right_after_an_outage(make: MakeWorld, outage_s: float) -> None:
     world = make(bits_per_s=20e6).connect()
-    stream_id, digest = pump(world, "client", 3_000_000)
-    world.loop.run_for(0.5)
+    stream_id, digest = pump(world, "client", 1_500_000)
+    world.loop.run_for(0.3)
     assert stream_id not in world.server_handler.ended
     world.set_up(False)
     world.loop.run_for(outage_s)
@@ -72,8 +72,8 @@ def test_a_peer_that_vanished_is_noticed(make: MakeWorld) -> None:
 def test_a_change_to_a_slower_path_keeps_the_transfer_going(make: MakeWorld) -> None:
     """From a LAN at a gigabit to a relay at 20 Mbit/s and 40 ms: no seconds of silence."""
     world = make(delay_s=0.0005, bits_per_s=1e9).connect()
-    stream_id, digest = pump(world, "client", 8_000_000)
-    world.loop.run_for(0.03)
+    stream_id, digest = pump(world, "client", 4_000_000)
+    world.loop.run_for(0.02)
     assert stream_id not in world.server_handler.ended
     for link in (world.up, world.down):
         link.delay_s, link.bits_per_s, link.queue_bytes = 0.02, 20e6, 100_000
@@ -91,8 +91,8 @@ def test_a_change_to_a_slower_path_keeps_the_transfer_going(make: MakeWorld) -> 
 
 def test_a_change_to_a_faster_path_uses_it(make: MakeWorld) -> None:
     world = make(delay_s=0.04, bits_per_s=5e6, queue_bytes=60_000).connect()
-    stream_id, _ = pump(world, "client", 6_000_000)
-    world.loop.run_for(2)
+    stream_id, _ = pump(world, "client", 4_000_000)
+    world.loop.run_for(1.5)
     for link in (world.up, world.down):
         link.delay_s, link.bits_per_s, link.queue_bytes = 0.005, 200e6, 1 << 20
     world.client.path_changed()

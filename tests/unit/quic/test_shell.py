@@ -64,7 +64,7 @@ def test_a_busy_sender_yields_to_the_loop(make: MakeWorld, monkeypatch: pytest.M
 
 
 def test_keys_change_under_a_transfer(make: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "QUIC_KEY_UPDATE_PACKETS", 200)
+    monkeypatch.setattr(shell, "QUIC_KEY_UPDATE_PACKETS", 100)
     world = make(bits_per_s=50e6, loss=0.01)
     requests = 0
     for end in (world.client, world.server):
@@ -78,8 +78,8 @@ def test_keys_change_under_a_transfer(make: MakeWorld, monkeypatch: pytest.Monke
 
         engine.request_key_update = counted  # type: ignore[method-assign]
     world.connect()
-    up_id, up_digest = pump(world, "client", 2_000_000)
-    down_id, down_digest = pump(world, "server", 2_000_000)
+    up_id, up_digest = pump(world, "client", 700_000)
+    down_id, down_digest = pump(world, "server", 700_000)
     assert world.loop.run_for(
         60, until=lambda: up_id in world.server_handler.ended and down_id in world.client_handler.ended
     ), (world.client_handler.errors, world.server_handler.errors)
