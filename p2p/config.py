@@ -24,6 +24,7 @@ CODE_BAD_VALUE: Final = ErrorCode("P2P-1112", "Correct the value at the place th
 CODE_CONTRADICTION: Final = ErrorCode("P2P-1113", "Give one of the two, not both.")
 
 ENGINES: Final = ("qh3", "aioquic")
+_WEBSOCKET_SCHEMES: Final = {"https": "wss", "wss": "wss", "http": "ws", "ws": "ws"}
 _TRUE_WORDS: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE_WORDS: Final = frozenset({"0", "false", "no", "off"})
 
@@ -205,12 +206,15 @@ def _texts(raw: Any) -> tuple[str, ...]:
 
 
 def _urls(raw: Any) -> tuple[str, ...]:
-    urls = _texts(raw)
-    for url in urls:
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme not in {"https", "http", "wss", "ws"} or not rest:
-            raise ValueError(f"{url!r} is not a URL such as https://rendezvous.example")
-    return urls
+    """Read rendezvous URLs; those of a browser's address bar are taken for the WebSocket beside them."""
+    return tuple(_url(text) for text in _texts(raw))
+
+
+def _url(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme.lower() not in _WEBSOCKET_SCHEMES or not rest.strip("/"):
+        raise ValueError(f"{text!r} is not a URL such as wss://rendezvous.example")
+    return f"{_WEBSOCKET_SCHEMES[scheme.lower()]}://{rest.rstrip('/')}"
 
 
 def _path(raw: Any) -> Path:

@@ -10,7 +10,7 @@ from p2p.cli import flags
 
 EPILOG: Final = flags.examples(
     "p2p nat                                  with the rendezvous of the configuration",
-    "p2p nat -r https://rendezvous.example    with this one",
+    "p2p nat -r wss://rendezvous.example      with this one",
     "p2p nat --json                           for programs; null means unknown, not no",
     "",
     "Exit codes: 0 direct paths are possible, 1 only a relay works, 5 neither.",

@@ -41,6 +41,7 @@ _SECRET_BYTES: Final = 32
 _TOKEN_BYTES: Final = 12
 _FAR_AWAY: Final = {4: "192.0.2.1", 6: "2001:db8::1"}
 """Documentation addresses. Nothing is sent there: the kernel tells which address of ours it would use."""
+_HTTP_PORT: Final = 80
 _HTTPS_PORT: Final = 443
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -123,10 +124,10 @@ class Servers:
         """What clients must know; only inside the block."""
         assert self._rendezvous is not None
         assert self._rendezvous.stun is not None
-        scheme = "https" if self._options.tls_cert else "http"
+        scheme = "wss" if self._options.tls_cert else "ws"
         served = self._rendezvous.listen_tls_addresses or self._rendezvous.listen_addresses
         host = self._options.domain or self._hosts[0].public
-        is_usual = served[0].port == (_HTTPS_PORT if scheme == "https" else 80)
+        is_usual = served[0].port == (_HTTPS_PORT if scheme == "wss" else _HTTP_PORT)
         port = "" if is_usual else f":{served[0].port}"
         return Facts(
             rendezvous_url=f"{scheme}://{_in_url(host)}{port}",

@@ -28,7 +28,7 @@ from p2p.session.events import (
 from p2p.session.status import PathKind, SignallingPhase
 from tests.support.scripted_peer import HARD, PEER_A, TICKET, full_status, relayed_session, session
 
-READY = Ready(t_s=0.1, ticket=TICKET, name="web", service="web-1", peer_id=PEER_A, rendezvous="https://r.example")
+READY = Ready(t_s=0.1, ticket=TICKET, name="web", service="web-1", peer_id=PEER_A, rendezvous="wss://r.example")
 ADDRESS = TransportAddress("203.0.113.9", 40022)
 
 
@@ -40,7 +40,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        (READY, "web is on offer at https://r.example"),
+        (READY, "web is on offer at wss://r.example"),
         (Listening(t_s=0, address=ADDRESS), "listening on 203.0.113.9:40022"),
         (SessionOpened(t_s=0, session="a1", peer=PEER_A, path=PathKind.RELAY), "k7aaaaaaaa… connected, relay"),
         (Connected(t_s=0, session="a1", peer=PEER_A, path=PathKind.RELAY), "connected to k7aaaaaaaa…, relay"),

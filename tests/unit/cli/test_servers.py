@@ -16,7 +16,7 @@ from p2p.config import ServeOptions
 from p2p.errors import ConfigError
 
 FACTS = Facts(
-    rendezvous_url="http://192.0.2.1:8470",
+    rendezvous_url="ws://192.0.2.1:8470",
     stun=(TransportAddress("192.0.2.1", 3478),),
     relay_urls=("turn:192.0.2.1:3478?transport=udp",),
     token="made",
@@ -62,16 +62,16 @@ class TestHosts:
 class TestBanner:
     def test_made_token_is_in_the_lines_to_type(self) -> None:
         lines = banner(FACTS, ServeOptions())
-        assert "  P2P_TOKEN=made p2p expose 8080 --rendezvous http://192.0.2.1:8470" in lines
+        assert "  P2P_TOKEN=made p2p expose 8080 --rendezvous ws://192.0.2.1:8470" in lines
         assert any("made for this run" in line for line in lines)
         assert any(line.startswith("No TLS") for line in lines)
 
     def test_open_server_needs_no_token(self) -> None:
-        facts = Facts(rendezvous_url="http://x", stun=(), relay_urls=(), token=None)
+        facts = Facts(rendezvous_url="ws://x", stun=(), relay_urls=(), token=None)
         assert "  p2p connect TICKET" in banner(facts, ServeOptions(open=True))
 
     def test_given_token_is_not_repeated(self) -> None:
-        facts = Facts(rendezvous_url="https://x", stun=(), relay_urls=(), token=None)
+        facts = Facts(rendezvous_url="wss://x", stun=(), relay_urls=(), token=None)
         lines = banner(facts, ServeOptions(tokens=("hunter2",), tls_cert=Path("c"), tls_key=Path("k")))
         assert "hunter2" not in "\n".join(lines)
         assert "  P2P_TOKEN=YOUR-TOKEN p2p connect TICKET" in lines
@@ -80,7 +80,7 @@ class TestBanner:
     def test_json(self) -> None:
         assert facts_json(FACTS) == {
             "event": "serving",
-            "rendezvous": "http://192.0.2.1:8470",
+            "rendezvous": "ws://192.0.2.1:8470",
             "stun": ["192.0.2.1:3478"],
             "relays": ["turn:192.0.2.1:3478?transport=udp"],
             "token": "made",
@@ -108,7 +108,7 @@ async def test_given_token_makes_none() -> None:
     options = ServeOptions(listen=("127.0.0.1",), http_port=0, stun_port=0, tokens=("t",), domain="Meet.Example")
     async with Servers(options) as running:
         assert running.facts.token is None
-        assert running.facts.rendezvous_url.startswith("http://Meet.Example:")
+        assert running.facts.rendezvous_url.startswith("ws://Meet.Example:")
 
 
 async def _http(port: int) -> bytes:

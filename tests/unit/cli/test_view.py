@@ -33,7 +33,7 @@ def view(status: Status, **more: object) -> StatusView:
 def test_waiting_exposer() -> None:
     drawn = draw(view(full_status()))
     assert "web at localhost:8080" in drawn
-    assert "● online  https://rendezvous.example" in drawn
+    assert "● online  wss://rendezvous.example" in drawn
     assert "direct paths are likely" in drawn
     assert "Nobody is connected" in drawn
 
@@ -69,7 +69,7 @@ def test_narrow_terminal_gets_lines_instead_of_a_table() -> None:
     drawn = draw(view(full_status([session()])), width=50)
     assert "Flows" not in drawn
     assert "k7aaaaaaaa… direct 23 ms\n  203.0.113.9:40022\n  in 0 B/s, out 0 B/s, 2 open" in drawn
-    assert "https://rendezvous.example" not in drawn
+    assert "wss://rendezvous.example" not in drawn
 
 
 @pytest.mark.parametrize("width", [50, 100])

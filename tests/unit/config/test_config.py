@@ -37,19 +37,19 @@ def test_usual_place_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_file_then_environment_then_flag(file: Path) -> None:
     file.write_text('rendezvous = ["https://file.example"]\nengine = "aioquic"\ntimeout = 5\nrelay = "only"')
     from_file = load_peer_options({}, environ=environment(file))
-    assert from_file.rendezvous_urls == ("https://file.example",)
+    assert from_file.rendezvous_urls == ("wss://file.example",)
     assert (from_file.engine, from_file.timeout_s, from_file.relay_policy) == ("aioquic", 5.0, RelayPolicy.ONLY)
 
     variables = environment(
-        file, P2P_RENDEZVOUS="https://a.example, https://b.example", P2P_ENGINE="qh3", P2P_TIMEOUT="2m"
+        file, P2P_RENDEZVOUS="https://a.example/, WSS://b.example", P2P_ENGINE="qh3", P2P_TIMEOUT="2m"
     )
     from_environment = load_peer_options({}, environ=variables)
-    assert from_environment.rendezvous_urls == ("https://a.example", "https://b.example")
+    assert from_environment.rendezvous_urls == ("wss://a.example", "wss://b.example")
     assert (from_environment.engine, from_environment.timeout_s) == ("qh3", 120.0)
 
     flags = {"rendezvous": ["https://flag.example"], "engine": "aioquic", "relay": "never", "birthday": False}
     from_flags = load_peer_options(flags, environ=variables)
-    assert from_flags.rendezvous_urls == ("https://flag.example",)
+    assert from_flags.rendezvous_urls == ("wss://flag.example",)
     assert from_flags.relay_policy is RelayPolicy.NEVER
     assert not from_flags.birthday
     assert from_flags.timeout_s == 120.0

@@ -18,7 +18,9 @@ from p2p.observe import log
 def restored_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in ("p2p", "relay", "rendezvous", "quic", "aiohttp", "asyncio")}
+    levels = {
+        name: logging.getLogger(name).level for name in ("p2p", "relay", "rendezvous", "quic", "aiohttp", "asyncio")
+    }
     yield
     for handler in root.handlers:
         if handler not in handlers:

@@ -7,6 +7,7 @@ from p2p.proto.signalling.codes import SignallingCode
 from p2p.proto.signalling.messages import Login, login_transcript
 from rendezvous.core.login import LoginChallenge
 from rendezvous.core.refusal import Refusal
+from rendezvous.core.registry import Seat
 
 ALICE = Identity.from_seed(b"a" * 32)
 EVE = Identity.from_seed(b"e" * 32)
@@ -28,7 +29,7 @@ def code_of(answer: Login, names: frozenset[str] = frozenset({HOST})) -> Signall
 def test_the_owner_of_the_key_logs_in() -> None:
     challenge = LoginChallenge(NONCE, frozenset({HOST}))
     assert challenge.message().nonce == NONCE
-    assert challenge.verify(login()) == ALICE.peer_id
+    assert challenge.verify(login()) == Seat(ALICE.peer_id)
 
 
 def test_a_stranger_cannot_name_the_key() -> None:
@@ -46,11 +47,11 @@ def test_a_login_that_was_signed_for_another_server_is_refused() -> None:
 
 
 def test_a_server_without_names_takes_any_host() -> None:
-    assert LoginChallenge(NONCE, frozenset()).verify(login(host="localhost")) == ALICE.peer_id
+    assert LoginChallenge(NONCE, frozenset()).verify(login(host="localhost")) == Seat(ALICE.peer_id)
 
 
 def test_the_hosts_case_and_final_dot_do_not_matter() -> None:
-    assert LoginChallenge(NONCE, frozenset({HOST})).verify(login(host="RV.example.com.")) == ALICE.peer_id
+    assert LoginChallenge(NONCE, frozenset({HOST})).verify(login(host="RV.example.com.")) == Seat(ALICE.peer_id)
 
 
 def test_another_version_is_refused() -> None:
