@@ -170,9 +170,9 @@ class Connection:
             await self._offend(Refusal(SignallingCode.MALFORMED, error.detail))
             return
         if message is None:
-            self._hub.metrics.messages.labels("unknown").inc()
+            self._hub.metrics.count_message("unknown")
             return
-        self._hub.metrics.messages.labels(message.__struct_config__.tag).inc()
+        self._hub.metrics.count_message(str(message.__struct_config__.tag))
         if isinstance(message, Bye):
             self.dismiss(SignallingCode.LEAVING, "as you wish")
         elif isinstance(message, Login):

@@ -30,3 +30,16 @@ class Metrics:
             "p2p_rendezvous_refused_connections", "Connections refused before a login.", ["reason"], registry=registry
         )
         self.stun = Counter("p2p_rendezvous_stun_requests", "STUN requests answered.", ["transport"], registry=registry)
+        # Finding a label's counter costs more than counting, and this one is found for every message.
+        self._of_type: dict[str, Counter] = {}
+
+    def count_message(self, kind: str) -> None:
+        """Count a client's message.
+
+        Args:
+            kind: One of the protocol's types, or "unknown".
+        """
+        counter = self._of_type.get(kind)
+        if counter is None:
+            counter = self._of_type[kind] = self.messages.labels(kind)
+        counter.inc()

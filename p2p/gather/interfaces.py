@@ -7,14 +7,14 @@ import ipaddress
 import netifaces
 
 
-def host_addresses(*, include_loopback: bool = False) -> tuple[str, ...]:
+def host_addresses(*, loopback: bool = False) -> tuple[str, ...]:
     """List the addresses a peer could reach this host at, the preferred ones first.
 
     Link-local addresses are left out: they need a scope that means nothing to the peer. IPv6 comes before IPv4, and
     the interface of the default route before the others.
 
     Args:
-        include_loopback: Whether to list loopback addresses too; useful only when both peers are this very host.
+        loopback: Whether to list the loopback addresses instead: for two peers on this very host.
 
     Returns:
         IP addresses in canonical text, each once.
@@ -29,7 +29,7 @@ def host_addresses(*, include_loopback: bool = False) -> tuple[str, ...]:
                 address = ipaddress.ip_address(entry["addr"].partition("%")[0])
                 if address.is_link_local or address.is_unspecified or address.is_multicast:
                     continue
-                if address.is_loopback and not include_loopback:
+                if address.is_loopback is not loopback:
                     continue
                 found[str(address)] = None
     return tuple(found)

@@ -8,6 +8,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from p2p.errors import IdentityError
 from p2p.identity import key_file, sealing
@@ -91,6 +93,18 @@ class Identity:
             64 bytes. ``PeerId.verify`` checks them.
         """
         return self._private_key.sign(data)
+
+    def derive_secret(self, purpose: str, length: int) -> bytes:
+        """Derive a secret that only the owner of the key can, the same each time.
+
+        A service keeps its ticket over a restart in this way, without anything being stored.
+
+        Args:
+            purpose: What it is for; another purpose gives an unrelated secret.
+            length: 1 to 255 * 32 bytes.
+        """
+        info = b"p2p derived secret v1\0" + purpose.encode()
+        return HKDF(SHA256(), length, salt=None, info=info).derive(self._private_key.private_bytes_raw())
 
     def seal(self, receiver: PeerId, body: bytes, *, now_wall: float) -> bytes:
         """Seal a body so that only the receiver reads it and knows it is from us.

@@ -33,11 +33,15 @@ class UdpCarrier:
         self._endpoint = endpoint
         self._socket = socket
         self._server = server
-        self.call_when_writable = socket.call_when_writable
+        self.socket_base_id: int | None = socket.base_id
 
     def send(self, messages: Sequence[bytes]) -> int:
         """Send messages; see ``RelayCarrier``."""
         return self._socket.send(messages, self._server)
+
+    def call_when_writable(self, callback: Callable[[], object]) -> None:
+        """Call back once, as soon as the socket takes messages again."""
+        self._socket.call_when_writable(callback)
 
     def attach(self, receiver: BatchReceiver) -> None:
         """Give all that the relay sends to the receiver."""
@@ -58,6 +62,7 @@ class StreamCarrier(asyncio.Protocol):
 
     def __init__(self, endpoint: Endpoint, protocol: RelayProtocol) -> None:
         self.protocol = protocol
+        self.socket_base_id: int | None = None
         self.on_ended: Callable[[RelayError], None] | None = None
         self._endpoint = endpoint
         self._framer = StreamFramer()

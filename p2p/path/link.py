@@ -69,8 +69,8 @@ class PathLink:
         if taken is None:
             self.stats.dropped_without_path += len(datagrams)
             return len(datagrams)
-        if taken:
-            self._controller.sent(self._loop.time())
+        if taken and self._controller.sent(self._loop.time()):
+            self._arm()
         return taken
 
     def call_when_writable(self, callback: Callable[[], object]) -> None:

@@ -35,6 +35,11 @@ class RelayCarrier(Protocol):
         """What it speaks to the relay."""
         ...
 
+    @property
+    def socket_base_id(self) -> int | None:
+        """The socket it shares; None when it has a connection of its own."""
+        ...
+
     def send(self, messages: Sequence[bytes]) -> int:
         """Send whole messages; returns how many were taken."""
         ...
@@ -72,6 +77,8 @@ class RelayBase:
         server: TransportAddress,
     ) -> None:
         self.base_id = base_id
+        self.protocol = carrier.protocol
+        self.socket_base_id = carrier.socket_base_id
         self.relay_protocol: RelayProtocol | None = carrier.protocol
         self.server = server
         self.mapped_address: TransportAddress | None = None

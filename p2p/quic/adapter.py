@@ -180,7 +180,7 @@ class FacadeConnection:
             raise LocalProtocolError(f"no stream can be opened: {error}") from error
         return stream_id
 
-    def send(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
+    def send(self, stream_id: int, data: bytes | memoryview, *, end: bool = False) -> None:
         """See ``EngineConnection``."""
         try:
             self._quic.send_stream_data(stream_id, data, end)

@@ -22,7 +22,7 @@ class AioquicConnection(FacadeConnection):
         super().__init__(quic, config, sink, aioquic.quic.events)
         self._written_bytes = 0
 
-    def send(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
+    def send(self, stream_id: int, data: bytes | memoryview, *, end: bool = False) -> None:
         """See ``EngineConnection``."""
         # The library appends to a bytearray, but keeps slices of it only as bytes.
         super().send(stream_id, bytes(data), end=end)

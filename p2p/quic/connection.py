@@ -226,7 +226,7 @@ class QuicConnection:
         self._require_open()
         return self._engine.open_stream()
 
-    def send(self, stream_id: int, data: bytes, end: bool = False) -> None:
+    def send(self, stream_id: int, data: bytes | memoryview, end: bool = False) -> None:
         """Queue bytes on a stream; they leave at the end of this turn of the loop.
 
         Args:

@@ -218,7 +218,7 @@ class EngineConnection(Protocol):
         """Choose the id of a new bidirectional stream; the peer hears of it with its first bytes."""
         ...
 
-    def send(self, stream_id: int, data: bytes, *, end: bool = False) -> None:
+    def send(self, stream_id: int, data: bytes | memoryview, *, end: bool = False) -> None:
         """Queue bytes on a stream."""
         ...
 

@@ -119,16 +119,19 @@ class CidRouter:
             The connection of the first datagram that has one: the source is its peer's, in all likelihood.
         """
         if len(buffer) <= segment_size or _is_one_run(buffer, segment_size):
-            self._give(buffer, segment_size, now)
-            return
+            return self._give(buffer, segment_size, now)
+        first: QuicConnection | None = None
         for start in range(0, len(buffer), segment_size):
-            self._give(buffer[start : start + segment_size], segment_size, now)
+            connection = self._give(buffer[start : start + segment_size], segment_size, now)
+            first = first or connection
+        return first
 
-    def _give(self, run: bytes, segment_size: int, now: float) -> None:
+    def _give(self, run: bytes, segment_size: int, now: float) -> QuicConnection | None:
         connection = self.route(run)
         if connection is not None:
             connection.receive(run, segment_size, now)
             self._touched[connection] = None
+        return connection
 
     def after_receive(self, now: float) -> None:
         """Let every connection that received something act on it.

@@ -99,6 +99,7 @@ class SignallingClient:
     Args:
         urls: Rendezvous URLs, the preferred one first.
         identity: Who logs in.
+        instance: Which of the identity's programs this is; a login with the same one takes over from this one.
         token: Admission token, where the server wants one.
         ssl_context: For a private CA; None trusts the system's. Certificates are always verified by the default.
         agent: Program and version, for the server's log.
@@ -106,7 +107,8 @@ class SignallingClient:
         random_share: Random numbers from 0 to 1, for the waits.
 
     Attributes:
-        on_signal: Called with the sender, authenticated, and the opened body of each signal.
+        on_signal: Called with the sender, authenticated, its instance by the server's word, and the opened body of
+            each signal.
         on_state: Called with each new state.
         on_welcome: Called after each login and each renewal of relay credentials.
         on_undelivered: Called when an unconfirmed ``send`` failed at the server, with the receiver.
@@ -122,6 +124,7 @@ class SignallingClient:
         urls: Sequence[str],
         identity: Identity,
         *,
+        instance: str = "",
         token: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         agent: str = "",
@@ -132,12 +135,13 @@ class SignallingClient:
             raise ConfigError("no rendezvous URL", code=CODE_URL)
         self._urls = [parse_rendezvous_url(url) for url in urls]
         self._identity = identity
+        self._instance = instance
         self._token = token
         self._ssl_context = ssl_context
         self._agent = agent
         self._now_wall = now_wall
         self._random_share = random_share
-        self.on_signal: Callable[[PeerId, bytes], object] = _ignore
+        self.on_signal: Callable[[PeerId, str, bytes], object] = _ignore
         self.on_state: Callable[[SignallingState], object] = _ignore
         self.on_welcome: Callable[[Welcome], object] = _ignore
         self.on_undelivered: Callable[[PeerId, SignallingError], object] = _ignore
@@ -227,25 +231,26 @@ class SignallingClient:
         self._services.discard(service)
         await self._request(lambda request_id: Unpublish(id=request_id, service=service))
 
-    async def resolve(self, peer_id: PeerId, service: str) -> Resolution:
+    async def resolve(self, peer_id: PeerId, service: str, *, instance: str = "") -> Resolution:
         """Ask whether a peer is there and offers a service.
 
         Raises:
             SignallingError: The server refused to say, or none answered in time.
         """
         answer = await self._request(
-            lambda request_id: Resolve(id=request_id, peer=str(peer_id), service=service),
+            lambda request_id: Resolve(id=request_id, peer=str(peer_id), service=service, instance=instance),
         )
         if not isinstance(answer, Resolved):
             raise SignallingError("the server gave an answer to another question", code=CODE_NO_ANSWER)
         return Resolution(answer.online, answer.published)
 
-    async def send(self, peer_id: PeerId, body: bytes, *, confirm: bool = True) -> None:
+    async def send(self, peer_id: PeerId, body: bytes, *, instance: str = "", confirm: bool = True) -> None:
         """Seal a body and send it to a peer. Bodies to one peer arrive in the order of the calls.
 
         Args:
             peer_id: The receiver.
             body: Anything, up to about 11 KiB.
+            instance: Which of the receiver's programs.
             confirm: Wait until the server has passed it on, one round trip. Without, ``on_undelivered`` tells when it
                 could not, and nothing tells when the connection breaks in between.
 
@@ -259,11 +264,13 @@ class SignallingClient:
             raise LocalProtocolError(f"a signal body of {len(body)} bytes does not fit a message")
         receiver = str(peer_id)
         if confirm:
-            await self._request(lambda request_id: SignalRequest(id=request_id, to=receiver, body=sealed))
+            await self._request(
+                lambda request_id: SignalRequest(id=request_id, to=receiver, body=sealed, instance=instance)
+            )
             return
         async with self._deadline():
             link = await self._ready()
-            await link.send(SignalRequest(to=receiver, body=sealed))
+            await link.send(SignalRequest(to=receiver, body=sealed, instance=instance))
 
     def reconnect(self) -> None:
         """Make the connection anew at once, because the network has changed under it."""
@@ -311,6 +318,7 @@ class SignallingClient:
                     session,
                     url,
                     self._identity,
+                    instance=self._instance,
                     token=self._token,
                     ssl_context=self._ssl_context,
                     agent=self._agent,
@@ -432,7 +440,7 @@ class SignallingClient:
             self.dropped_signals += 1
             logger.warning("a signal was dropped: %s", error)
             return
-        _call(self.on_signal, opened.sender, opened.body)
+        _call(self.on_signal, opened.sender, message.instance, opened.body)
 
     def _set_state(self, state: SignallingState) -> None:
         if state is not self._state:

@@ -196,6 +196,7 @@ async def open_link(
     url: URL,
     identity: Identity,
     *,
+    instance: str,
     token: str | None,
     ssl_context: ssl.SSLContext | None,
     agent: str,
@@ -206,6 +207,7 @@ async def open_link(
         session: Makes the connection.
         url: From ``parse_rendezvous_url``.
         identity: Who logs in.
+        instance: Which of the identity's programs this is.
         token: Admission token, where the server wants one.
         ssl_context: For a private CA; None trusts the system's.
         agent: Program and version, for the server's log.
@@ -225,7 +227,9 @@ async def open_link(
                 decode_text=False,
             )
             try:
-                return Link(socket, url, await _log_in(socket, url, identity, token=token, agent=agent))
+                return Link(
+                    socket, url, await _log_in(socket, url, identity, instance=instance, token=token, agent=agent)
+                )
             except BaseException:
                 await socket.close()
                 raise
@@ -241,19 +245,22 @@ async def open_link(
         raise SignallingError(f"cannot reach {url.authority}: {error}", code=CODE_UNREACHABLE) from error
 
 
-async def _log_in(socket: Socket, url: URL, identity: Identity, *, token: str | None, agent: str) -> Welcome:
+async def _log_in(
+    socket: Socket, url: URL, identity: Identity, *, instance: str, token: str | None, agent: str
+) -> Welcome:
     challenge = await _receive_known(socket)
     if not isinstance(challenge, Challenge):
         raise _refused(challenge, "no challenge came")
     if challenge.version != PROTOCOL_VERSION:
         raise SignallingError(f"the server speaks version {challenge.version}", code=CODE_LOGIN_REFUSED)
     host = (url.host or "").lower()
-    signature = identity.sign(login_transcript(challenge.nonce, identity.peer_id.public_key, host))
+    signature = identity.sign(login_transcript(challenge.nonce, identity.peer_id.public_key, host, instance))
     login = Login(
         version=PROTOCOL_VERSION,
         peer=str(identity.peer_id),
         signature=signature,
         host=host,
+        instance=instance,
         token=token,
         agent=agent,
     )

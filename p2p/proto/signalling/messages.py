@@ -20,7 +20,7 @@ from msgspec import Meta, Struct
 from p2p.address import TransportAddress
 from p2p.errors import DecodeError, LocalProtocolError
 from p2p.proto.signalling.codes import SignallingCode
-from p2p.proto.signalling.names import SERVICE_NAME_PATTERN
+from p2p.proto.signalling.names import INSTANCE_PATTERN, SERVICE_NAME_PATTERN
 
 PROTOCOL_VERSION: Final = 1
 MESSAGE_MAX_BYTES: Final = 16 * 1024
@@ -31,6 +31,7 @@ SIGNATURE_BYTES: Final = 64
 
 PeerText = Annotated[str, Meta(pattern=r"^[a-z2-7]{52}\Z")]
 ServiceName = Annotated[str, Meta(pattern=SERVICE_NAME_PATTERN)]
+Instance = Annotated[str, Meta(pattern=INSTANCE_PATTERN)]
 RequestId = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 Signature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
@@ -58,12 +59,15 @@ class Login(_Message, frozen=True, tag="login"):
     signature: Signature
     host: ShortText
     """The host name in the URL that the client connected to, lower case."""
+    instance: Instance = ""
+    """Tells the programs of one key apart: a login takes over from the one with the same key and instance."""
     token: ShortText | None = None
     agent: ShortText = ""
     """Program and version, for the operator's log."""
 
     def __repr__(self) -> str:
-        return f"Login(peer={self.peer!r}, host={self.host!r}, token={'***' if self.token else None})"
+        token = "***" if self.token else None
+        return f"Login(peer={self.peer!r}, instance={self.instance!r}, host={self.host!r}, token={token})"
 
 
 class TurnServer(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -122,6 +126,7 @@ class Resolve(_Message, frozen=True, tag="resolve"):
     id: RequestId
     peer: PeerText
     service: ServiceName
+    instance: Instance = ""
 
 
 class Resolved(_Message, frozen=True, tag="resolved"):
@@ -139,6 +144,8 @@ class SignalRequest(_Message, frozen=True, tag="signal"):
 
     to: PeerText
     body: SealedBody
+    instance: Instance = ""
+    """Which of the receiver's programs."""
     id: RequestId | None = None
 
 
@@ -147,6 +154,8 @@ class SignalDelivery(_Message, frozen=True, tag="signal"):
 
     sender: PeerText = msgspec.field(name="from")
     body: SealedBody
+    instance: Instance = ""
+    """Which of the sender's programs, for the answer."""
 
 
 class Done(_Message, frozen=True, tag="done"):
@@ -244,7 +253,7 @@ def decode_server_untrusted(data: bytes) -> ServerMessage | None:
     return message
 
 
-def login_transcript(nonce: bytes, public_key: bytes, host: str) -> bytes:
+def login_transcript(nonce: bytes, public_key: bytes, host: str, instance: str = "") -> bytes:
     """What a login signs: this login, to this server, and nothing else.
 
     The host keeps a server from passing another server's challenge on and logging in there as the client.
@@ -253,8 +262,9 @@ def login_transcript(nonce: bytes, public_key: bytes, host: str) -> bytes:
         nonce: From the challenge.
         public_key: The client's raw Ed25519 key.
         host: The host name in the client's URL, lower case.
+        instance: Which of the key's programs logs in.
     """
-    return b"p2p rendezvous login v1\0" + nonce + public_key + host.encode()
+    return b"\0".join((b"p2p rendezvous login v1", nonce + public_key + host.encode(), instance.encode()))
 
 
 def _decode(data: bytes, decoder: msgspec.json.Decoder[MessageT], known: frozenset[str]) -> MessageT | None:

@@ -10,6 +10,9 @@ SERVICE_NAME_MAX_CHARACTERS: Final = 63
 SERVICE_NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?\Z"
 """Lower-case letters, digits, dots, dashes and underscores; a letter or digit at both ends."""
 
+INSTANCE_PATTERN: Final = r"^([a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?)?\Z"
+"""What tells the programs of one key apart: like a service's name, or empty."""
+
 _compiled: Final = re.compile(SERVICE_NAME_PATTERN)
 
 

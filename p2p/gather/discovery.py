@@ -1,0 +1,124 @@
+"""What the outside sees of our sockets: mapped addresses at once, the NAT's behaviour a moment later."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from p2p.address import TransportAddress
+from p2p.aio.driver import MachineDriver
+from p2p.aio.tasks import TaskScope
+from p2p.errors import ConnectivityError
+from p2p.gather.nat import discover_behaviour
+from p2p.path.base import SocketBase
+from p2p.path.endpoint import Endpoint
+from p2p.proto.path.reason import NatFacts
+from p2p.proto.stun.behaviour import NatBehaviour
+from p2p.proto.stun.client import BindingClient, BindingEvent, BindingSucceeded
+
+logger = logging.getLogger(__name__)
+
+
+class Discovery:
+    """Asks STUN servers from each socket of an endpoint, and finds out how the NAT behaves.
+
+    Concurrency: one event loop; the behaviour tests are one task in the scope.
+
+    Args:
+        loop: The event loop.
+        endpoint: Its sockets are asked about.
+        scope: Where the tests run.
+        on_mapped: Called with a socket's base id, its mapped address and the server that told it.
+        on_facts: Called each time more is known of the NAT.
+        direct_disabled: Whether the user wants no direct path; part of the facts.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        endpoint: Endpoint,
+        scope: TaskScope,
+        *,
+        on_mapped: Callable[[int, TransportAddress, TransportAddress], None],
+        on_facts: Callable[[NatFacts], None],
+        direct_disabled: bool = False,
+    ) -> None:
+        self.facts = NatFacts(direct_disabled=direct_disabled)
+        self.behaviour: NatBehaviour | None = None
+        self.mapped_address: TransportAddress | None = None
+        self._loop = loop
+        self._endpoint = endpoint
+        self._scope = scope
+        self._on_mapped = on_mapped
+        self._on_facts = on_facts
+        self._servers: tuple[TransportAddress, ...] = ()
+        self._drivers: dict[tuple[int, TransportAddress], MachineDriver[BindingEvent]] = {}
+        self._tests: asyncio.Task[None] | None = None
+
+    def update(self, servers: Sequence[TransportAddress]) -> None:
+        """Use these STUN servers; nothing happens when they are the same as before."""
+        if tuple(servers) == self._servers:
+            return
+        self._servers = tuple(servers)
+        self.close()
+        for base in self._endpoint.sockets:
+            for server in self._servers:
+                if server.is_ipv6 is base.local_address.is_ipv6:
+                    self._ask(base, server)
+        if self._servers:
+            self._tests = self._scope.start(self._test(), name="NAT behaviour tests")
+
+    def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> bool:
+        """Take the answer of a STUN server.
+
+        Returns:
+            Whether it was one.
+        """
+        driver = self._drivers.get((base_id, source))
+        return driver is not None and driver.receive(data, source, now)
+
+    def close(self) -> None:
+        """Stop asking."""
+        for driver in self._drivers.values():
+            driver.close()
+        self._drivers.clear()
+        if self._tests is not None:
+            self._tests.cancel()
+            self._tests = None
+
+    def _ask(self, base: SocketBase, server: TransportAddress) -> None:
+        client = BindingClient(server, os.urandom)
+        driver: MachineDriver[BindingEvent] = MachineDriver(
+            self._loop,
+            client,
+            send=lambda data, destination: base.send((data,), destination),
+            on_event=partial(self._answered, base.base_id),
+        )
+        self._drivers[base.base_id, server] = driver
+        client.start(self._loop.time())
+        driver.poke()
+
+    def _answered(self, base_id: int, event: BindingEvent) -> None:
+        if not isinstance(event, BindingSucceeded):
+            logger.info("%s", event.error)
+            return
+        self.mapped_address = self.mapped_address or event.mapped_address
+        self._on_mapped(base_id, event.mapped_address, event.server)
+
+    async def _test(self) -> None:
+        # The tests of IPv4 decide: IPv6 has no NAT, and its firewalls answer to plain checks.
+        servers = [server for server in self._servers if not server.is_ipv6] or list(self._servers)
+        try:
+            self._learn(await discover_behaviour(servers, on_update=self._learn))
+        except ConnectivityError as error:
+            logger.warning("the NAT could not be examined: %s", error)
+
+    def _learn(self, behaviour: NatBehaviour) -> None:
+        self.behaviour = behaviour
+        facts = NatFacts.of(behaviour, direct_disabled=self.facts.direct_disabled)
+        if facts != self.facts:
+            self.facts = facts
+            self._on_facts(facts)

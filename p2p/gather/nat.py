@@ -1,0 +1,100 @@
+"""Finding out how the NAT in front of us behaves, with sockets that nothing else uses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from p2p.address import TransportAddress
+from p2p.aio.udp import UdpSocket
+from p2p.proto.stun.behaviour import BehaviourDiscovered, BehaviourDiscovery, NatBehaviour
+
+
+async def discover_behaviour(
+    servers: Sequence[TransportAddress],
+    *,
+    on_update: Callable[[NatBehaviour], None] | None = None,
+    local_host: str | None = None,
+) -> NatBehaviour:
+    """Run the tests of RFC 5780 against STUN servers.
+
+    Args:
+        servers: Of one address family; the first is asked all questions.
+        on_update: Told what is known so far, each time it is more.
+        local_host: The address to send from; None leaves it to the system, and then it is not concluded whether
+            there is a NAT at all.
+
+    Returns:
+        What was found out; unknown is not false.
+
+    Raises:
+        ConnectivityError: No socket can be bound.
+    """
+    loop = asyncio.get_running_loop()
+    run = _Run(loop, on_update)
+    host = local_host or ("::" if servers[0].is_ipv6 else "0.0.0.0")  # noqa: S104 -- any interface
+    try:
+        for index in range(BehaviourDiscovery.SOCKETS):
+            run.sockets.append(
+                UdpSocket(
+                    loop, TransportAddress(host, 0), on_batch=partial(run.received, index), on_drained=run.drained
+                )
+            )
+        run.machine = BehaviourDiscovery(servers, [udp.local_address for udp in run.sockets], os.urandom)
+        run.machine.start(loop.time())
+        run.poke()
+        return await run.result
+    finally:
+        run.close()
+
+
+class _Run:
+    """The shell of one discovery."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_update: Callable[[NatBehaviour], None] | None) -> None:
+        self.sockets: list[UdpSocket] = []
+        self.machine: BehaviourDiscovery | None = None
+        self.result: asyncio.Future[NatBehaviour] = loop.create_future()
+        self._loop = loop
+        self._on_update = on_update
+        self._timer: asyncio.TimerHandle | None = None
+
+    def received(self, index: int, buffer: bytes, segment_size: int, source: TransportAddress, now: float) -> None:
+        if self.machine is not None:
+            for start in range(0, len(buffer), segment_size):
+                self.machine.receive_datagram(buffer[start : start + segment_size], source, now, index)
+
+    def drained(self, now: float) -> None:
+        self.poke()
+
+    def poke(self) -> None:
+        if self.machine is None:
+            return
+        for data, destination, index in self.machine.datagrams_to_send(self._loop.time()):
+            self.sockets[index].send((data,), destination)
+        while (event := self.machine.next_event()) is not None:
+            if isinstance(event, BehaviourDiscovered):
+                if not self.result.done():
+                    self.result.set_result(event.behaviour)
+            elif self._on_update is not None:
+                self._on_update(event.behaviour)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = self.machine.get_timer()
+        if at is not None and not self.result.done():
+            self._timer = self._loop.call_at(at, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        if self.machine is not None:
+            self.machine.handle_timer(self._loop.time())
+        self.poke()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for udp in self.sockets:
+            udp.close()

@@ -1,0 +1,132 @@
+"""What peers tell each other through the rendezvous, inside sealed bodies that it cannot read.
+
+    dialer                                exposer
+      Offer    --------------------------->          proves the ticket, brings addresses
+               <---------------------------  Answer  or Refusal
+      Trickle  <-------------------------->  Trickle  addresses found later, NAT facts
+      Farewell <-------------------------->  Farewell the session is over
+
+Each is a JSON object with a ``type``; unknown types and fields are ignored. Candidates are lines as in
+``p2p.proto.ice.candidate``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from p2p.errors import DecodeError, LocalProtocolError
+from p2p.proto.signalling.messages import BODY_MAX_BYTES
+from p2p.proto.signalling.names import SERVICE_NAME_PATTERN
+
+MAX_CANDIDATES: Final = 32
+"""Per message: more than any host needs, few enough that a liar cannot make us send many checks."""
+SEALING_OVERHEAD_BYTES: Final = 512
+"""What sealing may add to a body."""
+
+SessionId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+CandidateLine = Annotated[str, Meta(max_length=300)]
+CandidateLines = Annotated[tuple[CandidateLine, ...], Meta(max_length=MAX_CANDIDATES)]
+Reason = Annotated[str, Meta(max_length=255)]
+
+
+class _Body(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """What all bodies share."""
+
+    session: SessionId
+
+
+class Offer(_Body, frozen=True, tag="offer"):
+    """Dialer: asks for a session."""
+
+    service: Annotated[str, Meta(pattern=SERVICE_NAME_PATTERN)]
+    proof: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    """Shows that the dialer holds the ticket: see ``p2p.proto.tunnel.ticket_proof``."""
+    ice: dict[str, Any]
+    """ICE credentials: see ``p2p.proto.ice.Credentials``."""
+    initial_dcid: Annotated[bytes, Meta(min_length=8, max_length=20)]
+    """The destination connection id of the dialer's first QUIC packet."""
+    candidates: CandidateLines = ()
+    nat: dict[str, Any] = {}
+    """What the dialer knows of its NAT: see ``p2p.proto.path.reason``."""
+
+
+class Answer(_Body, frozen=True, tag="answer"):
+    """Exposer: accepts the session."""
+
+    ice: dict[str, Any]
+    candidates: CandidateLines = ()
+    nat: dict[str, Any] = {}
+
+
+class Refusal(_Body, frozen=True, tag="refusal"):
+    """Exposer: there will be no session."""
+
+    code: Annotated[int, Meta(ge=0, le=2**31)]
+    """A ``RefusalCode``, or a number of a later version."""
+    text: Reason = ""
+
+
+class Trickle(_Body, frozen=True, tag="trickle"):
+    """Either: more addresses, or better knowledge of the NAT."""
+
+    candidates: CandidateLines = ()
+    end: bool = False
+    """Whether no more are expected for now."""
+    nat: dict[str, Any] | None = None
+
+
+class Farewell(_Body, frozen=True, tag="farewell"):
+    """Either: the session is over, or was never known here."""
+
+    text: Reason = ""
+
+
+PeerBody = Offer | Answer | Refusal | Trickle | Farewell
+
+_KNOWN: Final = frozenset(str(member.__struct_config__.tag) for member in (Offer, Answer, Refusal, Trickle, Farewell))
+
+
+class _Envelope(Struct, frozen=True):
+    type: str
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(PeerBody)
+_envelope_decoder: Final = msgspec.json.Decoder(_Envelope)
+
+
+def encode(body: PeerBody) -> bytes:
+    """Write a body.
+
+    Raises:
+        LocalProtocolError: It is too long to be sealed and sent.
+    """
+    data = _encoder.encode(body)
+    if len(data) > BODY_MAX_BYTES - SEALING_OVERHEAD_BYTES:
+        raise LocalProtocolError(f"a signalling body of {len(data)} bytes")
+    return data
+
+
+def decode_untrusted(data: bytes) -> PeerBody | None:
+    """Read what a peer sent.
+
+    Returns:
+        The body, or None for a type that is not known here.
+
+    Raises:
+        DecodeError: It is no such body.
+    """
+    try:
+        body: PeerBody = _decoder.decode(data)
+        return body
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            envelope = _envelope_decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise DecodeError(f"not a signalling body: {error}") from error
+        if envelope.type not in _KNOWN:
+            return None
+        raise DecodeError(f"malformed {envelope.type}: {error}") from error

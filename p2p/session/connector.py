@@ -1,0 +1,212 @@
+"""The connecting side: opens the session a ticket is for, listens locally, and comes back when the session is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from p2p.aio.tasks import deadline
+from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
+from p2p.errors import ConfigError, P2PError
+from p2p.forward.listener import TcpListenerForward
+from p2p.forward.stdio import StdioFlow
+from p2p.identity import PeerId, Ticket
+from p2p.proto.signalling.bodies import PeerBody
+from p2p.proto.tunnel.control import Role
+from p2p.quic.engine import EngineConfig
+from p2p.session.describe import path_fields, short_id
+from p2p.session.dialing import Dial, new_session_id
+from p2p.session.events import Connected, Event, Listening, Problem, Report
+from p2p.session.exposer import CODE_NO_RENDEZVOUS
+from p2p.session.node import Node
+from p2p.session.options import ConnectOptions, PeerOptions
+from p2p.session.peer_session import PeerSession
+from p2p.session.program import Program
+from p2p.session.status import Status
+
+logger = logging.getLogger(__name__)
+
+
+class Connector(Program):
+    """Reaches one exposed service, and keeps reaching it for as long as it runs.
+
+    Args:
+        options: Which service, and how local programs get to it.
+        peer: Who we are and where we meet.
+        on_event: Told what happens.
+
+    Raises:
+        IdentityError: The ticket cannot be read, or has expired.
+        ConfigError: Neither ticket nor options name a rendezvous.
+    """
+
+    role = "connect"
+
+    def __init__(self, options: ConnectOptions, peer: PeerOptions, *, on_event: Callable[[Event], None]) -> None:
+        super().__init__(peer, on_event)
+        self.options = options
+        self.ticket = Ticket.parse(options.ticket)
+        self.ticket.check_expiry(now_wall=time.time())
+        self._urls = peer.rendezvous_urls or self.ticket.rendezvous_urls
+        if not self._urls:
+            raise ConfigError("the ticket names no rendezvous", code=CODE_NO_RENDEZVOUS)
+        self._listener: TcpListenerForward | None = None
+        self._dials: dict[str, Dial] = {}
+        self._lost: dict[str, asyncio.Future[P2PError]] = {}
+
+    def make_node(self) -> Node:
+        """See ``Program``."""
+        return Node(
+            self.peer_options,
+            self._urls,
+            instance=f"connect-{new_session_id()[:16]}",
+            wants_relay=False,
+            on_signal=self.signal_received,
+        )
+
+    @property
+    def status(self) -> Status:
+        """The present state."""
+        target = "standard input and output" if self._listener is None else str(self._listener.address)
+        return replace(self.base_status(), service=self.ticket.service, name=self.ticket.service, target=target)
+
+    async def run_until(self, stop: asyncio.Event) -> Report:
+        """Connect, and forward until ``stop`` is set or, with ``stdio``, the one connection has ended.
+
+        Returns:
+            What happened.
+
+        Raises:
+            P2PError: The session cannot be opened, and waiting will not help.
+        """
+        assert self._loop is not None
+        stopping = self._scope.start(stop.wait(), name="wait for stop")
+        if self.options.stdio:
+            work: Coroutine[Any, Any, None] = self._run_stdio()
+        else:
+            work = self._run_listener()
+        running = self._scope.start(_outcome(work), name="forwarding")
+        await asyncio.wait({stopping, running}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done() and (error := running.result()) is not None:
+            raise error
+        running.cancel()
+        return self.report()
+
+    async def open_session(self, timeout_s: float) -> PeerSession:
+        """Open a session, once.
+
+        Args:
+            timeout_s: How long it may take, signalling included.
+
+        Raises:
+            P2PError: It cannot be opened.
+        """
+        async with deadline(timeout_s, "reaching the rendezvous"):
+            await self.node.signalling.welcome()
+        engine_connection = self.node.engine.client(EngineConfig())
+        session = PeerSession(
+            self.node,
+            new_session_id(),
+            self.ticket.peer_id,
+            self.ticket.service,
+            Role.DIALER,
+            engine_connection,
+            self,
+            pool=self.pool,
+        )
+        dial = Dial(self.node, self.ticket, session)
+        self.sessions[session.session_id] = session
+        self._dials[session.session_id] = dial
+        self._lost[session.session_id] = asyncio.get_running_loop().create_future()
+        try:
+            self._scope.start(dial.get_relay_if_needed(), name="relay if needed")
+            await dial.run(timeout_s)
+        except BaseException:
+            session.close()
+            raise
+        finally:
+            del self._dials[session.session_id]
+        return session
+
+    async def _run_listener(self) -> None:
+        assert self._loop is not None
+        assert self.options.listen is not None
+        async with TcpListenerForward(self.options.listen, loop=self._loop) as listener:
+            self._listener = listener
+            self.tell(Listening(t_s=self.t_s, address=listener.address))
+            has_connected = False
+            failures = 0
+            while True:
+                try:
+                    session = await self.open_session(self.peer_options.timeout_s)
+                except P2PError as error:
+                    failures += 1
+                    is_late = not has_connected and self.t_s >= self.peer_options.timeout_s
+                    if not error.retryable or is_late:
+                        raise
+                    self.tell(Problem(t_s=self.t_s, error=error))
+                    await asyncio.sleep(_backoff(failures))
+                    continue
+                has_connected = True
+                failures = 0
+                listener.attach(session.multiplexer)
+                end = await self._lost[session.session_id]
+                listener.detach()
+                if not end.retryable:
+                    raise end
+
+    async def _run_stdio(self) -> None:
+        assert self._loop is not None
+        session = await self.open_session(self.peer_options.timeout_s)
+        async with StdioFlow(self._loop) as flow:
+            flow.open(session.multiplexer)
+            await flow.wait_closed()
+        await session.multiplexer.drain(timeout_s=self.peer_options.timeout_s)
+
+    # --- SessionOwner and signals --------------------------------------------------------------------------
+
+    def other_signal(self, peer: PeerId, instance: str, body: PeerBody, session: PeerSession | None) -> None:
+        """Give an answer to the attempt it is for."""
+        dial = self._dials.get(body.session)
+        if dial is not None and session is not None:
+            dial.signal_received(body)
+
+    def handshake_completed(self, session: PeerSession) -> None:
+        """See ``SessionOwner``."""
+        if (dial := self._dials.get(session.session_id)) is not None:
+            dial.handshake_completed()
+
+    def established(self, session: PeerSession) -> None:
+        """See ``SessionOwner``."""
+        if (dial := self._dials.get(session.session_id)) is not None:
+            dial.established()
+        self.tell(Connected(t_s=self.t_s, session=short_id(session), peer=str(session.peer), **path_fields(session)))
+        self.tell_path_so_far(session)
+
+    def closed(self, session: PeerSession, error: P2PError) -> None:
+        """See ``SessionOwner``."""
+        if (dial := self._dials.get(session.session_id)) is not None:
+            dial.failed(error)
+        super().closed(session, error)
+        lost = self._lost.pop(session.session_id, None)
+        if lost is not None and not lost.done():
+            lost.set_result(error)
+
+
+async def _outcome(work: Coroutine[Any, Any, None]) -> P2PError | None:
+    """Run work, and give its error as a value: it belongs to whoever waits, and not to the scope."""
+    try:
+        await work
+    except P2PError as error:
+        return error
+    return None
+
+
+def _backoff(failures: int) -> float:
+    ceiling = min(DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S * 2 ** min(failures, 16))
+    return random.uniform(DIAL_BACKOFF_MIN_S, ceiling)  # noqa: S311 -- spreads load, protects nothing

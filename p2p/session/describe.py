@@ -1,0 +1,89 @@
+"""A session's state as the values that events and status hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from p2p.proto.path import path as proto_path
+from p2p.proto.path import reason as proto_reason
+from p2p.proto.stun.behaviour import FilteringBehaviour, MappingBehaviour
+from p2p.session.node import Node
+from p2p.session.peer_session import PeerSession
+from p2p.session.status import NatFacts, PairStatus, PathKind, PathTransport, RelayedReason, SessionStatus
+
+SHORT_ID_CHARACTERS = 8
+
+
+def short_id(session: PeerSession) -> str:
+    """The id of a session as users see it: enough to tell those of one process apart."""
+    return session.session_id[:SHORT_ID_CHARACTERS]
+
+
+def relayed_reason(reason: proto_reason.RelayReason) -> RelayedReason:
+    """The reason for staying on a relay, with what would change it."""
+    return RelayedReason(reason.code.value, f"{reason.text} {reason.remedy}".strip())
+
+
+def path_fields(session: PeerSession) -> dict[str, Any]:
+    """What events say of a session's path: the keyword arguments of the event classes."""
+    path = session.path or session.controller.selected_path
+    if path is None:
+        return {"path": PathKind.RELAY}
+    return {
+        "path": _kind(path),
+        "transport": PathTransport(path.relay_protocol.value),
+        "address": path.remote,
+        "rtt_s": session.rtt_s,
+    }
+
+
+def session_status(session: PeerSession) -> SessionStatus:
+    """Everything worth showing about a session."""
+    path = session.path
+    figures = session.multiplexer.snapshot()
+    return SessionStatus(
+        session=short_id(session),
+        peer=str(session.peer),
+        since_wall=session.since_wall,
+        path=None if path is None else _kind(path),
+        transport=PathTransport.UDP if path is None else PathTransport(path.relay_protocol.value),
+        address=None if path is None else path.remote,
+        rtt_s=session.rtt_s,
+        relayed=None if session.reason is None else relayed_reason(session.reason),
+        bytes_in=figures.bytes_in,
+        bytes_out=figures.bytes_out,
+        flows_open=figures.flows_open,
+        flows_total=figures.flows_total,
+        pairs=tuple(_pair(report) for report in session.controller.report()),
+    )
+
+
+def nat_facts(node: Node) -> NatFacts:
+    """What is known of our NAT, in plain words."""
+    return plain_facts(node.facts, node.mapped_address)
+
+
+def plain_facts(facts: proto_reason.NatFacts, mapped_address: Any = None) -> NatFacts:
+    """Turn a protocol's facts into plain values; unknown becomes None."""
+    return NatFacts(
+        mapping=None if facts.mapping is MappingBehaviour.UNKNOWN else facts.mapping.value.replace("-", "_"),
+        filtering=None if facts.filtering is FilteringBehaviour.UNKNOWN else facts.filtering.value.replace("-", "_"),
+        port_preserving=facts.port_preserving,
+        udp_blocked=facts.udp_blocked,
+        mapped_address=mapped_address,
+    )
+
+
+def _kind(path: proto_path.Path) -> PathKind:
+    return PathKind.DIRECT if path.is_direct else PathKind.RELAY
+
+
+def _pair(report: proto_path.PairReport) -> PairStatus:
+    detail = f"{report.reason} after {report.attempts} checks" if report.reason else ""
+    return PairStatus(
+        local=f"{report.local_type} {report.local}",
+        remote=f"{report.remote_type} {report.remote}",
+        state=report.state,
+        detail=detail,
+        rtt_s=report.rtt_s,
+    )

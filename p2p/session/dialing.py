@@ -1,0 +1,134 @@
+"""Opening a session from the dialing side: offer, answer, the first path, proof of who we are."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from p2p.aio.tasks import deadline
+from p2p.defaults import RELAY_UNLESS_MAPPED_S, RELAY_UNLESS_OPEN_S
+from p2p.errors import AllPathsFailedError, DeadlineExceededError, P2PError
+from p2p.identity import Ticket, proof
+from p2p.proto.ice import Credentials
+from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, encode
+from p2p.proto.tunnel.codes import refusal_error
+from p2p.proto.tunnel.frames import AuthRequest
+from p2p.proto.tunnel.ticket_proof import make_ticket_proof
+from p2p.session.node import Node
+from p2p.session.peer_session import PeerSession
+
+
+def new_session_id() -> str:
+    """Choose the id of a session: 32 hexadecimal digits that nobody guesses."""
+    return os.urandom(16).hex()
+
+
+class Dial:
+    """One attempt to open a session.
+
+    Concurrency: ``run`` is awaited once; the other methods are called from the event loop meanwhile.
+
+    Args:
+        node: What the session lives on.
+        ticket: What to open.
+        session: Made for this attempt, with the role of a dialer.
+    """
+
+    def __init__(self, node: Node, ticket: Ticket, session: PeerSession) -> None:
+        self._node = node
+        self._ticket = ticket
+        self._session = session
+        loop = asyncio.get_running_loop()
+        self._answered: asyncio.Future[Answer] = loop.create_future()
+        self._opened: asyncio.Future[None] = loop.create_future()
+
+    async def run(self, timeout_s: float) -> None:
+        """Open the session.
+
+        Args:
+            timeout_s: How long it may take.
+
+        Raises:
+            P2PError: Refused, offline, no path, or no time.
+        """
+        try:
+            async with deadline(timeout_s, "opening the session"):
+                await self._node.signalling.send(
+                    self._ticket.peer_id, encode(self._offer()), instance=self._ticket.service
+                )
+                answer = await self._answered
+                self._session.set_remote(Credentials.from_wire_untrusted(answer.ice), answer.candidates, answer.nat)
+                self._session.start_over_relay()
+                await self._opened
+        except DeadlineExceededError as error:
+            if not self._answered.done():
+                raise
+            report = [str(line) for line in self._session.controller.report()]
+            raise AllPathsFailedError("the peer answered, but no path to it works", report=report) from error
+
+    def signal_received(self, body: PeerBody) -> None:
+        """Take what the exposer says about this session."""
+        match body:
+            case Answer() if not self._answered.done():
+                self._answered.set_result(body)
+            case Refusal(code=code, text=text):
+                self.failed(refusal_error(code, text))
+            case Farewell(text=text):
+                self.failed(refusal_error(0, text or "the peer does not know this session"))
+
+    def handshake_completed(self) -> None:
+        """Prove who we are and that we hold the ticket, bound to this TLS session."""
+        binding = self._session.connection.channel_binding()
+        identity = self._node.identity
+        ticket = self._ticket
+        self._session.multiplexer.authenticate(
+            AuthRequest(
+                proof=proof.make(identity, binding, ticket.peer_id),
+                service=ticket.service,
+                ticket_proof=self._ticket_proof(binding),
+            )
+        )
+
+    def established(self) -> None:
+        """The exposer lets us in."""
+        if not self._opened.done():
+            self._opened.set_result(None)
+
+    def failed(self, error: P2PError) -> None:
+        """The attempt is over."""
+        for future in (self._answered, self._opened):
+            if not future.done():
+                future.set_exception(error)
+                # Whoever waits for the other one learns it; this one may have nobody.
+                future.exception()
+
+    def _offer(self) -> Offer:
+        session = self._session
+        return Offer(
+            session=session.session_id,
+            service=self._ticket.service,
+            proof=self._ticket_proof(bytes.fromhex(session.session_id)),
+            ice=session.credentials.to_wire(),
+            initial_dcid=session.connection.initial_destination_cid,
+            candidates=tuple(candidate.to_wire() for candidate in session.local_candidates()),
+            nat=self._node.facts.to_wire(),
+        )
+
+    def _ticket_proof(self, binding: bytes) -> bytes:
+        return make_ticket_proof(
+            secret=self._ticket.secret,
+            binding=binding,
+            dialer_id=self._node.identity.peer_id.public_key,
+            exposer_id=self._ticket.peer_id.public_key,
+            service=self._ticket.service,
+        )
+
+    async def get_relay_if_needed(self) -> None:
+        """Take an address on a relay of our own when UDP does not pass, or when the exposer's is not enough."""
+        await asyncio.sleep(RELAY_UNLESS_MAPPED_S)
+        if self._node.mapped_address is None:
+            self._node.want_relay()
+            return
+        await asyncio.sleep(RELAY_UNLESS_OPEN_S)
+        if not self._opened.done():
+            self._node.want_relay()

@@ -1,0 +1,273 @@
+"""The exposing side: publishes a service, answers offers, lets in whom the ticket and the list allow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from p2p.aio.tasks import deadline
+from p2p.defaults import READY_WITHOUT_RELAY_S, SESSION_OPENING_TIMEOUT_S, SESSIONS_MAX, SESSIONS_OPENING_MAX
+from p2p.errors import ConfigError, DecodeError, ErrorCode, IdentityError, P2PError
+from p2p.forward.target import ServiceDialer, TcpTarget
+from p2p.identity import PeerId, proof
+from p2p.proto.ice import Candidate, Credentials
+from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, Trickle
+from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode
+from p2p.proto.tunnel.control import Role
+from p2p.proto.tunnel.frames import AuthRequest
+from p2p.quic.engine import EngineConfig, ServerCredentials
+from p2p.session.access import AccessRefusedError, ServiceAccess, service_name
+from p2p.session.describe import nat_facts, path_fields, short_id
+from p2p.session.events import Event, Problem, Ready, Report, SessionOpened
+from p2p.session.node import Node
+from p2p.session.options import ExposeOptions, PeerOptions, RelayPolicy
+from p2p.session.peer_session import PeerSession
+from p2p.session.program import Program
+from p2p.session.status import Status
+from p2p.signalling.client import SignallingState
+
+logger = logging.getLogger(__name__)
+
+CODE_NO_RENDEZVOUS: Final = ErrorCode(
+    "P2P-1301",
+    "Name one with --rendezvous or P2P_RENDEZVOUS; `p2p serve` runs one on any machine with a public address.",
+)
+
+
+class Exposer(Program):
+    """Puts one TCP service on offer for as long as it runs.
+
+    Args:
+        options: What, and to whom.
+        peer: Who we are and where we meet.
+        on_event: Told what happens.
+
+    Raises:
+        ConfigError: There is no rendezvous to meet at.
+    """
+
+    role = "expose"
+
+    def __init__(self, options: ExposeOptions, peer: PeerOptions, *, on_event: Callable[[Event], None]) -> None:
+        super().__init__(peer, on_event)
+        if not peer.rendezvous_urls:
+            raise ConfigError("no rendezvous to publish the service at", code=CODE_NO_RENDEZVOUS)
+        self.options = options
+        self._service = service_name(options.name or options.target)
+        self._access: ServiceAccess | None = None
+        self._ticket = ""
+        self._done = asyncio.Event()
+        self._relay_told = asyncio.Event()
+
+    def make_node(self) -> Node:
+        """See ``Program``."""
+        node = Node(
+            self.peer_options,
+            self.peer_options.rendezvous_urls,
+            instance=self._service,
+            wants_relay=self.peer_options.relay_policy is not RelayPolicy.NEVER,
+            on_signal=self.signal_received,
+        )
+        self._access = ServiceAccess.from_options(self.options, node.identity, now_wall=time.time())
+        self._ticket = self._access.ticket(node.identity.peer_id, self.peer_options.rendezvous_urls).encode()
+        node.listeners.append(self)
+        return node
+
+    @property
+    def ticket(self) -> str:
+        """The text that opens the service; empty before the block is entered."""
+        return self._ticket
+
+    @property
+    def status(self) -> Status:
+        """The present state."""
+        return replace(
+            self.base_status(),
+            service=self._service,
+            name=self.options.name or self.options.target,
+            ticket=self._ticket,
+            target=self.options.target,
+        )
+
+    async def run_until(self, stop: asyncio.Event) -> Report:
+        """Publish, then serve until ``stop`` is set or the offer is over.
+
+        Returns:
+            What happened.
+
+        Raises:
+            P2PError: The rendezvous refused us or cannot be reached.
+        """
+        async with deadline(self.peer_options.timeout_s, "reaching the rendezvous"):
+            await self.node.signalling.welcome()
+            await self.node.signalling.publish(self._service)
+        if self.peer_options.relay_policy is not RelayPolicy.NEVER:
+            # A ticket that works at once: the relayed address is what the first packet of a dialer needs.
+            await asyncio.wait({self._start_wait(self._relay_told.wait())}, timeout=READY_WITHOUT_RELAY_S)
+        self.tell(
+            Ready(
+                t_s=self.t_s,
+                ticket=self._ticket,
+                name=self.options.name or self.options.target,
+                service=self._service,
+                peer_id=str(self.node.identity.peer_id),
+                rendezvous=self.node.signalling.url or self.peer_options.rendezvous_urls[0],
+                nat=nat_facts(self.node),
+            )
+        )
+        if self.node.relay is None and self.node.last_relay_error is not None:
+            self.tell(Problem(t_s=self.t_s, error=self.node.last_relay_error))
+        await self._serve(stop)
+        return self.report()
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        over = {self._start_wait(stop.wait()), self._start_wait(self._done.wait())}
+        if self.options.expires_s is not None:
+            over.add(self._start_wait(asyncio.sleep(self.options.expires_s)))
+        while not (await asyncio.wait(over, timeout=1.0, return_when=asyncio.FIRST_COMPLETED))[0]:
+            if self.node.signalling.state is SignallingState.FAILED:
+                assert self.node.signalling.last_error is not None
+                raise self.node.signalling.last_error
+
+    def _start_wait(self, work: object) -> asyncio.Task[object]:
+        return self._scope.start(work, name="wait")  # type: ignore[arg-type]
+
+    # --- NodeListener --------------------------------------------------------------------------------------
+
+    def candidates_added(self, candidates: object) -> None:
+        """See ``NodeListener``; the exposer waits for the first relayed address."""
+        if self.node.relay is not None:
+            self._relay_told.set()
+
+    def base_removed(self, base_id: int) -> None:
+        """See ``NodeListener``."""
+
+    def facts_changed(self, facts: object) -> None:
+        """See ``NodeListener``."""
+
+    # --- offers --------------------------------------------------------------------------------------------
+
+    def other_signal(self, peer: PeerId, instance: str, body: PeerBody, session: PeerSession | None) -> None:
+        """Take an offer; whatever else is about a session that is not known here is answered with a farewell."""
+        if isinstance(body, Offer):
+            if session is None:
+                self._take_offer(peer, instance, body)
+            else:
+                self.send_signal(session, self._answer(session))
+        elif isinstance(body, Trickle):
+            self._reply(peer, instance, Farewell(session=body.session, text="no such session"))
+
+    def _take_offer(self, peer: PeerId, instance: str, offer: Offer) -> None:
+        assert self._access is not None
+        try:
+            if self.draining:
+                raise AccessRefusedError(RefusalCode.DRAINING, "the exposing side is shutting down")
+            self._access.check(
+                offer.proof,
+                service=offer.service,
+                binding=bytes.fromhex(offer.session),
+                dialer=peer,
+                exposer=self.node.identity.peer_id,
+                now_wall=time.time(),
+            )
+            opening = sum(not session.is_established for session in self.sessions.values())
+            if len(self.sessions) >= SESSIONS_MAX or opening >= SESSIONS_OPENING_MAX:
+                raise AccessRefusedError(RefusalCode.OVERLOADED, "too many sessions")
+            credentials = Credentials.from_wire_untrusted(offer.ice)
+        except AccessRefusedError as refused:
+            logger.info("offer of %s refused: %s", peer.short, refused)
+            self._reply(peer, instance, Refusal(session=offer.session, code=int(refused.refusal), text=refused.detail))
+            return
+        except DecodeError as error:
+            logger.info("offer of %s dropped: %s", peer.short, error)
+            return
+        session = self._make_session(peer, instance, offer)
+        self.send_signal(session, self._answer(session))
+        session.set_remote(credentials, offer.candidates, offer.nat)
+        self._scope.start(self._expect(session), name="opening of a session")
+
+    def _make_session(self, peer: PeerId, instance: str, offer: Offer) -> PeerSession:
+        assert self._loop is not None
+        identity = self.node.identity
+        engine_connection = self.node.engine.server(
+            EngineConfig(),
+            ServerCredentials(identity.certificate_pem, identity.private_key_pem),
+            offer.initial_dcid,
+        )
+        target = TcpTarget(self.options.target_host, self.options.target_port)
+        session = PeerSession(
+            self.node,
+            offer.session,
+            peer,
+            instance,
+            Role.EXPOSER,
+            engine_connection,
+            self,
+            acceptor=ServiceDialer({self._service: target}, self._loop),
+            pool=self.pool,
+        )
+        self.sessions[offer.session] = session
+        return session
+
+    def _answer(self, session: PeerSession) -> Answer:
+        candidates: list[Candidate] = list(session.local_candidates())
+        return Answer(
+            session=session.session_id,
+            ice=session.credentials.to_wire(),
+            candidates=tuple(candidate.to_wire() for candidate in candidates),
+            nat=self.node.facts.to_wire(),
+        )
+
+    def _reply(self, peer: PeerId, instance: str, body: PeerBody) -> None:
+        self._scope.start(self._send(peer, instance, body), name="signal")
+
+    async def _expect(self, session: PeerSession) -> None:
+        """Forget a dialer that asked for a session and never came."""
+        await asyncio.sleep(SESSION_OPENING_TIMEOUT_S)
+        if not session.is_established and session.session_id in self.sessions:
+            session.close(GoodbyeCode.UNSPECIFIED, "the session was not opened in time")
+
+    # --- SessionOwner --------------------------------------------------------------------------------------
+
+    def auth_requested(self, session: PeerSession, request: AuthRequest) -> None:
+        """Let the dialer in, or say why not."""
+        assert self._access is not None
+        binding = session.connection.channel_binding()
+        own = self.node.identity.peer_id
+        try:
+            dialer = proof.verify(request.proof, binding, own)
+            if dialer != session.peer:
+                raise AccessRefusedError(RefusalCode.IDENTITY_UNPROVEN, "another peer than the one that asked")
+            self._access.check(
+                request.ticket_proof,
+                service=request.service,
+                binding=binding,
+                dialer=dialer,
+                exposer=own,
+                now_wall=time.time(),
+            )
+        except AccessRefusedError as refused:
+            session.multiplexer.refuse(refused.refusal, refused.detail)
+        except IdentityError as error:
+            session.multiplexer.refuse(RefusalCode.IDENTITY_UNPROVEN, error.detail)
+        else:
+            if self._access.sessions_left is not None:
+                self._access.sessions_left -= 1
+            session.multiplexer.accept()
+
+    def established(self, session: PeerSession) -> None:
+        """Tell that a peer is in."""
+        self.tell(
+            SessionOpened(t_s=self.t_s, session=short_id(session), peer=str(session.peer), **path_fields(session))
+        )
+        self.tell_path_so_far(session)
+
+    def closed(self, session: PeerSession, error: P2PError) -> None:
+        """See ``SessionOwner``; an offer for one session ends with it."""
+        super().closed(session, error)
+        if self.options.once and session.is_established:
+            self._done.set()

@@ -1,0 +1,309 @@
+"""What every peer program has, whatever its role: identity, signalling, sockets, addresses, a place on a relay."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from p2p.address import TransportAddress
+from p2p.aio.tasks import TaskScope
+from p2p.defaults import RELAY_PROBE_S, SIGNALLING_BACKOFF_MAX_S, SIGNALLING_BACKOFF_MIN_S
+from p2p.errors import ConfigError, ConnectivityError, DecodeError, RelayError
+from p2p.gather.candidates import CandidateBook
+from p2p.gather.discovery import Discovery
+from p2p.gather.interfaces import host_addresses
+from p2p.gather.relay_keeper import RelayKeeper
+from p2p.gather.relay_server import RelayServer
+from p2p.identity import Identity, PeerId
+from p2p.path.endpoint import Endpoint
+from p2p.path.relay_base import RelayBase
+from p2p.proto.ice import Candidate, receiver_fragment_untrusted
+from p2p.proto.path.reason import NatFacts
+from p2p.proto.signalling.messages import Welcome
+from p2p.quic.connection import QuicConnection
+from p2p.quic.engine import Engine
+from p2p.quic.load import load_engine
+from p2p.quic.routing import CidRouter
+from p2p.session.options import PeerOptions, RelayPolicy
+from p2p.signalling.client import SignallingClient
+
+logger = logging.getLogger(__name__)
+
+ANY_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 -- a peer does not know which of its networks leads to the other
+
+
+class NodeListener(Protocol):
+    """What the owner of a node, and each of its sessions, is told."""
+
+    def candidates_added(self, candidates: Sequence[Candidate]) -> None:
+        """We can be reached at more addresses."""
+        ...
+
+    def base_removed(self, base_id: int) -> None:
+        """A base is gone, and its addresses with it."""
+        ...
+
+    def facts_changed(self, facts: NatFacts) -> None:
+        """More is known of our NAT."""
+        ...
+
+
+class StunTaker(Protocol):
+    """Who may want a STUN message."""
+
+    def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> bool:
+        """Take it, or return False."""
+        ...
+
+
+class PacketTaker(Protocol):
+    """Who wants to know on which path a connection's packets arrive."""
+
+    def packets_received(self, base_id: int, source: TransportAddress, now: float) -> None:
+        """Note it."""
+        ...
+
+
+class Node:
+    """Sockets, signalling and addresses of one program; sessions live on it.
+
+    It is the sink of its endpoint: STUN goes to the discovery and to the sessions, QUIC to the router.
+
+    Concurrency: one event loop; ``async with`` runs it.
+
+    Args:
+        options: Who we are and where we meet.
+        urls: Rendezvous servers, the preferred one first.
+        instance: Tells the programs of one identity apart; a login with the same one takes over.
+        wants_relay: Whether to hold an address on a relay from the start; ``want_relay`` asks for one later.
+        on_signal: Called with the sender, its instance and the opened body of each signal.
+    """
+
+    def __init__(
+        self,
+        options: PeerOptions,
+        urls: Sequence[str],
+        *,
+        instance: str,
+        wants_relay: bool,
+        on_signal: Callable[[PeerId, str, bytes], None],
+    ) -> None:
+        self.options = options
+        self.identity = Identity.load_or_create(options.identity_path)
+        self.engine: Engine = load_engine(options.engine)
+        self.router = CidRouter()
+        self.ssl_context = trust(options)
+        self.signalling = SignallingClient(
+            urls, self.identity, instance=instance, token=options.token, ssl_context=self.ssl_context
+        )
+        self.signalling.on_signal = on_signal
+        self.listeners: list[NodeListener] = []
+        self.sessions: dict[str, StunTaker] = {}
+        """By the user name fragment of their ICE credentials."""
+        self.packet_takers: dict[QuicConnection, PacketTaker] = {}
+        self.last_relay_error: RelayError | None = None
+        self._wants_relay = wants_relay
+        self._book = CandidateBook()
+        self._scope = TaskScope()
+        self._urls = tuple(urls)
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self.endpoint = Endpoint(loop, self)
+        self._discovery = Discovery(
+            loop,
+            self.endpoint,
+            self._scope,
+            on_mapped=self._mapped,
+            on_facts=self._facts_changed,
+            direct_disabled=self.options.relay_policy is RelayPolicy.ONLY,
+        )
+        self._relay_keeper = RelayKeeper(
+            self.endpoint,
+            on_gained=self._relay_gained,
+            on_lost=self._relay_lost,
+            on_problem=self._relay_problem,
+            ssl_context=self.ssl_context,
+        )
+        await self._scope.__aenter__()
+        try:
+            self._open_sockets()
+            self.signalling.on_welcome = self._welcomed
+            await self.signalling.__aenter__()
+        except BaseException as error:
+            self.endpoint.close()
+            await self._scope.__aexit__(type(error), error, error.__traceback__)
+            raise
+        if self._wants_relay:
+            self._start_relay()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self.signalling.__aexit__(kind, error, traceback)
+        finally:
+            # The keeper gives its address back while the scope ends, so the sockets close last.
+            try:
+                await self._scope.__aexit__(kind, error, traceback)
+            finally:
+                self.endpoint.close()
+
+    # --- what sessions ask ---------------------------------------------------------------------------------
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The addresses we can be reached at, as far as they are known."""
+        return self._book.candidates
+
+    @property
+    def facts(self) -> NatFacts:
+        """What is known of our NAT."""
+        return self._discovery.facts
+
+    @property
+    def mapped_address(self) -> TransportAddress | None:
+        """Where the outside sees us, from the first STUN server that answered."""
+        return self._discovery.mapped_address
+
+    @property
+    def relay(self) -> RelayBase | None:
+        """Our address on a relay, when we have one."""
+        return self._relay_keeper.current
+
+    def want_relay(self) -> None:
+        """Hold an address on a relay from now on; a second call does nothing."""
+        if not self._wants_relay and self.options.relay_policy is not RelayPolicy.NEVER:
+            self._wants_relay = True
+            self._start_relay()
+
+    def probe_relay(self) -> None:
+        """Ask the relay whether our address is still ours: something makes us doubt it."""
+        if (relay := self.relay) is not None:
+            relay.probe()
+        else:
+            self._relay_keeper.retry_now()
+
+    # --- the endpoint's sink -------------------------------------------------------------------------------
+
+    def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> None:
+        """Give a STUN message to whom it belongs; nobody's are dropped."""
+        if self._discovery.stun_received(data, base_id, source, now):
+            return
+        try:
+            session = self.sessions.get(receiver_fragment_untrusted(data))
+        except DecodeError:
+            # No request: an answer, which only the session that asked can tell for its own.
+            for asking in list(self.sessions.values()):
+                if asking.stun_received(data, base_id, source, now):
+                    return
+        else:
+            if session is not None:
+                session.stun_received(data, base_id, source, now)
+
+    def quic_received(
+        self, buffer: bytes, segment_size: int, base_id: int, source: TransportAddress, now: float
+    ) -> None:
+        """Give packets to their connections, and their path to the sessions."""
+        connection = self.router.receive(buffer, segment_size, now)
+        if connection is not None and (taker := self.packet_takers.get(connection)) is not None:
+            taker.packets_received(base_id, source, now)
+
+    def drained(self, now: float) -> None:
+        """Let the connections answer what they received."""
+        self.router.after_receive(now)
+
+    # --- gathering -----------------------------------------------------------------------------------------
+
+    def _open_sockets(self) -> None:
+        problems = []
+        # A rendezvous on this host is for peers on this host.
+        hosts = host_addresses(loopback=any(_is_loopback_url(url) for url in self._urls))
+        for any_address in ANY_ADDRESSES:
+            if not any((":" in host) is (":" in any_address) for host in hosts):
+                continue
+            try:
+                base = self.endpoint.open_socket(TransportAddress(any_address, 0))
+            except ConnectivityError as error:
+                problems.append(error)
+                continue
+            if self.options.relay_policy is not RelayPolicy.ONLY:
+                self._book.add_hosts(base, hosts)
+        if not self.endpoint.sockets:
+            raise problems[0] if problems else ConnectivityError("this host has no network address")
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        servers = []
+        for turn in welcome.turn:
+            try:
+                servers.append(
+                    RelayServer.from_url(turn.url, turn.username, turn.password, realm=turn.realm, nonce=turn.nonce)
+                )
+            except ConfigError as error:
+                logger.warning("%s", error)
+        self._relay_keeper.update(servers)
+        self._discovery.update(welcome.stun)
+
+    def _start_relay(self) -> None:
+        self._scope.start(self._relay_keeper.run(backoff=_backoff, probe_s=RELAY_PROBE_S), name="relay keeper")
+
+    def _relay_gained(self, relay: RelayBase) -> None:
+        logger.info("relayed address %s over %s", relay.local_address, relay.protocol)
+        self.last_relay_error = None
+        self._announce(self._book.add_relay(relay))
+        if relay.mapped_address is not None and relay.socket_base_id is not None:
+            self._mapped(relay.socket_base_id, relay.mapped_address, relay.server)
+
+    def _relay_lost(self, relay: RelayBase, error: RelayError) -> None:
+        logger.info("relayed address %s lost: %s", relay.local_address, error)
+        self._book.remove_base(relay.base_id)
+        for listener in list(self.listeners):
+            listener.base_removed(relay.base_id)
+
+    def _relay_problem(self, error: RelayError) -> None:
+        logger.warning("no relay: %s", error)
+        self.last_relay_error = error
+
+    def _mapped(self, base_id: int, mapped: TransportAddress, server: TransportAddress) -> None:
+        if self.options.relay_policy is not RelayPolicy.ONLY:
+            self._announce(self._book.add_reflexive(base_id, mapped, server))
+
+    def _announce(self, added: Sequence[Candidate]) -> None:
+        if added:
+            for listener in list(self.listeners):
+                listener.candidates_added(added)
+
+    def _facts_changed(self, facts: NatFacts) -> None:
+        if facts.udp_blocked and self._wants_relay is False:
+            self.want_relay()
+        for listener in list(self.listeners):
+            listener.facts_changed(facts)
+
+
+def trust(options: PeerOptions) -> ssl.SSLContext:
+    """Make the TLS trust for rendezvous and relay.
+
+    Raises:
+        ConfigError: The CA file cannot be used.
+    """
+    try:
+        return ssl.create_default_context(cafile=None if options.ca_file is None else str(options.ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"cannot use the CA file {options.ca_file}: {error}") from error
+
+
+def _backoff(failures: int) -> float:
+    """Full jitter, doubling up to the signalling's limit."""
+    ceiling = min(SIGNALLING_BACKOFF_MAX_S, SIGNALLING_BACKOFF_MIN_S * 2 ** min(failures, 16))
+    return random.uniform(SIGNALLING_BACKOFF_MIN_S, ceiling)  # noqa: S311 -- spreads load, protects nothing
+
+
+def _is_loopback_url(url: str) -> bool:
+    host = url.partition("://")[2].partition("/")[0]
+    return host.startswith(("127.", "localhost", "[::1]"))

@@ -1,0 +1,318 @@
+"""One session of two peers: the paths between them, the QUIC connection over these, the flows inside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from p2p.address import TransportAddress
+from p2p.errors import DecodeError, P2PError
+from p2p.forward.credit import CreditPool
+from p2p.forward.multiplexer import Multiplexer
+from p2p.forward.target import FlowAcceptor
+from p2p.identity import PeerId
+from p2p.path.link import PathLink
+from p2p.proto.ice import Candidate, CandidateType, Credentials
+from p2p.proto.path.controller import PathController
+from p2p.proto.path.events import AllPathsLost, ChecksExhausted, PathEvent, PathLost, PathSelected
+from p2p.proto.path.path import Path, PathKind
+from p2p.proto.path.reason import NatFacts, RelayReason, why_relayed
+from p2p.proto.signalling.bodies import PeerBody, Trickle
+from p2p.proto.tunnel.codes import GoodbyeCode
+from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
+from p2p.proto.tunnel.frames import AuthRequest, Hello
+from p2p.quic.connection import QuicConnection
+from p2p.quic.engine import EngineConnection
+from p2p.session.node import Node
+from p2p.session.options import RelayPolicy
+from p2p.session.version import toolkit_version
+
+logger = logging.getLogger(__name__)
+
+
+class SessionOwner(Protocol):
+    """Who decides about a session and hears what becomes of it. All calls come from the event loop."""
+
+    def handshake_completed(self, session: PeerSession) -> None:
+        """QUIC is up: a dialer asks to be let in now."""
+        ...
+
+    def auth_requested(self, session: PeerSession, request: AuthRequest) -> None:
+        """An exposer is asked to let the dialer in."""
+        ...
+
+    def established(self, session: PeerSession) -> None:
+        """The dialer was let in; flows may be opened."""
+        ...
+
+    def path_changed(self, session: PeerSession) -> None:
+        """Packets go another way from now on; ``session.path`` tells which."""
+        ...
+
+    def relayed(self, session: PeerSession, reason: RelayReason) -> None:
+        """The checks are over without a direct path."""
+        ...
+
+    def closed(self, session: PeerSession, error: P2PError) -> None:
+        """The session is over; the last call."""
+        ...
+
+    def send_signal(self, session: PeerSession, body: PeerBody) -> None:
+        """Pass a body to the peer through the rendezvous, when it can be reached."""
+        ...
+
+
+class PeerSession:
+    """Paths, connection and flows to one peer.
+
+    Made when a session is asked for; packets flow once the peer's ICE credentials are known (``set_remote``) and a path
+    is there. ``close`` or the loss of the QUIC connection ends it.
+
+    Concurrency: one event loop, no task of its own.
+
+    Args:
+        node: What it lives on.
+        session_id: 32 hexadecimal digits, the dialer's choice.
+        peer: The other side; authenticated by the sealed signal that named it.
+        peer_instance: Which of the peer's programs it is, for signals.
+        role: Our side.
+        engine_connection: The QUIC connection's engine half.
+        owner: Who decides.
+        acceptor: Connects the flows that the other side opens.
+        pool: Memory for slow readers, shared by all sessions.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        session_id: str,
+        peer: PeerId,
+        peer_instance: str,
+        role: Role,
+        engine_connection: EngineConnection,
+        owner: SessionOwner,
+        *,
+        acceptor: FlowAcceptor | None = None,
+        pool: CreditPool | None = None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.session_id = session_id
+        self.peer = peer
+        self.peer_instance = peer_instance
+        self.since_wall = time.time()
+        self.reason: RelayReason | None = None
+        self.error: P2PError | None = None
+        self.is_established = False
+        self._node = node
+        self._loop = loop
+        self._owner = owner
+        self._policy = node.options.relay_policy
+        self._remote_facts = NatFacts()
+        self._permitted: list[TransportAddress] = []
+        self.credentials = Credentials.generate(os.urandom)
+        self.controller = PathController(
+            local=self.credentials,
+            controlling=role is Role.DIALER,
+            random_bytes=os.urandom,
+            direct_enabled=self._policy is not RelayPolicy.ONLY,
+        )
+        self.link = PathLink(loop, node.endpoint, self.controller, on_event=self._path_event)
+        self.connection = QuicConnection(
+            loop, engine_connection, self.link, peer_public_key=peer.public_key if role is Role.DIALER else None
+        )
+        self.multiplexer = Multiplexer(
+            self.connection,
+            role,
+            Hello(PROTOCOL_VERSIONS, toolkit_version()),
+            _Observer(self, owner),
+            loop=loop,
+            acceptor=acceptor,
+            pool=pool,
+        )
+        self.connection.handler = self.multiplexer
+        node.router.attach(self.connection)
+        node.packet_takers[self.connection] = self
+        node.sessions[self.credentials.ufrag] = self
+        node.listeners.append(self)
+        for candidate in self.local_candidates():
+            self.controller.add_local_candidate(candidate)
+
+    # --- state ---------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path | None:
+        """The way packets go, or None while there is none that works."""
+        path = self.controller.selected_path
+        return path if path is not None and path.validated else None
+
+    @property
+    def rtt_s(self) -> float | None:
+        """Smoothed round-trip time of the path."""
+        path = self.path
+        return None if path is None else self.controller.rtt_s(path)
+
+    def local_candidates(self) -> tuple[Candidate, ...]:
+        """Our addresses that this session may use."""
+        return tuple(candidate for candidate in self._node.candidates if self._may_use(candidate))
+
+    # --- signalling ----------------------------------------------------------------------------------------
+
+    def set_remote(self, credentials: Credentials, lines: Sequence[str], facts: object) -> None:
+        """Take the peer's half of offer and answer; checks begin.
+
+        Args:
+            credentials: The peer's.
+            lines: Its candidates.
+            facts: What it knows of its NAT, as it came.
+        """
+        self.controller.set_remote_credentials(credentials)
+        self.add_remote(lines)
+        self.set_remote_facts(facts)
+        self.connection.start()
+
+    def add_remote(self, lines: Sequence[str]) -> None:
+        """Take candidates of the peer; unusable ones are skipped."""
+        for line in lines:
+            try:
+                candidate = Candidate.from_wire_untrusted(line)
+            except DecodeError as error:
+                logger.info("session %s: candidate skipped: %s", self.session_id[:8], error)
+                continue
+            if self._may_use(candidate):
+                self._permit(candidate.address)
+                self.controller.add_remote_candidate(candidate)
+        self.link.poke()
+
+    def set_remote_facts(self, facts: object) -> None:
+        """Take what the peer knows of its NAT; nonsense is ignored."""
+        try:
+            self._remote_facts = NatFacts.from_wire_untrusted(facts)
+        except DecodeError:
+            return
+        self.facts_changed(self._node.facts)
+
+    def start_over_relay(self) -> None:
+        """Dialer: do not wait for a check but send to the peer's relayed address at once."""
+        for remote in self.controller.agent.remote_candidates:
+            if remote.type is not CandidateType.RELAYED:
+                continue
+            for base in (self._node.relay, *self._node.endpoint.sockets):
+                if base is not None and base.local_address.is_ipv6 is remote.address.is_ipv6:
+                    self.controller.set_optimistic(base.base_id, remote.address)
+                    self.link.poke()
+                    return
+
+    def _permit(self, address: TransportAddress) -> None:
+        """Let the peer's address through our relay, now and at every relay to come."""
+        self._permitted.append(address)
+        relay = self._node.relay
+        if relay is not None and relay.local_address.is_ipv6 is address.is_ipv6:
+            relay.permit(address)
+
+    def _may_use(self, candidate: Candidate) -> bool:
+        if self._policy is RelayPolicy.ALLOW:
+            return True
+        return (candidate.type is CandidateType.RELAYED) is (self._policy is RelayPolicy.ONLY)
+
+    # --- what the node tells -------------------------------------------------------------------------------
+
+    def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> bool:
+        """Offer a STUN message; see ``PathLink.stun_received``."""
+        return self.link.stun_received(data, base_id, source, now)
+
+    def packets_received(self, base_id: int, source: TransportAddress, now: float) -> None:
+        """Note where packets of the connection come from; without a path yet, answers go back there."""
+        self.controller.path_alive(base_id, source, now)
+        if not self.controller.sending_paths:
+            self.controller.set_optimistic(base_id, source)
+            self.link.poke()
+
+    def candidates_added(self, candidates: Sequence[Candidate]) -> None:
+        """Check more addresses of ours, and tell the peer."""
+        usable = [candidate for candidate in candidates if self._may_use(candidate)]
+        relay = self._node.relay
+        for candidate in usable:
+            self.controller.add_local_candidate(candidate)
+            if relay is not None and candidate.base_id == relay.base_id:
+                for address in self._permitted:
+                    if relay.local_address.is_ipv6 is address.is_ipv6:
+                        relay.permit(address)
+        if usable:
+            lines = tuple(candidate.to_wire() for candidate in usable)
+            self._owner.send_signal(self, Trickle(session=self.session_id, candidates=lines))
+        self.link.poke()
+
+    def base_removed(self, base_id: int) -> None:
+        """Give up the paths of a base that is gone."""
+        self.controller.remove_base(base_id, self._loop.time())
+        self.link.poke()
+
+    def facts_changed(self, facts: NatFacts) -> None:
+        """Use what is known of both NATs now."""
+        self.controller.set_nat_facts(facts, self._remote_facts, self._loop.time())
+        self.link.poke()
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def close(self, code: GoodbyeCode = GoodbyeCode.DONE, reason: str = "") -> None:
+        """End the session now; ``SessionOwner.closed`` follows."""
+        self.multiplexer.close(code, reason)
+
+    def release(self) -> None:
+        """Leave the node; the connection's last packet has been sent or is not worth waiting for."""
+        self.link.close()
+        self._node.packet_takers.pop(self.connection, None)
+        self._node.sessions.pop(self.credentials.ufrag, None)
+        if self in self._node.listeners:
+            self._node.listeners.remove(self)
+
+    # --- paths ---------------------------------------------------------------------------------------------
+
+    def _path_event(self, event: PathEvent) -> None:
+        match event:
+            case PathSelected(path, previous):
+                if previous is not None and previous.key != path.key:
+                    self.connection.path_changed()
+                else:
+                    self.connection.path_up()
+                if path.is_direct:
+                    self.reason = None
+                logger.info("session %s: %s path %s", self.session_id[:8], path.kind, path.remote)
+                if path.validated and (previous is None or not previous.validated or previous.key != path.key):
+                    self._owner.path_changed(self)
+            case ChecksExhausted(report):
+                self.reason = why_relayed(self._node.facts, self._remote_facts, report)
+                self._owner.relayed(self, self.reason)
+            case PathLost(path) if path.kind is PathKind.RELAY:
+                self._node.probe_relay()
+            case AllPathsLost():
+                self._node.probe_relay()
+
+
+class _Observer:
+    """Passes on what the multiplexer tells, with the session it is about."""
+
+    def __init__(self, session: PeerSession, owner: SessionOwner) -> None:
+        self._session = session
+        self._owner = owner
+
+    def handshake_completed(self) -> None:
+        self._owner.handshake_completed(self._session)
+
+    def auth_requested(self, request: AuthRequest) -> None:
+        self._owner.auth_requested(self._session, request)
+
+    def established(self) -> None:
+        self._session.is_established = True
+        self._owner.established(self._session)
+
+    def drain_requested(self) -> None:
+        logger.info("session %s: the peer takes no new connections", self._session.session_id[:8])
+
+    def closed(self, error: P2PError) -> None:
+        self._session.error = error
+        self._owner.closed(self._session, error)

@@ -1,0 +1,231 @@
+"""What an exposer and a connector share: a node, the sessions on it, the news they make."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal, Self
+
+from p2p.aio.tasks import TaskScope
+from p2p.errors import P2PError, SessionClosedError, SignallingError
+from p2p.forward.credit import CreditPool
+from p2p.identity import PeerId
+from p2p.proto.path.reason import RelayReason
+from p2p.proto.signalling.bodies import Farewell, PeerBody, Trickle, decode_untrusted, encode
+from p2p.proto.tunnel.codes import GoodbyeCode
+from p2p.proto.tunnel.frames import AuthRequest
+from p2p.session.describe import nat_facts, path_fields, relayed_reason, session_status, short_id
+from p2p.session.events import Event, PathChanged, Relayed, Report, SessionClosed, SignallingChanged
+from p2p.session.node import Node
+from p2p.session.options import PeerOptions
+from p2p.session.peer_session import PeerSession
+from p2p.session.status import SessionStatus, SignallingPhase, Status
+from p2p.signalling.client import SignallingState
+
+logger = logging.getLogger(__name__)
+
+_PHASES = {
+    SignallingState.CONNECTING: SignallingPhase.CONNECTING,
+    SignallingState.CONNECTED: SignallingPhase.ONLINE,
+    SignallingState.WAITING: SignallingPhase.OFFLINE,
+    SignallingState.FAILED: SignallingPhase.OFFLINE,
+    SignallingState.CLOSED: SignallingPhase.CLOSED,
+}
+
+
+class Program:
+    """A node and its sessions, told as events and shown as a ``Status``.
+
+    Concurrency: one event loop; used as ``async with``. Events are told in order, from the loop.
+
+    Args:
+        options: Who we are and where we meet.
+        on_event: Told what happens.
+    """
+
+    role: Literal["expose", "connect"]
+
+    def __init__(self, options: PeerOptions, on_event: Callable[[Event], None]) -> None:
+        self.peer_options = options
+        self.sessions: dict[str, PeerSession] = {}
+        self.pool = CreditPool()
+        self.draining = False
+        self._on_event = on_event
+        self._scope = TaskScope()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started_at = 0.0
+        self._finished: list[SessionStatus] = []
+        self._phase = SignallingPhase.CONNECTING
+
+    def make_node(self) -> Node:
+        """Make the node this program lives on."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._started_at = self._loop.time()
+        self.node = self.make_node()
+        self.node.signalling.on_state = self._signalling_changed
+        await self.node.__aenter__()
+        try:
+            await self._scope.__aenter__()
+        except BaseException as error:
+            await self.node.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._end_sessions()
+        finally:
+            try:
+                await self._scope.__aexit__(kind, error, traceback)
+            finally:
+                await self.node.__aexit__(kind, error, traceback)
+
+    # --- telling -------------------------------------------------------------------------------------------
+
+    @property
+    def t_s(self) -> float:
+        """Seconds since signalling began."""
+        return 0.0 if self._loop is None else self._loop.time() - self._started_at
+
+    def tell(self, event: Event) -> None:
+        """Tell an event."""
+        self._on_event(event)
+
+    def base_status(self) -> Status:
+        """The part of the status that both roles have."""
+        if self._loop is None:
+            return Status(role=self.role, taken_at=0.0)
+        return Status(
+            role=self.role,
+            taken_at=self._loop.time(),
+            peer_id=str(self.node.identity.peer_id),
+            signalling=self._phase,
+            rendezvous=self.node.signalling.url or "",
+            nat=nat_facts(self.node),
+            sessions=tuple(session_status(session) for session in self.sessions.values() if session.is_established),
+            draining=self.draining,
+        )
+
+    def report(self) -> Report:
+        """What happened from start to end."""
+        running = [session_status(session) for session in self.sessions.values() if session.is_established]
+        return Report(t_s=self.t_s, sessions=(*self._finished, *running))
+
+    async def drain(self) -> None:
+        """Take nothing new; return when the last connection has ended on both sides."""
+        self.draining = True
+        sessions = [session for session in self.sessions.values() if session.is_established]
+        if sessions:
+            await asyncio.gather(*(session.multiplexer.drain(timeout_s=float("inf")) for session in sessions))
+
+    # --- SessionOwner --------------------------------------------------------------------------------------
+
+    def handshake_completed(self, session: PeerSession) -> None:
+        """See ``SessionOwner``."""
+
+    def auth_requested(self, session: PeerSession, request: AuthRequest) -> None:
+        """See ``SessionOwner``."""
+
+    def established(self, session: PeerSession) -> None:
+        """See ``SessionOwner``."""
+
+    def path_changed(self, session: PeerSession) -> None:
+        """See ``SessionOwner``."""
+        if session.is_established:
+            self.tell(PathChanged(t_s=self.t_s, session=short_id(session), **path_fields(session)))
+
+    def relayed(self, session: PeerSession, reason: RelayReason) -> None:
+        """See ``SessionOwner``."""
+        if session.is_established:
+            self.tell(Relayed(t_s=self.t_s, session=short_id(session), reason=relayed_reason(reason)))
+
+    def tell_path_so_far(self, session: PeerSession) -> None:
+        """Tell why a session that has just been opened is relayed, when that was known before."""
+        if session.reason is not None:
+            self.relayed(session, session.reason)
+
+    def closed(self, session: PeerSession, error: P2PError) -> None:
+        """See ``SessionOwner``."""
+        if session.is_established:
+            self._finished.append(session_status(session))
+            is_orderly = isinstance(error, SessionClosedError)
+            self.tell(
+                SessionClosed(
+                    t_s=self.t_s,
+                    session=short_id(session),
+                    reason=error.detail or str(error),
+                    code=None if is_orderly else error.code,
+                )
+            )
+        self.sessions.pop(session.session_id, None)
+        self._scope.start(self._bury(session), name="end of a session")
+
+    def send_signal(self, session: PeerSession, body: PeerBody) -> None:
+        """See ``SessionOwner``."""
+        if self.node.signalling.connected:
+            self._scope.start(self._send(session.peer, session.peer_instance, body), name="signal")
+
+    # --- signals -------------------------------------------------------------------------------------------
+
+    def signal_received(self, peer: PeerId, instance: str, data: bytes) -> None:
+        """Take a signal of an authenticated peer; nonsense is logged and dropped."""
+        try:
+            body = decode_untrusted(data)
+        except P2PError as error:
+            logger.info("signal of %s dropped: %s", peer.short, error)
+            return
+        if body is None:
+            return
+        session = self.sessions.get(body.session)
+        if session is not None and session.peer != peer:
+            logger.warning("peer %s names a session that is not its own", peer.short)
+            return
+        if session is not None and isinstance(body, Trickle):
+            session.add_remote(body.candidates)
+            if body.nat is not None:
+                session.set_remote_facts(body.nat)
+        elif session is not None and isinstance(body, Farewell):
+            session.close(GoodbyeCode.DONE, body.text or "the peer is gone")
+        else:
+            self.other_signal(peer, instance, body, session)
+
+    def other_signal(self, peer: PeerId, instance: str, body: PeerBody, session: PeerSession | None) -> None:
+        """Take a signal that only one of the roles understands."""
+
+    async def _send(self, peer: PeerId, instance: str, body: PeerBody) -> None:
+        try:
+            await self.node.signalling.send(peer, encode(body), instance=instance, confirm=False)
+        except SignallingError as error:
+            logger.info("signal to %s not sent: %s", peer.short, error)
+
+    def _signalling_changed(self, state: SignallingState) -> None:
+        phase = _PHASES[state]
+        if phase is not self._phase:
+            self._phase = phase
+            error = self.node.signalling.last_error
+            detail = error.detail if error is not None and phase is SignallingPhase.OFFLINE else ""
+            self.tell(SignallingChanged(t_s=self.t_s, state=phase, detail=detail))
+
+    # --- ends ----------------------------------------------------------------------------------------------
+
+    async def _bury(self, session: PeerSession) -> None:
+        await session.connection.wait_closed()
+        session.release()
+
+    async def _end_sessions(self) -> None:
+        """Say goodbye to every peer, and give the last packets a moment to leave."""
+        sessions = list(self.sessions.values())
+        for session in sessions:
+            session.close(GoodbyeCode.SHUTTING_DOWN if self.role == "expose" else GoodbyeCode.DONE)
+        # One turn of the loop sends what is queued.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for session in sessions:
+            session.release()
