@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from p2p.address import TransportAddress
@@ -85,7 +85,7 @@ class Peer:
         self.world = world
         self.host = host
         self.diary = Diary()
-        self.facts = facts
+        self.facts = replace(facts, direct_disabled=not direct_enabled)
         self.other: Peer | None = None
         self.controller = PathController(
             local=Credentials.generate(world.random.randbytes),
@@ -99,6 +99,9 @@ class Peer:
         self._asked_at: float | None = None
         self._mapped: TransportAddress | None = None
         self._timer = 0
+        self._asleep_until = 0.0
+        self._missed: list[tuple[bytes, TransportAddress, int]] = []
+        self.stun_sent = 0
         self.allocation: Allocation | None = relay.allocate(self._from_relay) if relay_enabled else None
         self._address = host.bind(PORT, self._from_socket)
 
@@ -194,6 +197,9 @@ class Peer:
 
     def _received(self, data: bytes, source: TransportAddress, base_id: int) -> None:
         now = self.world.now
+        if self._asleep:
+            self._missed.append((data, source, base_id))
+            return
         if is_stun(data):
             self.controller.receive_stun(data, source, base_id, now)
         else:
@@ -210,17 +216,36 @@ class Peer:
 
     def send_data(self, every_s: float) -> None:
         """Send application data from now on."""
-        for path in self.controller.sending_paths:
-            self.send_to(path.base_id, path.remote, DATA)
-        self.controller.sent(self.world.now)
-        self.pump()
+        if not self._asleep:
+            for path in self.controller.sending_paths:
+                self.send_to(path.base_id, path.remote, DATA)
+            self.controller.sent(self.world.now)
+            self.pump()
         self.world.after(every_s, lambda: self.send_data(every_s))
+
+    def sleep(self, duration_s: float) -> None:
+        """Do nothing for a while, as a suspended process; what arrives waits in the socket."""
+        self._asleep_until = self.world.now + duration_s
+        self.world.after(duration_s, self._wake)
+
+    def _wake(self) -> None:
+        # The event loop runs overdue timers before it reads the sockets.
+        self.controller.handle_timer(self.world.now)
+        self.pump()
+        missed, self._missed = self._missed, []
+        for data, source, base_id in missed:
+            self._received(data, source, base_id)
+
+    @property
+    def _asleep(self) -> bool:
+        return self.world.now < self._asleep_until
 
     # --- Driving the machine -------------------------------------------------------------------------------
     def pump(self) -> None:
         """Send, take events, set the timer."""
         now = self.world.now
         for base_id, destination, data in self.controller.transmits(now):
+            self.stun_sent += 1
             self.send_to(base_id, destination, data)
         while (event := self.controller.next_event()) is not None:
             self._note(event)
@@ -231,7 +256,7 @@ class Peer:
             self.world.at(timer, lambda: self._fire(this))
 
     def _fire(self, timer: int) -> None:
-        if timer == self._timer:
+        if timer == self._timer and not self._asleep:
             self.controller.handle_timer(self.world.now)
             self.pump()
 

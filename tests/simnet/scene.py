@@ -22,6 +22,7 @@ class Scene:
         exposer: The same for the exposer.
         weather: What the internet does.
         seed: Of all randomness.
+        same_nat: Whether the exposer is behind the dialer's NAT.
         peer: What both peers get besides.
     """
 
@@ -32,6 +33,7 @@ class Scene:
         *,
         weather: Weather | None = None,
         seed: int = 1,
+        same_nat: bool = False,
         **peer: Any,
     ) -> None:
         self.world = World(seed, weather)
@@ -39,12 +41,17 @@ class Scene:
         self.relay = Relay(self.world, "203.0.113.20")
         self.nats: list[Nat | None] = []
         self.dialer = self._peer(dialer, DIALER_PUBLIC, "10.0.0.2", controlling=True, **peer)
-        self.exposer = self._peer(exposer, EXPOSER_PUBLIC, "10.1.0.2", controlling=False, **peer)
+        shared = self.nats[0] if same_nat else None
+        self.exposer = self._peer(exposer, EXPOSER_PUBLIC, "10.1.0.2", shared, controlling=False, **peer)
         self.peers = (self.dialer, self.exposer)
         join(self.dialer, self.exposer)
 
-    def _peer(self, behaviour: NatBehaviour | None, public: str, private: str, **peer: Any) -> Peer:
-        nat = None if behaviour is None else Nat(self.world, public, behaviour)
+    def _peer(
+        self, behaviour: NatBehaviour | None, public: str, private: str, shared: Nat | None = None, **peer: Any
+    ) -> Peer:
+        nat = shared
+        if nat is None and behaviour is not None:
+            nat = Nat(self.world, public, behaviour)
         self.nats.append(nat)
         host = Host(self.world, public if nat is None else private, nat)
         peer.setdefault("facts", facts_of(behaviour))
@@ -59,6 +66,21 @@ class Scene:
         """Whether both send on a validated relay path now."""
         paths = [peer.controller.selected_path for peer in self.peers]
         return all(path is not None and not path.is_direct and path.validated for path in paths)
+
+    def both_connected(self) -> bool:
+        """Whether both send on a validated path of any kind now."""
+        return all(peer.controller.selected_path.validated for peer in self.peers)
+
+    def cut_direct(self) -> None:
+        """Let nothing pass any more between the two public addresses."""
+        hosts = [
+            nat.host if nat is not None else peer.host.host for nat, peer in zip(self.nats, self.peers, strict=True)
+        ]
+        self.world.weather.cut.add(frozenset(hosts))
+
+    def mend(self) -> None:
+        """Let everything pass again."""
+        self.world.weather.cut.clear()
 
     def both_exhausted(self) -> bool:
         """Whether both know that there will be no direct path."""
