@@ -7,6 +7,7 @@ section 7); HTTP starts with a letter. Under TLS the byte that counts is the fir
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +63,9 @@ class Listener:
                 ssl_handshake_timeout=RENDEZVOUS_LOGIN_TIMEOUT_S if context else None,
             )
         except OSError as error:
-            raise ConfigError(f"cannot listen on {address}: {error.strerror}") from error
+            # asyncio puts a sentence with the address in place of the plain reason.
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise ConfigError(f"cannot listen on {address}: {reason}") from error
         self._servers.append(server)
         return TransportAddress.from_socket(server.sockets[0].getsockname())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -16,6 +17,8 @@ from p2p.identity.errors import CODE_PEER_ID
 PUBLIC_KEY_BYTES: Final = 32
 PEER_ID_CHARACTERS: Final = 52
 SHORT_CHARACTERS: Final = 10
+# Base32 is slow in Python, and a rendezvous turns the same few thousand ids back and forth for each message.
+_REMEMBERED: Final = 8192
 
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)
@@ -52,15 +55,7 @@ class PeerId:
             raise IdentityError(
                 f"a peer id has {PEER_ID_CHARACTERS} characters, not {len(cleaned)}: {text[:80]!r}", code=CODE_PEER_ID
             )
-        try:
-            public_key = base64.b32decode(cleaned.upper() + "====")
-        except (binascii.Error, ValueError) as error:
-            raise IdentityError(f"not a peer id: {text!r}", code=CODE_PEER_ID) from error
-        peer_id = cls(public_key)
-        # The last character carries one bit; another spelling of the same key must not pass for another peer.
-        if str(peer_id) != cleaned:
-            raise IdentityError(f"not a peer id: {text!r}", code=CODE_PEER_ID)
-        return peer_id
+        return cls(_decode(cleaned))
 
     def verify(self, signature: bytes, data: bytes) -> None:
         """Check that the owner of this key signed the data.
@@ -86,7 +81,24 @@ class PeerId:
         return self.public_key
 
     def __str__(self) -> str:
-        return base64.b32encode(self.public_key).decode("ascii").rstrip("=").lower()
+        return _encode(self.public_key)
 
     def __repr__(self) -> str:
         return f"PeerId({self})"
+
+
+@lru_cache(_REMEMBERED)
+def _encode(public_key: bytes) -> str:
+    return base64.b32encode(public_key).decode("ascii").rstrip("=").lower()
+
+
+@lru_cache(_REMEMBERED)
+def _decode(text: str) -> bytes:
+    try:
+        public_key = base64.b32decode(text.upper() + "====")
+    except (binascii.Error, ValueError) as error:
+        raise IdentityError(f"not a peer id: {text!r}", code=CODE_PEER_ID) from error
+    # The last character carries one bit; another spelling of the same key must not pass for another peer.
+    if _encode(public_key) != text:
+        raise IdentityError(f"not a peer id: {text!r}", code=CODE_PEER_ID)
+    return public_key
