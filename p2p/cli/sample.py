@@ -73,7 +73,8 @@ class _WebPage(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_paused = False
-        self._send()
+        # Not at once: CPython 3.11 closes a transport twice that is closed from inside this call.
+        asyncio.get_running_loop().call_soon(self._send)
 
     def _send(self) -> None:
         assert self._transport is not None

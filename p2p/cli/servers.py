@@ -187,8 +187,9 @@ class Servers:
                 addresses=tuple(host.bind for host in self._hosts),
                 public_addresses=tuple(host.public for host in self._hosts),
                 port=stun_port,
-                # With port 0 the neighbour of what the kernel chose may well be taken.
+                # With port 0 the kernel chose a free UDP port; its neighbour and its TCP twin may well be taken.
                 alternate_port=stun_port + 1 if options.stun_port else None,
+                tcp=bool(options.stun_port),
             ),
             relay_urls=self._relay_urls(stun_port, http_port),
             relay_secret=self._secret,
