@@ -275,6 +275,10 @@ RELAY_STREAM_REFUSALS: Final = 16
 """Requests on a connection without an allocation that may be refused before it is closed: no guessing at leisure."""
 RELAY_TCP_BACKLOG: Final = 1024
 """Connections the kernel completes while the event loop is busy: 10 ms at 100,000 connections a second."""
+RELAY_ACCEPTS_PER_WAKEUP: Final = 64
+"""Connections accepted before others get their turn: about 2 ms of work."""
+RELAY_ACCEPT_RETRY_S: Final = 0.5
+"""How long not to accept when the process is out of file descriptors."""
 RELAY_MAX_CONNECTIONS: Final = 16_384
 """TCP and TLS connections in all: each costs a file descriptor and some 20 KiB before it has proven anything."""
 RELAY_MAX_CONNECTIONS_PER_ADDRESS: Final = 1024

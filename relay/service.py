@@ -202,7 +202,7 @@ class RelayService:
         self._control = Control(self._loop, self._make_server(), wall_clock=self._wall_clock)
         stack.callback(self._control.close)
         self._open_datagrams(stack)
-        await self._open_streams(stack, scope)
+        self._open_streams(stack, scope)
         if self._registry is not None:
             collector = RelayCollector(self.counters, self._control.server.table, lambda: len(self._limiter))
             collector.register(self._registry)
@@ -245,7 +245,7 @@ class RelayService:
             stack.callback(listener.close)
             self._datagrams[listener.address] = listener
 
-    async def _open_streams(self, stack: contextlib.AsyncExitStack, scope: TaskScope) -> None:
+    def _open_streams(self, stack: contextlib.AsyncExitStack, scope: TaskScope) -> None:
         assert self._loop is not None
         wanted = [(address, ClientTransport.TCP) for address in self.config.tcp]
         wanted += [(address, ClientTransport.TLS) for address in self.config.tls]
@@ -259,7 +259,6 @@ class RelayService:
                 scope=scope,
                 tls=self._tls if kind is ClientTransport.TLS else None,
             )
-            await listener.open()
             stack.callback(self._streams.remove, listener)
             stack.callback(listener.close)
             self._streams.append(listener)

@@ -49,9 +49,14 @@ class ConnectionLimiter:
         """Count a connection, unless there are too many.
 
         Args:
-            connection: What to close at the end.
+            connection: What to close at the end; one that is counted already is counted once.
             host: The client's host.
+
+        Returns:
+            Whether it may go on.
         """
+        if connection in self._connections:
+            return True
         if len(self._connections) >= self._limits.total or self._by_host.get(host, 0) >= self._limits.per_address:
             return False
         self._connections.add(connection)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
-from p2p.defaults import RELAY_TCP_BACKLOG, RELAY_TLS_HANDSHAKE_S
+from p2p.defaults import RELAY_ACCEPT_RETRY_S, RELAY_ACCEPTS_PER_WAKEUP, RELAY_TCP_BACKLOG, RELAY_TLS_HANDSHAKE_S
 from p2p.errors import ConnectivityError, ErrorCode
 from relay.core.counters import Drop, RelayCounters
 from relay.shell.connections import ConnectionLimiter
+from relay.shell.streams import StreamClient
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +27,22 @@ CODE_LISTEN: Final = ErrorCode(
 class StreamListener:
     """One TCP port, with or without TLS.
 
+    It accepts by itself and not through the library's servers, which would start any number of TLS handshakes that
+    never say a word: here a connection is counted from its first moment on.
+
+    Concurrency: one event loop; a task for each TLS handshake, no longer than its deadline.
+
     Args:
         loop: The event loop.
         address: Where to listen.
         make_client: Makes the protocol of an accepted connection.
         limiter: Counts connections, those whose TLS handshake is not done among them.
         counters: What is counted.
-        scope: Where TLS handshakes run.
+        scope: Where connections are set up.
         tls: The TLS context; None listens for plain TCP.
+
+    Raises:
+        ConnectivityError: The address cannot be bound.
     """
 
     def __init__(
@@ -40,117 +50,88 @@ class StreamListener:
         loop: asyncio.AbstractEventLoop,
         address: TransportAddress,
         *,
-        make_client: Callable[[], asyncio.Protocol],
+        make_client: Callable[[], StreamClient],
         limiter: ConnectionLimiter,
         counters: RelayCounters,
         scope: TaskScope,
         tls: ssl.SSLContext | None,
     ) -> None:
-        self.address = address
         self._loop = loop
         self._make_client = make_client
         self._limiter = limiter
         self._counters = counters
         self._scope = scope
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._socket = _listen(address)
+        self.address = TransportAddress.from_socket(self._socket.getsockname())
+        loop.add_reader(self._socket.fileno(), self._accept)
 
     @property
     def has_tls(self) -> bool:
         """Whether clients speak TLS here."""
         return self._tls is not None
 
-    async def open(self) -> None:
-        """Start to listen.
-
-        Raises:
-            ConnectivityError: The address cannot be bound.
-        """
-        try:
-            self._server = await self._loop.create_server(
-                self._make_client if self._tls is None else self._make_handshake,
-                self.address.host,
-                self.address.port,
-                backlog=RELAY_TCP_BACKLOG,
-                reuse_address=True,  # connections of the last process may still be in TIME_WAIT
-            )
-        except OSError as error:
-            what = f"cannot listen on TCP {self.address}: {error.strerror or error}"
-            raise ConnectivityError(what, code=CODE_LISTEN) from error
-        self.address = TransportAddress.from_socket(self._server.sockets[0].getsockname())
-
     def close(self) -> None:
         """Stop to accept connections; those that exist go on."""
-        if self._server is not None:
-            self._server.close()
+        if self._retry is not None:
+            self._retry.cancel()
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
 
-    def _make_handshake(self) -> asyncio.Protocol:
-        assert self._tls is not None
-        return _TlsHandshake(
-            self._loop,
-            tls=self._tls,
-            client=self._make_client(),
-            limiter=self._limiter,
-            counters=self._counters,
-            scope=self._scope,
-        )
+    def _accept(self) -> None:
+        for _ in range(RELAY_ACCEPTS_PER_WAKEUP):
+            try:
+                accepted, sockaddr = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Out of file descriptors: the connection stays in the backlog, so look away for a moment.
+                logger.warning("cannot accept on %s: %s", self.address, error)
+                self._loop.remove_reader(self._socket.fileno())
+                self._retry = self._loop.call_later(RELAY_ACCEPT_RETRY_S, self._resume)
+                return
+            accepted.setblocking(False)
+            client = self._make_client()
+            host = TransportAddress.from_socket(sockaddr).host
+            if self._limiter.add(client, host):
+                self._scope.start(self._set_up(client, accepted, host), name=f"connection of {host}")
+            else:
+                self._counters.drops[Drop.CONNECTION_LIMIT] += 1
+                accepted.close()
 
+    def _resume(self) -> None:
+        self._retry = None
+        self._loop.add_reader(self._socket.fileno(), self._accept)
 
-class _TlsHandshake(asyncio.Protocol):
-    """Holds an accepted connection until its TLS handshake is done: counted, and no longer than the deadline.
-
-    The library's own TLS server would accept any number of connections that never say a word.
-    """
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        tls: ssl.SSLContext,
-        client: asyncio.Protocol,
-        limiter: ConnectionLimiter,
-        counters: RelayCounters,
-        scope: TaskScope,
-    ) -> None:
-        self._loop = loop
-        self._tls = tls
-        self._client = client
-        self._limiter = limiter
-        self._counters = counters
-        self._scope = scope
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        # Nothing may be read before the TLS layer is there to read it.
-        self._transport.pause_reading()
-        peer = transport.get_extra_info("peername")
-        if not peer or not self._limiter.add(self, host := TransportAddress.from_socket(peer).host):
-            self._counters.drops[Drop.CONNECTION_LIMIT] += 1
-            self._transport.abort()
-            return
-        self._scope.start(self._shake_hands(self._transport, host), name=f"TLS handshake with {host}")
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def _shake_hands(self, transport: asyncio.Transport, host: str) -> None:
-        secure: asyncio.Transport | None = None
+    async def _set_up(self, client: StreamClient, accepted: socket.socket, host: str) -> None:
+        is_set_up = False
         try:
-            secure = await self._loop.start_tls(
-                transport,
-                self._client,
-                self._tls,
-                server_side=True,
-                ssl_handshake_timeout=RELAY_TLS_HANDSHAKE_S,
+            await self._loop.connect_accepted_socket(
+                lambda: client,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=RELAY_TLS_HANDSHAKE_S if self._tls is not None else None,
             )
-        except (TimeoutError, OSError, ssl.SSLError) as error:
-            logger.debug("TLS handshake with %s: %s", host, error)
+            is_set_up = True
+        except OSError as error:  # as are errors of TLS and of its deadline
+            logger.debug("connection of %s: %s", host, error)
         finally:
-            self._limiter.remove(self, host)
-            if secure is None:
-                transport.abort()
-        if secure is not None:
-            self._client.connection_made(secure)
+            if not is_set_up:
+                self._limiter.remove(client, host)
+
+
+def _listen(address: TransportAddress) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if address.is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the last process's connections, in TIME_WAIT
+        if address.is_ipv6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)
+        made.listen(RELAY_TCP_BACKLOG)
+    except OSError as error:
+        made.close()
+        what = f"cannot listen on TCP {address}: {error.strerror or error}"
+        raise ConnectivityError(what, code=CODE_LISTEN) from error
+    return made

@@ -90,9 +90,6 @@ class StreamClient(asyncio.Protocol):
         self._transport = transport
         self._five_tuple = FiveTuple(kind, client, TransportAddress.from_socket(local))
         self._timer = self._loop.call_later(RELAY_STREAM_SETUP_S, self._check_allocation)
-        if self._rest:  # came with the end of the TLS handshake
-            early, self._rest = self._rest, b""
-            self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in any chunking."""
@@ -100,9 +97,6 @@ class StreamClient(asyncio.Protocol):
             return
         if self._rest:
             data = self._rest + data
-        if self._transport is None:
-            self._rest = data
-            return
         # A message that trickles in is not looked at again before what it needs is there.
         if len(data) >= self._needed:
             used = self._take_messages(data)

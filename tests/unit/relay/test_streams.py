@@ -232,20 +232,3 @@ def test_connections_are_counted_against_their_limits():
     assert not fixture.connect(4003)[1].is_aborted
     fixture.limiter.close()
     assert fixture.transport.is_aborted
-
-
-def test_bytes_that_come_with_the_end_of_the_tls_handshake_are_not_lost(fixture):
-    stream = StreamClient(fixture.loop, fixture.control, fixture.limiter)
-    stream.data_received(encode(Message(MessageClass.REQUEST, Method.BINDING, bytes(12))))
-    transport = FakeTransport(("203.0.113.7", 4009))
-    stream.connection_made(transport)
-    assert transport.written.startswith(b"\x01\x01")
-
-
-def test_a_connection_lost_before_it_was_made_is_not_counted(fixture):
-    stream = StreamClient(fixture.loop, fixture.control, fixture.limiter)
-    stream.connection_lost(None)
-    transport = FakeTransport(("203.0.113.7", 4009))
-    stream.connection_made(transport)
-    assert transport.is_aborted
-    assert len(fixture.limiter) == 1
