@@ -74,6 +74,7 @@ class StreamFramer:
         if 0x40 <= first <= 0x4F:
             self._needed = CHANNEL_HEADER_BYTES + length + (-length & 3)
             return CHANNEL_HEADER_BYTES + length
+        # Source: RFC 7983 section 7, for the numbers that start STUN and ChannelData.
         if first > 3:
             self._fail("neither STUN nor ChannelData on the stream")
         if length & 3:
