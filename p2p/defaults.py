@@ -418,3 +418,9 @@ DIAL_BACKOFF_MIN_S: Final = 0.25
 """Shortest wait before a lost session is opened again."""
 DIAL_BACKOFF_MAX_S: Final = 10.0
 """Longest wait: how late a service that came back is noticed."""
+PING_INTERVAL_S: Final = 1.0
+"""Between two questions of `p2p ping`, as everybody knows it from ping."""
+PING_ANSWER_WAIT_S: Final = 3.0
+"""How long `p2p ping` waits for an answer: a path switch fits in."""
+CLASSIC_TEST_TIMEOUT_S: Final = 0.5
+"""How long pystun3 waits for each of its four tries: longer than any round trip on Earth."""

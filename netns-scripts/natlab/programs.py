@@ -21,7 +21,7 @@ LISTEN_ADDRESS: Final = "127.0.0.1"
 _SERVER_CONFIG: Final = f"""\
 [serve]
 listen = ["{SERVER_ADDRESSES[0]}", "{SERVER_ADDRESSES[1]}"]
-public_addresses = ["{SERVER_ADDRESSES[0]}", "{SERVER_ADDRESSES[1]}"]
+public_address = ["{SERVER_ADDRESSES[0]}", "{SERVER_ADDRESSES[1]}"]
 http_port = {RENDEZVOUS_PORT}
 open = true
 danger_allow_private_peers = true
