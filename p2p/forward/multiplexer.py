@@ -79,7 +79,8 @@ class Multiplexer:
         self._is_flush_scheduled = False
         self._capacity_callbacks: list[Callable[[], object]] = []
         self._error: P2PError | None = None
-        self._refusal: asyncio.TimerHandle | None = None
+        self._refusal: P2PError | None = None
+        self._refusal_timer: asyncio.TimerHandle | None = None
         self._drain_waiters: list[asyncio.Future[None]] = []
         self._ping_waiters: list[asyncio.Future[float]] = []
         self._datagrams_ignored = 0
@@ -138,9 +139,9 @@ class Multiplexer:
         self._control.refuse(code, text)
         self._flush_control()
         self._table.close()
-        error = refusal_error(code, text)
-        self._refusal = self._loop.call_later(
-            defaults.TUNNEL_REFUSAL_LINGER_S, self._abort, error, CLOSE_REFUSED, "refused"
+        self._refusal = refusal_error(code, text)
+        self._refusal_timer = self._loop.call_later(
+            defaults.TUNNEL_REFUSAL_LINGER_S, self._abort, self._refusal, CLOSE_REFUSED, "refused"
         )
 
     # --- flows -------------------------------------------------------------------------------------------------
@@ -276,7 +277,7 @@ class Multiplexer:
 
     def connection_lost(self, error: P2PError) -> None:
         """See ``StreamHandler``."""
-        self._finish(error)
+        self._finish(self._refusal or error)
 
     # --- FlowGovernor ------------------------------------------------------------------------------------------
 
@@ -377,8 +378,8 @@ class Multiplexer:
         if self._error is not None:
             return
         self._error = error
-        if self._refusal is not None:
-            self._refusal.cancel()
+        if self._refusal_timer is not None:
+            self._refusal_timer.cancel()
         self._table.close()
         self._wake_drain()
         for waiter in self._ping_waiters:

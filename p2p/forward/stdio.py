@@ -33,7 +33,8 @@ class StdioFlow:
     Args:
         loop: The event loop.
         stdin: Where the flow's bytes come from.
-        stdout: Where they go; replaced by ``/dev/null`` when the other side has said all, so that the reader sees the end.
+        stdout: Where they go. It becomes ``/dev/null`` when the other side has said all, so that the reader sees the
+            end.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, stdin: int = _STDIN, stdout: int = _STDOUT) -> None:
@@ -90,9 +91,14 @@ class StdioFlow:
     # --- in the threads ----------------------------------------------------------------------------------------
 
     def _run(self, copy: Callable[[socket.socket], None], sock: socket.socket, over: asyncio.Event) -> None:
-        # Errors are ends here: the flow was reset, the program behind the descriptor is gone, or close was called.
-        with contextlib.suppress(OSError):
+        try:
             copy(sock)
+        except OSError:  # the flow was reset, the program behind the descriptor is gone, or close was called
+            if over is self._output_over:
+                self._tell(self._input_over)  # whoever writes to us may never write again
+        self._tell(over)
+
+    def _tell(self, over: asyncio.Event) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
             self._loop.call_soon_threadsafe(over.set)
 
@@ -107,12 +113,14 @@ class StdioFlow:
         try:
             while data := sock.recv(defaults.STDIO_CHUNK_BYTES):
                 _write(self._stdout, data)
+        except OSError:
+            sock.shutdown(socket.SHUT_RDWR)  # nobody hears the other side any more: the flow is over
+            raise
         finally:
             # The descriptor itself stays taken: a stray print must not reach whatever is opened next.
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stdout)
             os.close(null)
-            sock.shutdown(socket.SHUT_RD)  # the flow's next bytes fail, and the other side hears of it
 
 
 def _read(descriptor: int) -> bytes:

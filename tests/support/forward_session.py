@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from p2p.errors import P2PError
+from p2p.errors import ForwardError, P2PError
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.target import FlowAcceptor
 from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
@@ -99,10 +99,12 @@ class Session:
         self.dialer_transport.handler, self.exposer_transport.handler = self.dialer, self.exposer
         self.dialer_observer.multiplexer, self.exposer_observer.multiplexer = self.dialer, self.exposer
         self.local: list[socket.socket] = []
+        self.waits_for_verdict = True
 
     async def __aenter__(self) -> Session:
         self.dialer_transport.complete_handshake()
-        await until(lambda: "established" in self.dialer_observer.heard or bool(self.dialer_observer.errors))
+        if self.waits_for_verdict:
+            await until(lambda: "established" in self.dialer_observer.heard or bool(self.dialer_observer.errors))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -116,7 +118,11 @@ class Session:
         """Open a flow and return the program's end of its local connection."""
         ours, theirs = tcp_pair()
         self.local.append(ours)
-        self.dialer.open_flow(theirs)
+        try:
+            self.dialer.open_flow(theirs)
+        except ForwardError:
+            theirs.close()
+            raise
         return ours
 
     async def open_both(self) -> tuple[socket.socket, socket.socket]:
