@@ -43,7 +43,8 @@ def connect(
     """Reach a service that another machine exposes.
 
     Data flows over a relay at once, and moves to a direct path as soon as one works; open connections do not notice.
-    With --stdio, standard output carries the service's bytes only and every message goes to standard error.
+    With --stdio, standard output carries the service's bytes only; standard error tells of trouble, and with
+    --verbose of everything.
     """
     from p2p.cli.problems import reporting
 
@@ -82,6 +83,6 @@ def connect(
         asyncio.run(
             run_peer(
                 lambda on_event: Connector(options, peer, on_event=on_event),
-                choose_output(as_json=as_json, stdio=stdio),
+                choose_output(as_json=as_json, stdio=stdio, verbose=peer.verbose),
             )
         )

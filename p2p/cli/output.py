@@ -8,11 +8,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Final, Protocol, Self, TextIO
 
 from p2p import defaults
 from p2p.cli.describe import Line, Tone, describe
-from p2p.session.events import Event, Listening, Problem, Ready, Report
+from p2p.session.events import Event, Problem, Ready, Report
 from p2p.session.status import Status
 
 
@@ -74,19 +74,22 @@ class PlainOutput:
     Args:
         stream: Where lines go.
         errors: Where problems and remarks go.
+        is_quiet: Whether to leave out what is no trouble.
     """
 
     interval_s: float | None = None
 
-    def __init__(self, stream: TextIO, errors: TextIO) -> None:
+    def __init__(self, stream: TextIO, errors: TextIO, *, is_quiet: bool = False) -> None:
         self._stream = stream
         self._errors = errors
+        self._is_quiet = is_quiet
 
     def event(self, event: Event) -> None:
         """Print the event in words."""
-        stream = self._errors if isinstance(event, Problem) else self._stream
+        is_problem = isinstance(event, Problem)
         for line in [*headline(event), *describe(event)]:
-            print(line.text, file=stream, flush=True)
+            if is_problem or not self._is_quiet or line.tone in _TROUBLE:
+                print(line.text, file=self._errors if is_problem else self._stream, flush=True)
 
     def note(self, text: str) -> None:
         """Print the remark."""
@@ -162,15 +165,17 @@ class LiveOutput:
         self._live.stop()
 
 
-_NEWS_LINES = 5
+_TROUBLE: Final = (Tone.WARNING, Tone.BAD)
+_NEWS_LINES: Final = 5
 """Lines of news in the live view: the last thing that happened and what led to it."""
 
 
-def choose_output(*, as_json: bool, stdio: bool = False, stream: TextIO | None = None) -> Output:
+def choose_output(*, as_json: bool, stdio: bool = False, verbose: bool = False, stream: TextIO | None = None) -> Output:
     """Choose how to show news.
 
     Args:
         as_json: Whether a program reads along.
+        verbose: Whether to tell more than trouble where the payload owns standard output.
         stdio: Whether standard output carries the payload; then every message goes to standard error.
         stream: Where to write; None takes standard output, or error with ``stdio``.
     """
@@ -178,7 +183,7 @@ def choose_output(*, as_json: bool, stdio: bool = False, stream: TextIO | None =
     if as_json:
         return JsonOutput(stream)
     if stdio or not stream.isatty() or os.environ.get("TERM") == "dumb":
-        return PlainOutput(stream, sys.stderr)
+        return PlainOutput(stream, sys.stderr, is_quiet=stdio and not verbose)
     return LiveOutput()
 
 
@@ -192,8 +197,6 @@ def headline(event: Event) -> tuple[Line, ...]:
             Line(f"p2p connect {event.ticket}"),
             Line(""),
         )
-    if isinstance(event, Listening):
-        return (Line(f"Local address: {event.address}"),)
     return ()
 
 

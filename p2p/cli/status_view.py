@@ -45,7 +45,7 @@ def _session(session: dict[str, Any], now_wall: float) -> Iterator[Text]:
         (text.path_words(kind, PathTransport(session["transport"])), tone),
         f" {session['address'] or ''}  {text.round_trip(rtt_s)}, open {text.duration(now_wall - session['since'])}, "
         f"{text.size(session['bytes_in'])} in, {text.size(session['bytes_out'])} out, "
-        f"{session['flows_open']} of {text.plural(session['flows_total'], 'connection')} open",
+        f"connections: {session['flows_open']} open, {session['flows_total']} in all",
     )
     if session["reason"] is None:
         return

@@ -149,7 +149,18 @@ class TestChoice:
     def test_payload_owns_standard_output(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stdout", stdout := io.StringIO())
         monkeypatch.setattr(sys, "stderr", stderr := io.StringIO())
-        for as_json in (False, True):
-            choose_output(as_json=as_json, stdio=True).event(Report(t_s=1))
+        for as_json, verbose in [(False, False), (False, True), (True, False)]:
+            choose_output(as_json=as_json, stdio=True, verbose=verbose).event(Report(t_s=1))
         assert stdout.getvalue() == ""
         assert len(stderr.getvalue().splitlines()) == 2
+
+    def test_payload_mode_tells_of_trouble_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stderr", stderr := io.StringIO())
+        output = choose_output(as_json=False, stdio=True)
+        output.event(Connected(t_s=0, session="a1", peer=PEER_A, path=PathKind.RELAY))
+        output.event(Relayed(t_s=0, session="a1", reason=HARD))
+        output.event(Problem(t_s=0, error=SignallingError("no answer")))
+        lines = stderr.getvalue().splitlines()
+        assert lines[0].startswith("session a1 stays on the relay")
+        assert lines[1] == "Error P2P-3001: no answer"
+        assert lines[2].startswith("  Fix: ")
