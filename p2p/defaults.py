@@ -111,9 +111,9 @@ QUIC_PACKET_BYTES: Final = 1200
 """Size of a packet before a path is known to carry more. Source: RFC 9000 section 14: every path must."""
 QUIC_CONNECTION_WINDOW_BYTES: Final = 8 << 20
 """Flow control over all streams: 640 Mbit/s at 100 ms, and the most a switch of paths can leave in flight."""
-QUIC_STREAM_WINDOW_BYTES: Final = 6 << 20
-"""Flow control of one stream, below the connection's, so that one stream with a gap cannot stop all others. The
-tunnel's own credit per stream is smaller and is what bounds memory."""
+QUIC_STREAM_WINDOW_BYTES: Final = 8 << 20
+"""Flow control of one stream: as much as the connection's, since the tunnel's own credit per stream is smaller and is
+what bounds memory and keeps one stream from stopping all others."""
 QUIC_MAX_STREAMS: Final = 16_384
 """Streams the peer may have open at once: 10,000 forwarded connections and some room for those just closing."""
 QUIC_IDLE_TIMEOUT_S: Final = 30.0

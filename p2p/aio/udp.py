@@ -360,6 +360,9 @@ def _run_length(datagrams: Sequence[bytes], start: int) -> int:
     if not size:
         return 1
     stop = min(len(datagrams), start + min(UDP_GSO_SEGMENTS, max(1, UDP_GSO_BYTES // size)))
+    # The usual case, all of one size, without a loop of ours.
+    if list(map(len, datagrams[start:stop])).count(size) == stop - start:
+        return stop - start
     end = start + 1
     while end < stop and len(datagrams[end]) == size:
         end += 1
