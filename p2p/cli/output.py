@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, Self, TextIO
 
 from p2p import defaults
 from p2p.cli.describe import Line, Tone, describe
-from p2p.session.events import Event, Problem, Ready, Report
+from p2p.session.events import Connected, Event, Problem, Ready, Report, SessionOpened
 from p2p.session.status import Status
 
 
@@ -37,6 +37,27 @@ class Output(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
+
+
+class Repeats:
+    """Keeps a problem that comes back at every attempt from being told every time.
+
+    A session that opens clears the memory: afterwards the same problem is news.
+    """
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str]] = set()
+
+    def is_news(self, event: Event) -> bool:
+        """Whether to tell the event."""
+        if isinstance(event, SessionOpened | Connected):
+            self._told.clear()
+        if not isinstance(event, Problem):
+            return True
+        key = event.error.code, event.error.detail
+        is_new = key not in self._told
+        self._told.add(key)
+        return is_new
 
 
 class JsonOutput:
@@ -83,9 +104,12 @@ class PlainOutput:
         self._stream = stream
         self._errors = errors
         self._is_quiet = is_quiet
+        self._repeats = Repeats()
 
     def event(self, event: Event) -> None:
         """Print the event in words."""
+        if not self._repeats.is_news(event):
+            return
         is_problem = isinstance(event, Problem)
         for line in [*headline(event), *describe(event)]:
             if is_problem or not self._is_quiet or line.tone in _TROUBLE:
@@ -123,9 +147,12 @@ class LiveOutput:
         self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="ellipsis")
         self._news: deque[tuple[float, Line]] = deque(maxlen=_NEWS_LINES)
         self._snapshots: deque[Status] = deque()
+        self._repeats = Repeats()
 
     def event(self, event: Event) -> None:
         """Keep the event for the view; print what must stay."""
+        if not self._repeats.is_news(event):
+            return
         for line in headline(event):
             # No wrapping: a ticket that the terminal broke with our newline cannot be copied.
             self._console.print(line.text, style=line.tone or None, soft_wrap=True, markup=False)

@@ -103,6 +103,18 @@ def test_plain_lines_keep_errors_apart() -> None:
     assert errors.getvalue().endswith("waiting\n")
 
 
+def test_problem_of_every_attempt_is_told_once() -> None:
+    problem = Problem(t_s=0, error=SignallingError("peer offline"))
+    with PlainOutput(io.StringIO(), errors := io.StringIO()) as output:
+        output.event(problem)
+        output.event(Problem(t_s=1, error=SignallingError("peer offline")))
+        output.event(Problem(t_s=1, error=SignallingError("something else")))
+        assert errors.getvalue().count("Error P2P-3001") == 2
+        output.event(Connected(t_s=2, session="a1", peer=PEER_A, path=PathKind.RELAY))
+        output.event(problem)
+    assert errors.getvalue().count("peer offline") == 2
+
+
 def test_live_view_keeps_the_ticket_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", stream := Terminal())
     monkeypatch.setenv("COLUMNS", "60")
