@@ -55,7 +55,7 @@ def _is_one_run(buffer: bytes, segment_size: int) -> bool:
     if max(buffer[::segment_size]) & _LONG_HEADER:
         return False
     segments = -(-len(buffer) // segment_size)
-    for place in range(1, _SHORT_END):  # a loop, since this runs for every batch and a generator costs twice
+    for place in range(1, _SHORT_END):  # noqa: SIM110  # runs for every batch, and a generator costs twice
         if buffer[place::segment_size] != buffer[place : place + 1] * segments:
             return False
     return True
