@@ -192,8 +192,10 @@ def _run_once(
         if connected is None:
             return RunResult(path=None, problem=f"no session: {dialer.last_words()}")
         final = _final_path(plan, dialer, connected)
-        problems = [problem for problem in (first.result().problem, client().problem) if problem]
-        return _result(dialer, listening, connected, final, first.result(), problems)
+        result = _result(dialer, listening, connected, final, first.result().first_byte_at)
+        exchanges = (first.result(), client())
+        problems = [exchange.problem for exchange in exchanges if exchange.problem]
+        return replace(result, exchange_s=exchanges[-1].took_s, bytes_ok=not problems, problem="; ".join(problems))
 
 
 def _is_direct(told: Told) -> bool:
@@ -211,21 +213,17 @@ def _result(
     listening: Told,
     connected: Told,
     final: Told | None,
-    first: Exchange,
-    problems: list[str],
+    first_byte_at: float | None,
 ) -> RunResult:
     # The dialer's own zero: the reading of a line is late now and then, never early.
     zeros = [told.at - told.t_s for told in (listening, connected) if told.t_s is not None]
     signalling_at = min(zeros) if zeros else dialer.started_at
     opening = next(told for told in dialer.told if told.event in ("connected", "path"))
-    first_byte_at = first.first_byte_at
     result = RunResult(
         path=Path.RELAY,
         transport=str(opening.values.get("transport", "")),
         first_byte_s=None if first_byte_at is None else first_byte_at - signalling_at,
         wall_first_byte_s=None if first_byte_at is None else first_byte_at - dialer.started_at,
-        bytes_ok=not problems,
-        problem="; ".join(problems),
     )
     if final is None:
         return result

@@ -107,10 +107,12 @@ class Exchange:
     Attributes:
         first_byte_at: When the first byte came, on the monotonic clock, or None.
         problem: What was wrong, empty when every byte was right both ways.
+        took_s: From the first byte until all was there, in seconds; None when something was wrong.
     """
 
     first_byte_at: float | None
     problem: str
+    took_s: float | None = None
 
 
 def exchange(
@@ -148,4 +150,4 @@ def exchange(
         return Exchange(first_byte_at, "what was sent is not what arrived")
     if announced != hashlib.sha256(received).digest():
         return Exchange(first_byte_at, "what arrived is not what was sent")
-    return Exchange(first_byte_at, "")
+    return Exchange(first_byte_at, "", time.monotonic() - first_byte_at)

@@ -54,7 +54,7 @@ class ObservedProgram:
         host: The host.
         command: Program and arguments.
         environment: Its environment.
-        log: The file that its standard error goes to.
+        log: The file that its standard error goes to; what it tells goes to another one beside it, ``.jsonl``.
         stop: Set when the user wants to stop.
     """
 
@@ -106,9 +106,10 @@ class ObservedProgram:
     def _read(self) -> None:
         output = self._process.stdout
         assert output is not None
-        with output:
+        with output, self._log.with_suffix(".jsonl").open("w") as transcript:
             for line in output:
                 at = time.monotonic()
+                transcript.write(line)
                 try:
                     values = json.loads(line)
                 except ValueError:

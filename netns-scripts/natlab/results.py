@@ -23,6 +23,7 @@ class RunResult:
         first_byte_s: From the start of signalling to the first byte, in seconds.
         wall_first_byte_s: From the start of the dialing program to the first byte, in seconds.
         direct_s: From the start of signalling until the path was direct, in seconds.
+        exchange_s: How long the exchange on the final path took after its first byte, in seconds.
         bytes_ok: Whether every byte of every exchange was right.
         problem: What went wrong.
     """
@@ -33,6 +34,7 @@ class RunResult:
     first_byte_s: float | None = None
     wall_first_byte_s: float | None = None
     direct_s: float | None = None
+    exchange_s: float | None = None
     bytes_ok: bool = False
     problem: str = ""
 
@@ -96,6 +98,7 @@ class CellResult:
             "first_byte_s": percentiles([run.first_byte_s for run in self.runs]),
             "wall_first_byte_s": percentiles([run.wall_first_byte_s for run in self.runs]),
             "direct_s": percentiles([run.direct_s for run in self.runs]),
+            "exchange_s": percentiles([run.exchange_s for run in self.runs]),
             "bytes_ok": self.bytes_ok,
             "expected": self.expectation.path.value,
             "as_expected": self.as_expected,

@@ -104,6 +104,7 @@ def test_json_of_a_cell() -> None:
         "first_byte_s": {"p50": 0.1, "p95": 0.1},
         "wall_first_byte_s": {"p50": 0.5, "p95": 0.5},
         "direct_s": {"p50": 0.2, "p95": 0.2},
+        "exchange_s": {"p50": None, "p95": None},
         "bytes_ok": False,
         "expected": "either",
         "as_expected": False,
