@@ -124,7 +124,7 @@ def warnings(config: RendezvousConfig, path: Path) -> list[str]:
         )
     if any(len(token.secret) < _TOKEN_MIN_CHARACTERS for token in config.tokens):
         found.append(
-            f"a token is shorter than {_TOKEN_MIN_CHARACTERS} characters: `python -m rendezvous token` makes one"
+            f"a token is shorter than {_TOKEN_MIN_CHARACTERS} characters: `python -m rendezvous --token` makes one"
         )
     if not config.relay_urls:
         found.append("relay.urls is empty: peers whose networks forbid direct paths will not connect")

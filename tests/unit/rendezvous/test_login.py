@@ -71,3 +71,11 @@ def test_a_challenge_is_answered_once(first: Login) -> None:
 def test_what_is_no_peer_id_is_a_bad_signature() -> None:
     odd = Login(version=1, peer="a" * 51 + "b", signature=bytes(64), host=HOST)
     assert code_of(odd) is SignallingCode.BAD_SIGNATURE
+
+
+def test_the_instance_is_signed_too() -> None:
+    transcript = login_transcript(NONCE, bytes(ALICE.peer_id), HOST, "b1")
+    signed = Login(version=1, peer=str(ALICE.peer_id), signature=ALICE.sign(transcript), host=HOST, instance="b1")
+    assert LoginChallenge(NONCE, frozenset()).verify(signed) == (ALICE.peer_id, "b1")
+    moved = Login(version=1, peer=str(ALICE.peer_id), signature=signed.signature, host=HOST, instance="b2")
+    assert code_of(moved) is SignallingCode.BAD_SIGNATURE

@@ -3,9 +3,9 @@ import pytest
 from p2p.identity import Identity
 from p2p.proto.signalling.codes import SignallingCode
 from rendezvous.core.refusal import Refusal
-from rendezvous.core.registry import MemoryRegistry
+from rendezvous.core.registry import MemoryRegistry, Seat
 
-ALICE = Identity.from_seed(b"a" * 32).peer_id
+ALICE = Seat(Identity.from_seed(b"a" * 32).peer_id)
 
 
 class FakeMember:
@@ -58,3 +58,17 @@ async def test_services_are_published_and_withdrawn_within_the_limit() -> None:
     presence = await registry.find(ALICE)
     assert presence is not None
     assert presence.services == {"b", "c"}
+
+
+async def test_each_program_of_a_key_has_its_own_seat() -> None:
+    registry, exposer, connector = MemoryRegistry(services_per_peer=2), FakeMember(), FakeMember()
+    other = Seat(ALICE.peer_id, "b1")
+    await registry.claim(ALICE, exposer)
+    await registry.publish(ALICE, exposer, "web")
+    assert await registry.claim(other, connector) is None
+    first, second = await registry.find(ALICE), await registry.find(other)
+    assert first is not None
+    assert second is not None
+    assert (first.member, first.services) == (exposer, {"web"})
+    assert (second.member, second.services) == (connector, set())
+    assert len(registry) == 2
