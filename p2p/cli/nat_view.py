@@ -8,7 +8,7 @@ from rich.text import Text
 
 from p2p.cli import text
 from p2p.cli.describe import Tone
-from p2p.session.reports import NatReport, RelayReach
+from p2p.session.reports import NatReport, RelayReach, bare
 
 _BEHAVIOUR_WORDS = {
     "none": "none",
@@ -32,7 +32,7 @@ def nat_view(report: NatReport) -> RenderableType:
     grid.add_row("IPv4", _verdict(report.ipv4, "works", "no"))
     grid.add_row("IPv6", _verdict(report.ipv6, "works", "no"))
     grid.add_row("Seen as", _known(facts.mapped_address))
-    grid.add_row("Own addresses", _known(", ".join(str(address) for address in report.local_addresses) or None))
+    grid.add_row("Own addresses", _known(", ".join(bare(address) for address in report.local_addresses) or None))
     grid.add_row("Mapping", _known(_behaviour(facts.mapping)))
     grid.add_row("Filtering", _known(_behaviour(facts.filtering)))
     grid.add_row("Port kept", _verdict(facts.port_preserving, "yes", "no"))

@@ -94,7 +94,7 @@ class NatReport:
         return {
             "event": "nat",
             **self.facts.to_json(),
-            "local_addresses": [str(address) for address in self.local_addresses],
+            "local_addresses": [bare(address) for address in self.local_addresses],
             "ipv4": self.ipv4,
             "ipv6": self.ipv6,
             "hairpinning": self.hairpinning,
@@ -105,3 +105,8 @@ class NatReport:
             "relays": [relay.to_json() for relay in self.relays],
             "notes": list(self.notes),
         }
+
+
+def bare(address: TransportAddress) -> str:
+    """An address as text, without its port when that is 0, which stands for any."""
+    return str(address) if address.port else address.host
