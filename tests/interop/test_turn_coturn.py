@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from p2p.proto.turn.client import AllocationClient, AllocationState
+from p2p.proto.turn.client import AllocationClient
 from p2p.proto.turn.events import (
     CODE_CREDENTIALS,
     CODE_QUOTA,
@@ -11,6 +11,7 @@ from p2p.proto.turn.events import (
     AllocationClosed,
     AllocationCreated,
     AllocationFailed,
+    AllocationState,
     ChannelBound,
     PeerData,
     PermissionCreated,

@@ -6,7 +6,7 @@ from p2p.errors import DecodeError
 from p2p.proto.stun.attributes import DATA
 from p2p.proto.stun.message import decode_untrusted, encode, is_stun
 from p2p.proto.turn import channel_data
-from p2p.proto.turn.client import AllocationState
+from p2p.proto.turn.events import AllocationState
 from p2p.proto.turn.framing import StreamFramer
 from tests.support.stun_strategies import messages
 from tests.support.turn_server import ADDRESS, Bench
@@ -83,11 +83,20 @@ steps = st.one_of(
 )
 
 
+def check_timer(client):
+    """The timer that is remembered must be the one that would be found."""
+    remembered = client.get_timer()
+    client._timer_is_current = False
+    assert client.get_timer() == remembered
+
+
 @given(st.booleans(), st.lists(steps, max_size=12))
 def test_allocation_lives_through_anything(reliable, script):
     """No order of commands, answers and silences raises, leaves a timer in the past, or keeps it from ending."""
     bench = Bench(reliable=reliable)
+    check_timer(bench.client)
     bench.client.start(bench.now)
+    check_timer(bench.client)
     for name, argument in script:
         if name in ("create_permission", "bind_channel"):
             getattr(bench.client, name)(argument, bench.now)
@@ -103,7 +112,9 @@ def test_allocation_lives_through_anything(reliable, script):
             bench.server.refuse = lambda _, code=argument: code
         else:
             setattr(bench.server, name, argument)
+        check_timer(bench.client)
         bench.exchange()
+        check_timer(bench.client)
         wire = bench.client.send(TransportAddress("192.0.2.1", 1), b"data")
         if channel_data.is_channel_data(wire):
             assert channel_data.decode_untrusted(wire)[1] == b"data"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Callable
 
@@ -44,21 +43,12 @@ from p2p.proto.turn.events import (
     AllocationEvent,
     AllocationExpired,
     AllocationFailed,
+    AllocationState,
     PeerData,
     RequestFailure,
 )
 from p2p.proto.turn.peers import PeerRequests
 from p2p.proto.turn.requests import Request, RequestTable
-
-
-class AllocationState(enum.Enum):
-    """Where an allocation is in its life."""
-
-    NEW = enum.auto()
-    ALLOCATING = enum.auto()
-    ALLOCATED = enum.auto()
-    CLOSING = enum.auto()
-    DONE = enum.auto()
 
 
 class AllocationClient:
@@ -119,6 +109,10 @@ class AllocationClient:
         self._peers = PeerRequests(self._requests, self._events, self._lost)
         self._refresh_at = self._expires_at = 0.0
         self._refreshing = False
+        # Drivers ask for the timer after each datagram, but data changes no timer: it is looked for only
+        # after what may have changed one.
+        self._timer: float | None = None
+        self._timer_is_current = False
 
     # --- Commands ------------------------------------------------------------------------------------------
     def start(self, now: float) -> None:
@@ -133,6 +127,7 @@ class AllocationClient:
         if self.state is not AllocationState.NEW:
             raise LocalProtocolError("an allocation is started once")
         self.state = AllocationState.ALLOCATING
+        self._timer_is_current = False
         attributes: list[AttributeValue] = [REQUESTED_TRANSPORT(TRANSPORT_UDP), LIFETIME(self._lifetime_s)]
         if self._address_family is not None:
             attributes.append(REQUESTED_ADDRESS_FAMILY(self._address_family))
@@ -178,6 +173,7 @@ class AllocationClient:
         Args:
             peer: The peer.
         """
+        self._timer_is_current = False
         self._peers.release(peer)
 
     def send(self, peer: TransportAddress, data: bytes) -> bytes:
@@ -229,6 +225,7 @@ class AllocationClient:
         """
         if self.state in (AllocationState.CLOSING, AllocationState.DONE):
             return
+        self._timer_is_current = False
         before, self.state = self.state, AllocationState.CLOSING
         if before is AllocationState.ALLOCATED:
             self._requests.clear()
@@ -263,6 +260,7 @@ class AllocationClient:
         if message.message_class is MessageClass.INDICATION and message.method == Method.DATA:
             self._receive_indication(message)
             return True
+        self._timer_is_current = False
         return self._requests.receive(message, now)
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
@@ -271,14 +269,18 @@ class AllocationClient:
 
     def get_timer(self) -> float | None:
         """When ``handle_timer`` must be called next, or None."""
-        times = [self._requests.get_timer()]
-        if self.state is AllocationState.ALLOCATED:
-            times.append(self._expires_at if self._refreshing else self._refresh_at)
-            times.append(self._peers.get_timer())
-        return min((at for at in times if at is not None), default=None)
+        if not self._timer_is_current:
+            times = [self._requests.get_timer()]
+            if self.state is AllocationState.ALLOCATED:
+                times.append(self._expires_at if self._refreshing else self._refresh_at)
+                times.append(self._peers.get_timer())
+            self._timer = min((at for at in times if at is not None), default=None)
+            self._timer_is_current = True
+        return self._timer
 
     def handle_timer(self, now: float) -> None:
         """Retransmit, give up and refresh what is due."""
+        self._timer_is_current = False
         self._requests.handle_timer(now)
         if self.state is not AllocationState.ALLOCATED:
             return
@@ -324,6 +326,7 @@ class AllocationClient:
         self._refresh_at = now + max(lifetime_s - TURN_REFRESH_MARGIN_S, lifetime_s / 2)
 
     def _refresh(self, now: float) -> None:
+        self._timer_is_current = False
         self._requests.submit(
             Request(
                 method=Method.REFRESH,
@@ -341,7 +344,7 @@ class AllocationClient:
     def _refresh_failed(self, failure: RequestFailure, now: float) -> None:
         if failure.stun_code is not None:
             self._finish(AllocationExpired(failure.error))
-        elif now < self._expires_at:
+        elif now < self._expires_at and self._refreshing and not self._requests.is_waiting_for(Method.REFRESH):
             # Silence may be a hole in the network: the allocation lives on over there, so ask again.
             self._refresh(now)
 
@@ -361,6 +364,7 @@ class AllocationClient:
         )
 
     def _ask_for_peers(self, now: float) -> None:
+        self._timer_is_current = False
         if self.state is AllocationState.ALLOCATED:
             self._peers.ask(now)
 

@@ -1,7 +1,8 @@
-"""What an allocation reports, and why it fails."""
+"""The states of an allocation, what it reports, and why it fails."""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -40,6 +41,16 @@ _CODE_OF_STUN_ERROR: Final = {
     500: CODE_CAPACITY,
     508: CODE_CAPACITY,
 }
+
+
+class AllocationState(enum.Enum):
+    """Where an allocation is in its life."""
+
+    NEW = enum.auto()
+    ALLOCATING = enum.auto()
+    ALLOCATED = enum.auto()
+    CLOSING = enum.auto()
+    DONE = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from p2p.proto.stun.attributes import (
 )
 from p2p.proto.stun.message import MessageClass, Method, decode_untrusted
 from p2p.proto.turn import channel_data
-from p2p.proto.turn.client import AllocationState
 from p2p.proto.turn.events import (
     CODE_CREDENTIALS,
     CODE_FORBIDDEN,
@@ -26,6 +25,7 @@ from p2p.proto.turn.events import (
     AllocationCreated,
     AllocationExpired,
     AllocationFailed,
+    AllocationState,
     ChannelBound,
     ChannelFailed,
     PeerData,
@@ -207,6 +207,35 @@ class TestRefresh:
         bench.run_until(bench.now + 541)
         assert kinds(bench.take()) == [AllocationExpired]
         assert bench.client.state is AllocationState.DONE
+
+    def test_on_demand_asks_at_once(self, bench):
+        bench.client.refresh(bench.now)
+        bench.exchange()
+        assert bench.server.methods() == [Method.REFRESH]
+        assert bench.take() == []
+        bench.server.refuse = lambda _: 437
+        bench.client.refresh(bench.now)
+        bench.exchange()
+        assert kinds(bench.take()) == [AllocationExpired]
+        bench.client.refresh(bench.now)
+        bench.exchange()
+        assert bench.client.get_timer() is None
+
+    def test_many_demands_in_a_silence_do_not_multiply(self, bench):
+        bench.server.silent = True
+        for _ in range(10):
+            bench.client.refresh(bench.now)
+            bench.run_until(bench.now + 1)
+        bench.run_until(bench.now + 60)
+        bench.server.methods()
+        bench.run_until(bench.now + 20)
+        assert 1 <= len(bench.server.methods()) <= 14
+        bench.server.silent = False
+        bench.run_until(bench.now + 30)
+        bench.server.methods()
+        bench.run_until(bench.now + 60)
+        assert bench.server.methods() == []
+        assert bench.take() == []
 
 
 class TestPermissions:
