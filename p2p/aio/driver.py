@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from p2p.address import TransportAddress
+from p2p.aio.timer import LazyTimer
 from p2p.proto.machine import DatagramMachine
 
 EventT = TypeVar("EventT")
@@ -27,7 +28,7 @@ class MachineDriver(Generic[EventT]):
         on_event: Called with each event, in order.
     """
 
-    __slots__ = ("_is_closed", "_is_running", "_loop", "_on_event", "_rerun", "_send", "_timer", "_timer_at", "machine")
+    __slots__ = ("_is_closed", "_is_running", "_loop", "_on_event", "_rerun", "_send", "_timer", "machine")
 
     def __init__(
         self,
@@ -41,8 +42,7 @@ class MachineDriver(Generic[EventT]):
         self._loop = loop
         self._send = send
         self._on_event = on_event
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._timer = LazyTimer(loop, self._fire)
         self._is_running = self._rerun = self._is_closed = False
 
     def receive(self, data: bytes, source: TransportAddress, now: float | None = None) -> bool:
@@ -83,28 +83,13 @@ class MachineDriver(Generic[EventT]):
                     self._rerun = True
         finally:
             self._is_running = False
-            self._arm()
+            self._timer.set(None if self._is_closed else self.machine.get_timer())
 
     def close(self) -> None:
         """Stop: no callback is called and nothing stays with the loop after this."""
         self._is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
 
-    def _arm(self) -> None:
-        at = None if self._is_closed else self.machine.get_timer()
-        if self._timer is not None:
-            if at == self._timer_at:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer_at = at
-            self._timer = self._loop.call_at(at, self._fire)
-
-    def _fire(self) -> None:
-        self._timer = None
-        # The loop may fire within its clock's resolution before the instant; the machine must see it as due.
-        self.machine.handle_timer(max(self._loop.time(), self._timer_at))
+    def _fire(self, now: float) -> None:
+        self.machine.handle_timer(now)
         self.poke()

@@ -9,17 +9,27 @@ demultiplexes looks at the first byte of every segment. ``buffer[::segment_size]
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
 import struct
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from p2p.address import TransportAddress
+from p2p.aio.udp_options import (
+    SO_RXQ_OVFL,
+    SOL_UDP,
+    UDP_GRO,
+    UDP_SEGMENT,
+    bind,
+    enable,
+    forbid_fragments,
+    has_gso,
+    receiver,
+    size_buffers,
+)
 from p2p.defaults import (
     SOCKET_BUFFER_BYTES,
     UDP_GSO_BYTES,
@@ -27,7 +37,6 @@ from p2p.defaults import (
     UDP_POLL_DELAY_PACKETS_PER_S,
     UDP_POLL_DELAY_S,
     UDP_RATE_INTERVAL_S,
-    UDP_RECEIVE_BYTES,
     UDP_WAKEUP_BUDGET_BYTES,
     UDP_WAKEUP_RECEIVES,
 )
@@ -38,21 +47,7 @@ logger = logging.getLogger(__name__)
 BatchCallback: TypeAlias = Callable[[bytes, int, TransportAddress, float], None]
 """``on_batch(buffer, segment_size, source, now)``."""
 
-CODE_BIND: Final = ErrorCode(
-    "P2P-4101", "Choose an address of this machine and a port that no other program uses, or port 0 for any."
-)
 CODE_LOOP: Final = ErrorCode("P2P-4102", "Run under a selector event loop (or uvloop): this one cannot watch sockets.")
-
-# Linux numbers that the socket module of Python 3.11 does not name. Source: linux/udp.h, asm-generic/socket.h.
-_SOL_UDP: Final = 17
-_UDP_SEGMENT: Final = 103
-_UDP_GRO: Final = 104
-_SO_SNDBUFFORCE: Final = 32
-_SO_RCVBUFFORCE: Final = 33
-_SO_RXQ_OVFL: Final = 40
-_IP_MTU_DISCOVER: Final = 10
-_IPV6_MTU_DISCOVER: Final = 23
-_PMTUDISC_PROBE: Final = 3
 
 _SEGMENT_SIZE = struct.Struct("=H")  # UDP_SEGMENT goes in as a u16 ...
 _GRO_SIZE = struct.Struct("@i")  # ... and UDP_GRO comes out as an int.
@@ -134,16 +129,16 @@ class UdpSocket:
         self._rate_datagrams = 0
         self._is_busy = False
         self._writable_callbacks: list[Callable[[], object]] = []
-        self._socket = _bind(local)
+        self._socket = bind(local)
         self.local_address = TransportAddress.from_socket(self._socket.getsockname())
-        self._gro = gro and _enable(self._socket, _SOL_UDP, _UDP_GRO)
-        self._gso = gso and _has_gso(self._socket)
+        self._gro = gro and enable(self._socket, SOL_UDP, UDP_GRO)
+        self._gso = gso and has_gso(self._socket)
         self._gso_failures_in_a_row = 0
-        _enable(self._socket, socket.SOL_SOCKET, _SO_RXQ_OVFL)
-        _size_buffers(self._socket, buffer_bytes)
+        enable(self._socket, socket.SOL_SOCKET, SO_RXQ_OVFL)
+        size_buffers(self._socket, buffer_bytes)
         if dont_fragment:
-            _forbid_fragments(self._socket)
-        self._receive = _receiver(self._socket)
+            forbid_fragments(self._socket)
+        self._receive = receiver(self._socket)
         self._fd = self._socket.fileno()
         try:
             loop.add_reader(self._fd, self._readable)
@@ -190,7 +185,7 @@ class UdpSocket:
                 else:
                     size = _SEGMENT_SIZE.pack(len(datagrams[done]))
                     stats.sent_bytes += self._socket.sendmsg(
-                        datagrams[done : done + run], [(_SOL_UDP, _UDP_SEGMENT, size)], 0, destination
+                        datagrams[done : done + run], [(SOL_UDP, UDP_SEGMENT, size)], 0, destination
                     )
             except (BlockingIOError, InterruptedError):
                 stats.send_blocked += 1
@@ -259,9 +254,9 @@ class UdpSocket:
             length = len(data)
             segment_size = length
             for level, kind, value in ancillary:
-                if level == _SOL_UDP and kind == _UDP_GRO:
+                if level == SOL_UDP and kind == UDP_GRO:
                     segment_size = _GRO_SIZE.unpack_from(value)[0]
-                elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL:
+                elif level == socket.SOL_SOCKET and kind == SO_RXQ_OVFL:
                     stats.kernel_drops = _DROP_COUNT.unpack_from(value)[0]
             stats.receive_calls += 1
             if not length:
@@ -333,27 +328,6 @@ class UdpSocket:
         logger.debug("send from %s: %s", self.local_address, error)
 
 
-_Received: TypeAlias = tuple[bytes, list[tuple[int, int, bytes]], tuple[Any, ...]]
-
-
-def _receiver(sock: socket.socket) -> Callable[[], _Received]:
-    """Make the function that takes one batch off the socket: payload, ancillary data, source."""
-    if sys.platform == "win32":  # no recvmsg there
-        return lambda: _without_ancillary(sock.recvfrom(UDP_RECEIVE_BYTES))
-    ancillary_bytes = socket.CMSG_SPACE(4) * 2
-    recvmsg = sock.recvmsg
-
-    def receive() -> _Received:
-        data, ancillary, _flags, sockaddr = recvmsg(UDP_RECEIVE_BYTES, ancillary_bytes)
-        return data, ancillary, sockaddr
-
-    return receive
-
-
-def _without_ancillary(received: tuple[bytes, tuple[Any, ...]]) -> _Received:
-    return received[0], [], received[1]
-
-
 def _run_length(datagrams: Sequence[bytes], start: int) -> int:
     """How many datagrams from ``start`` on can share a call: equal sizes, only the last may be shorter."""
     size = len(datagrams[start])
@@ -369,58 +343,3 @@ def _run_length(datagrams: Sequence[bytes], start: int) -> int:
     if end < stop and 0 < len(datagrams[end]) < size:
         end += 1
     return end - start
-
-
-def _bind(local: TransportAddress) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if local.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        made.setblocking(False)
-        if local.is_ipv6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind(local)
-    except OSError as error:
-        made.close()
-        raise ConnectivityError(f"cannot bind UDP {local}: {error.strerror or error}", code=CODE_BIND) from error
-    return made
-
-
-def _enable(sock: socket.socket, level: int, option: int) -> bool:
-    """Switch a Linux socket option on; False where the system does not have it."""
-    if sys.platform != "linux":
-        return False
-    try:
-        sock.setsockopt(level, option, 1)
-    except OSError:
-        return False
-    return True
-
-
-def _has_gso(sock: socket.socket) -> bool:
-    if sys.platform != "linux":
-        return False
-    try:
-        sock.getsockopt(_SOL_UDP, _UDP_SEGMENT)
-    except OSError:
-        return False
-    return True
-
-
-def _size_buffers(sock: socket.socket, size: int) -> None:
-    """Ask for large kernel buffers: beyond the system's limit with the right to, up to it without."""
-    for option, force in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
-        with contextlib.suppress(OSError):
-            if sys.platform == "linux":
-                sock.setsockopt(socket.SOL_SOCKET, force, size)
-                continue
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, option, size)
-
-
-def _forbid_fragments(sock: socket.socket) -> None:
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(OSError):
-        if sock.family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)

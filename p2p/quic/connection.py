@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
+from p2p.aio.timer import LazyTimer
 from p2p.defaults import (
     QUIC_BLOCKED_TIMER_S,
     QUIC_CLOSE_LINGER_LEAST_S,
@@ -48,9 +49,6 @@ from p2p.quic.handler import DatagramLink, StreamHandler
 logger = logging.getLogger(__name__)
 
 __all__ = ["DatagramLink", "QuicConnection", "StreamHandler"]
-
-# The loop's timer may be late by its resolution; firing this much early saves a second wake-up.
-_TIMER_SLACK_S = 1e-4
 
 
 class _State(Enum):
@@ -120,9 +118,8 @@ class QuicConnection:
         self._backlog: Sequence[bytes] = ()
         self._is_blocked = False
         self._is_kicked = False
-        self._deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._watch: asyncio.TimerHandle | None = None
+        self._timer = LazyTimer(loop, self._fire)
+        self._watch = LazyTimer(loop, self._watched)
         self._last_heard_at = 0.0
         self._key_update_at = QUIC_KEY_UPDATE_PACKETS
         self._close_datagrams: Sequence[bytes] = ()
@@ -197,7 +194,7 @@ class QuicConnection:
         self._is_started = True
         now = self._last_heard_at = self._loop.time()
         self._engine.start(now)
-        self._watch = self._loop.call_later(self._handshake_timeout_s, self._handshake_timed_out)
+        self._watch.set(now + self._handshake_timeout_s)
         self._transmit()
 
     def close(self, code: int = 0, reason: str = "") -> None:
@@ -364,7 +361,7 @@ class QuicConnection:
                 self._close(CLOSE_WRONG_IDENTITY, "wrong identity", wrong)
                 return
         self.is_handshake_complete = True
-        self._arm_keep_alive()
+        self._watch.set(None if self._keep_alive_s is None else self._last_heard_at + self._keep_alive_s)
         handler.handshake_completed()
 
     def _retire(self, connection_id: bytes) -> None:
@@ -436,62 +433,45 @@ class QuicConnection:
     # --- timers --------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
-        """Set the engine's timer, lazily: an earlier one stays and looks again when it fires."""
+        """Set the engine's timer."""
         if self._state is not _State.OPEN:
             return
         at = self._engine.get_timer()
-        if at is None:
-            self._deadline = None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            return
-        # A pacer asks for every packet; and what is due while the link is full stays due until it takes packets.
-        pause = QUIC_BLOCKED_TIMER_S if self._is_blocked else QUIC_TIMER_RESOLUTION_S
-        at = self._deadline = max(at, self._loop.time() + pause)
-        if self._timer is not None:
-            if self._timer.when() <= at:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._fire)
+        if at is not None:
+            # A pacer asks for every packet; and what is due while the link is full stays due until it takes packets.
+            pause = QUIC_BLOCKED_TIMER_S if self._is_blocked else QUIC_TIMER_RESOLUTION_S
+            at = max(at, self._loop.time() + pause)
+        self._timer.set(at)
 
-    def _fire(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        at = self._deadline
-        if at is None:
-            return
-        if at > now + _TIMER_SLACK_S:
-            self._timer = self._loop.call_at(at, self._fire)
-            return
-        self._engine.handle_timer(max(now, at))
+    def _fire(self, now: float) -> None:
+        self._engine.handle_timer(now)
         self._dispatch()
         self._transmit()
-        # A blocked link sends nothing, but time goes on for the engine.
+        # A full link sends nothing, but time goes on for the engine.
         if self._is_blocked:
             self._arm()
+
+    def _watched(self, now: float) -> None:
+        """The slow timer: a handshake that takes too long, a peer that is quiet, a linger that is over."""
+        if self._state is _State.CLOSING:
+            self._release()
+        elif self.is_handshake_complete:
+            self._keep_alive(now)
+        else:
+            self._handshake_timed_out()
 
     def _handshake_timed_out(self) -> None:
         error = ConnectivityError(f"no handshake within {self._handshake_timeout_s:g} s", code=CODE_HANDSHAKE_TIMEOUT)
         self._close(CLOSE_HANDSHAKE_TIMEOUT, "handshake timeout", error)
 
-    def _arm_keep_alive(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-        if self._keep_alive_s is not None:
-            self._watch = self._loop.call_at(self._last_heard_at + self._keep_alive_s, self._keep_alive)
-
-    def _keep_alive(self) -> None:
+    def _keep_alive(self, now: float) -> None:
         assert self._keep_alive_s is not None
-        now = self._loop.time()
         due_at = self._last_heard_at + self._keep_alive_s
-        if due_at > now + _TIMER_SLACK_S:
-            self._watch = self._loop.call_at(due_at, self._keep_alive)
-            return
-        self._watch = self._loop.call_later(self._keep_alive_s, self._keep_alive)
-        self._engine.ping()
-        self._transmit()
+        if due_at <= now:
+            due_at = now + self._keep_alive_s
+            self._engine.ping()
+            self._transmit()
+        self._watch.set(due_at)
 
     # --- the end -------------------------------------------------------------------------------------------
 
@@ -510,7 +490,7 @@ class QuicConnection:
         self.link.send(self._close_datagrams)
         self._stop()
         self._state = _State.CLOSING
-        self._watch = self._loop.call_later(self._linger_s(), self._lingered)
+        self._watch.set(now + self._linger_s())
         self._untold_error = error
         self._loop.call_soon(self._tell_handler)
 
@@ -530,10 +510,6 @@ class QuicConnection:
         wanted_s = QUIC_CLOSE_LINGER_ROUND_TRIPS * round_trip_s
         return min(max(wanted_s, QUIC_CLOSE_LINGER_LEAST_S), QUIC_CLOSE_LINGER_MOST_S)
 
-    def _lingered(self) -> None:
-        self._watch = None
-        self._release()
-
     def _finish(self, error: P2PError) -> None:
         self._stop()
         self._release()
@@ -541,10 +517,8 @@ class QuicConnection:
         self._loop.call_soon(self._tell_handler)
 
     def _stop(self) -> None:
-        for timer in (self._timer, self._watch):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._watch = None
+        self._timer.cancel()
+        self._watch.cancel()
         self._datagrams.clear()
         self._backlog = ()
 

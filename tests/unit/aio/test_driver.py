@@ -109,7 +109,7 @@ def test_a_timer_that_fires_early_is_due_for_the_machine(rig: Rig, loop: Virtual
     rig.machine.timer = 1001.0
     rig.driver.poke()
     loop.now = 1000.9999  # as asyncio does, within its clock's resolution
-    rig.driver._fire()
+    rig.driver._timer._called()
     assert rig.machine.ticks == [1001.0]
 
 

@@ -1,0 +1,112 @@
+"""What systems offer to a UDP socket, and how to ask for it; everything beyond plain UDP may be missing."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from p2p.address import TransportAddress
+from p2p.defaults import UDP_RECEIVE_BYTES
+from p2p.errors import ConnectivityError, ErrorCode
+
+CODE_BIND: Final = ErrorCode(
+    "P2P-4101", "Choose an address of this machine and a port that no other program uses, or port 0 for any."
+)
+# Linux numbers that the socket module of Python 3.11 does not name. Source: linux/udp.h, asm-generic/socket.h.
+SOL_UDP: Final = 17
+UDP_SEGMENT: Final = 103
+UDP_GRO: Final = 104
+_SO_SNDBUFFORCE: Final = 32
+_SO_RCVBUFFORCE: Final = 33
+SO_RXQ_OVFL: Final = 40
+_IP_MTU_DISCOVER: Final = 10
+_IPV6_MTU_DISCOVER: Final = 23
+_PMTUDISC_PROBE: Final = 3
+
+_Received: TypeAlias = tuple[bytes, list[tuple[int, int, bytes]], tuple[Any, ...]]
+
+
+def receiver(sock: socket.socket) -> Callable[[], _Received]:
+    """Make the function that takes one batch off the socket: payload, ancillary data, source."""
+    if sys.platform == "win32":  # no recvmsg there
+        return lambda: _without_ancillary(sock.recvfrom(UDP_RECEIVE_BYTES))
+    ancillary_bytes = socket.CMSG_SPACE(4) * 2
+    recvmsg = sock.recvmsg
+
+    def receive() -> _Received:
+        data, ancillary, _flags, sockaddr = recvmsg(UDP_RECEIVE_BYTES, ancillary_bytes)
+        return data, ancillary, sockaddr
+
+    return receive
+
+
+def _without_ancillary(received: tuple[bytes, tuple[Any, ...]]) -> _Received:
+    return received[0], [], received[1]
+
+
+def bind(local: TransportAddress) -> socket.socket:
+    """Make a non-blocking socket at an address.
+
+    Args:
+        local: Where; port 0 lets the kernel choose. An IPv6 socket takes IPv6 only.
+
+    Raises:
+        ConnectivityError: The address is taken or not of this machine.
+    """
+    made = socket.socket(socket.AF_INET6 if local.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        made.setblocking(False)
+        if local.is_ipv6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(local)
+    except OSError as error:
+        made.close()
+        raise ConnectivityError(f"cannot bind UDP {local}: {error.strerror or error}", code=CODE_BIND) from error
+    return made
+
+
+def enable(sock: socket.socket, level: int, option: int) -> bool:
+    """Switch a Linux socket option on; False where the system does not have it."""
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.setsockopt(level, option, 1)
+    except OSError:
+        return False
+    return True
+
+
+def has_gso(sock: socket.socket) -> bool:
+    """Whether the kernel cuts one buffer into many datagrams."""
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.getsockopt(SOL_UDP, UDP_SEGMENT)
+    except OSError:
+        return False
+    return True
+
+
+def size_buffers(sock: socket.socket, size: int) -> None:
+    """Ask for large kernel buffers: beyond the system's limit with the right to, up to it without."""
+    for option, force in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
+        with contextlib.suppress(OSError):
+            if sys.platform == "linux":
+                sock.setsockopt(socket.SOL_SOCKET, force, size)
+                continue
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, option, size)
+
+
+def forbid_fragments(sock: socket.socket) -> None:
+    """Set the Don't Fragment bit and ignore what the kernel believes about the path's MTU."""
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
