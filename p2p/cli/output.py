@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol, Self, TextIO
 
 from p2p import defaults
 from p2p.cli.describe import Line, Tone, describe
-from p2p.session.events import Connected, Event, Problem, Ready, Report, SessionOpened
-from p2p.session.status import Status
+from p2p.session.events import Connected, Event, Problem, Ready, Report, SessionOpened, SignallingChanged
+from p2p.session.status import SignallingPhase, Status
 
 
 class Output(Protocol):
@@ -40,9 +40,9 @@ class Output(Protocol):
 
 
 class Repeats:
-    """Keeps a problem that comes back at every attempt from being told every time.
+    """Keeps what comes back at every attempt from being told every time.
 
-    A session that opens clears the memory: afterwards the same problem is news.
+    Success clears the memory: afterwards the same problem is news.
     """
 
     def __init__(self) -> None:
@@ -52,9 +52,14 @@ class Repeats:
         """Whether to tell the event."""
         if isinstance(event, SessionOpened | Connected):
             self._told.clear()
-        if not isinstance(event, Problem):
+        if isinstance(event, Problem):
+            key = event.error.code, event.error.detail
+        elif isinstance(event, SignallingChanged):
+            key = event.state, event.detail
+            if event.state is SignallingPhase.ONLINE:
+                self._told = {known for known in self._told if known[0] not in set(SignallingPhase)}
+        else:
             return True
-        key = event.error.code, event.error.detail
         is_new = key not in self._told
         self._told.add(key)
         return is_new

@@ -115,6 +115,27 @@ def test_problem_of_every_attempt_is_told_once() -> None:
     assert errors.getvalue().count("peer offline") == 2
 
 
+def test_reconnecting_is_told_once_per_outage() -> None:
+    def change(state: SignallingPhase, detail: str = "") -> SignallingChanged:
+        return SignallingChanged(t_s=0, state=state, detail=detail)
+
+    with PlainOutput(stream := io.StringIO(), io.StringIO()) as output:
+        for _ in range(2):
+            for _ in range(3):
+                output.event(change(SignallingPhase.CONNECTING))
+                output.event(change(SignallingPhase.OFFLINE, "refused"))
+            output.event(change(SignallingPhase.ONLINE))
+    assert (
+        stream.getvalue().splitlines()
+        == [
+            "rendezvous connecting",
+            "rendezvous offline: refused",
+            "rendezvous online",
+        ]
+        * 2
+    )
+
+
 def test_live_view_keeps_the_ticket_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", stream := Terminal())
     monkeypatch.setenv("COLUMNS", "60")
