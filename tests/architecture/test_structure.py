@@ -12,7 +12,9 @@ import pytest
 from tests.architecture.error_codes import ROOT, source_files
 
 LINE_LIMIT = 400
-LARGE_FILES: dict[str, str] = {}
+LARGE_FILES: dict[str, str] = {
+    "p2p/defaults.py": "a list of constants with their reasons; it has no logic to lose sight of",
+}
 """Files beyond the limit, each with the reason why cutting it would make it harder to read."""
 
 BANNED_WORDS = {
@@ -22,7 +24,9 @@ BANNED_WORDS = {
     r"\bTODO\b|\bFIXME\b|\bXXX\b": "do it, or say in the docs that it is missing",
     r"\bwhitelist|\bblacklist": "say allow list, deny list",
 }
-FOREIGN_WORDS: dict[str, str] = {}
+FOREIGN_WORDS: dict[str, str] = {
+    "p2p/gather/classic.py": "pystun3 names NAT types in RFC 3489's words; this file passes them on",
+}
 """Files that must use a banned word because a foreign interface does, each with the reason."""
 
 
