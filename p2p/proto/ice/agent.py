@@ -4,58 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from p2p import defaults
 from p2p.address import TransportAddress
-from p2p.errors import DecodeError, IntegrityError, LocalProtocolError
-from p2p.proto.ice.candidate import (
-    MAX_LOCAL_PREFERENCE,
-    TYPE_PREFERENCE,
-    Candidate,
-    CandidateType,
-    candidate_priority,
-)
+from p2p.errors import DecodeError, LocalProtocolError
+from p2p.proto.ice.candidate import Candidate
 from p2p.proto.ice.counters import IceCounters
 from p2p.proto.ice.credentials import Credentials
-from p2p.proto.ice.events import (
-    CheckListCompleted,
-    IceEvent,
-    PairChecked,
-    PairConfirmed,
-    PairFailed,
-    PairNominated,
-    PairValidated,
-    RoleChanged,
-    Transmit,
-)
-from p2p.proto.ice.messages import (
-    BAD_REQUEST,
-    ROLE_CONFLICT,
-    UNKNOWN_ATTRIBUTE,
-    IncomingCheck,
-    check_request,
-    error_response,
-    read_check_untrusted,
-    success_response,
-)
+from p2p.proto.ice.events import CheckListCompleted, IceEvent, Transmit
+from p2p.proto.ice.exchange import CheckExchange
 from p2p.proto.ice.pair import CandidatePair, PairFailure, PairState
 from p2p.proto.ice.pairing import Pairing
 from p2p.proto.ice.scheduler import CheckScheduler
-from p2p.proto.ice.transactions import Attempt, Transactions
-from p2p.proto.stun.attributes import ERROR_CODE, XOR_MAPPED_ADDRESS
-from p2p.proto.stun.integrity import short_term_key, verify
-from p2p.proto.stun.message import (
-    TRANSACTION_ID_BYTES,
-    Message,
-    MessageClass,
-    Method,
-    decode_untrusted,
-    is_stun,
-)
-
-_TIE_BREAKER_BYTES: Final = 8
-_PROBE_PRIORITY: Final = candidate_priority(TYPE_PREFERENCE[CandidateType.PEER_REFLEXIVE], MAX_LOCAL_PREFERENCE)
+from p2p.proto.stun.message import Message, MessageClass, Method, decode_untrusted, is_stun
 
 
 class IceAgent:
@@ -93,18 +54,19 @@ class IceAgent:
         random_bytes: Callable[[int], bytes],
         relay_only: bool = False,
     ) -> None:
-        self.local_credentials = local
-        self.remote_credentials: Credentials | None = None
         self.counters = IceCounters()
-        self._previous_local: Credentials | None = None
-        self._random_bytes = random_bytes
-        self._tie_breaker = int.from_bytes(random_bytes(_TIE_BREAKER_BYTES), "big")
-        self._relay_only = relay_only
         self._scheduler = CheckScheduler(controlling=controlling)
         self._pairs = self._scheduler.pairs
         self._pairing = Pairing(self._scheduler, relay_only=relay_only, counters=self.counters, emit=self._emit)
-        self._transactions = Transactions()
-        self._outgoing: list[Transmit] = []
+        self._exchange = CheckExchange(
+            local=local,
+            scheduler=self._scheduler,
+            pairing=self._pairing,
+            counters=self.counters,
+            emit=self._emit,
+            random_bytes=random_bytes,
+            relay_only=relay_only,
+        )
         self._events: deque[IceEvent] = deque()
         self._patient_until: float | None = None
         self._local_ended = False
@@ -115,6 +77,16 @@ class IceAgent:
     def controlling(self) -> bool:
         """Whether we have the controlling role now."""
         return self._scheduler.controlling
+
+    @property
+    def local_credentials(self) -> Credentials:
+        """Our credentials, to be sent to the peer."""
+        return self._exchange.local
+
+    @property
+    def remote_credentials(self) -> Credentials | None:
+        """The peer's credentials, None before they have come."""
+        return self._exchange.remote
 
     # --- Candidates ----------------------------------------------------------------------------------------
     @property
@@ -185,7 +157,7 @@ class IceAgent:
         """
         if credentials == self.remote_credentials:
             return
-        self.remote_credentials = credentials
+        self._exchange.remote = credentials
         self._pairing.start_generation(credentials.ufrag)
         self._remote_ended = False
         self._exhausted = False
@@ -201,8 +173,7 @@ class IceAgent:
 
         Source: RFC 8445 section 9.
         """
-        self._previous_local = self.local_credentials
-        self.local_credentials = local
+        self._exchange.previous_local, self._exchange.local = self._exchange.local, local
         self._local_ended = self._remote_ended = self._exhausted = False
         self._patient_until = None
         for pair in self._pairs:
@@ -227,12 +198,7 @@ class IceAgent:
 
     def fail(self, pair: CandidatePair, failure: PairFailure) -> None:
         """Give up a pair, valid or not, on the evidence of the owner, for example unanswered pings."""
-        self._scheduler.end(pair)
-        if pair.state is not PairState.FAILED:
-            pair.state = PairState.FAILED
-            pair.failure = failure
-            pair.nominated = False
-            self._emit(PairFailed(pair, failure))
+        self._exchange.fail(pair, failure)
 
     def ping(self, pair: CandidatePair, now: float) -> None:
         """Send one check on a pair at once, outside the pacing; the answer is ``PairConfirmed``.
@@ -242,7 +208,7 @@ class IceAgent:
             now: The monotonic time.
         """
         if self.remote_credentials is not None:
-            self._send_attempt(pair, now, nominate=False)
+            self._exchange.send(pair, now)
 
     def nominate(self, pair: CandidatePair, now: float) -> None:
         """Tell the peer which pair was chosen; only the controlling side does. Source: RFC 8445 section 8.1.1.
@@ -275,13 +241,10 @@ class IceAgent:
         Raises:
             LocalProtocolError: The base or the peer's credentials are not known.
         """
-        base, remote = self._pairing.bases.get(base_id), self.remote_credentials
-        if base is None or remote is None:
+        base = self._pairing.bases.get(base_id)
+        if base is None or self.remote_credentials is None:
             raise LocalProtocolError("a probe needs a known base and the peer's credentials")
-        transaction_id = self._random_bytes(TRANSACTION_ID_BYTES)
-        attempt = Attempt(None, base_id, None, now, remote.password, self.controlling)
-        self._transactions.add(transaction_id, attempt)
-        return self._request(transaction_id, base, remote, nominate=False)
+        return self._exchange.probe(base, now)
 
     # --- The verbs -----------------------------------------------------------------------------------------
     def receive_stun(self, data: bytes, source: TransportAddress, base_id: int, now: float) -> bool:
@@ -313,15 +276,15 @@ class IceAgent:
         if message.method != Method.BINDING or base_id not in self._pairing.bases:
             return False
         if message.message_class is MessageClass.REQUEST:
-            return self._receive_request(message, source, base_id, now)
+            return self._exchange.receive_request(message, source, base_id)
         if message.message_class is MessageClass.INDICATION:
             return False
-        return self._receive_response(message, source, base_id, now)
+        return self._exchange.receive_response(message, source, base_id, now)
 
     def transmits(self, now: float) -> list[Transmit]:
         """Take what must be sent, in order."""
         self._pump(now)
-        outgoing, self._outgoing = self._outgoing, []
+        outgoing, self._exchange.outgoing = self._exchange.outgoing, []
         return outgoing
 
     def get_timer(self) -> float | None:
@@ -354,7 +317,7 @@ class IceAgent:
             if self._patient_until is None and not self._exhausted:
                 self._patient_until = now + defaults.ICE_PATIENCE_S
             pair_due.attempts += 1
-            self._send_attempt(
+            self._exchange.send(
                 pair_due, now, nominate=pair_due.series is not None and pair_due.series.nominate and self.controlling
             )
         if self._patient_until is not None and now >= self._patient_until:
@@ -364,176 +327,6 @@ class IceAgent:
             self._exhausted = True
             self._patient_until = None
             self._emit(CheckListCompleted(len(self._pairing.proven())))
-
-    def _send_attempt(self, pair: CandidatePair, now: float, *, nominate: bool) -> None:
-        remote = self.remote_credentials
-        assert remote is not None
-        transaction_id = self._random_bytes(TRANSACTION_ID_BYTES)
-        base_id, destination = pair.key
-        attempt = Attempt(pair, base_id, destination, now, remote.password, self.controlling, nominate)
-        self._transactions.add(transaction_id, attempt)
-        data = self._request(transaction_id, pair.local, remote, nominate=nominate)
-        self._outgoing.append(Transmit(base_id, destination, data))
-
-    def _request(self, transaction_id: bytes, base: Candidate, remote: Credentials, *, nominate: bool) -> bytes:
-        return check_request(
-            transaction_id,
-            local=self.local_credentials,
-            remote=remote,
-            priority=base.check_priority,
-            controlling=self.controlling,
-            tie_breaker=self._tie_breaker,
-            nominate=nominate,
-        )
-
-    # --- Checks of the peer's ------------------------------------------------------------------------------
-    def _receive_request(self, message: Message, source: TransportAddress, base_id: int, now: float) -> bool:
-        credentials = [ours for ours in (self.local_credentials, self._previous_local) if ours is not None]
-        try:
-            check = read_check_untrusted(message, credentials)
-        except IntegrityError:
-            self.counters.wrong_credentials += 1
-            return True
-        if check is None:
-            return False
-        if message.unknown_required or check.priority is None:
-            code = UNKNOWN_ATTRIBUTE if message.unknown_required else BAD_REQUEST
-            self.counters.malformed += 1
-            self._outgoing.append(Transmit(base_id, source, error_response(check, code)))
-            return True
-        base = self._pairing.bases[base_id]
-        if self._relay_only and not (base.via_relay or self._is_via_relay(source, check.priority)):
-            self.counters.not_allowed += 1
-            return True
-        if not self._resolve_role(check):
-            self._outgoing.append(Transmit(base_id, source, error_response(check, ROLE_CONFLICT)))
-            return True
-        self._outgoing.append(Transmit(base_id, source, success_response(check, source)))
-        remote = self._pairing.remote_for(source, check.priority, check.sender_fragment)
-        self._triggered_check(base, remote, nominate=check.nominate)
-        return True
-
-    def _is_via_relay(self, source: TransportAddress, priority: int) -> bool:
-        known = self._pairing.remotes.find(source)
-        return priority >> 24 == 0 if known is None else known.via_relay
-
-    def _triggered_check(self, base: Candidate, remote: Candidate, *, nominate: bool) -> None:
-        """Try the way back of a check that arrived. Source: RFC 8445 sections 7.3.1.4 and 7.3.1.5."""
-        pair = self._pairing.pair_for(base, remote)
-        if pair is None:
-            return
-        self._emit(PairChecked(pair))
-        if nominate and not self.controlling:
-            pair.nominate_when_valid = True
-        if pair.state is PairState.SUCCEEDED:
-            self._take_nomination(pair)
-            return
-        if pair.state is PairState.FAILED:
-            self._scheduler.recheck(pair)
-        self._pairs.trigger(pair)
-
-    def _resolve_role(self, check: IncomingCheck) -> bool:
-        """Settle who controls when both sides claim the same.
-
-        Returns:
-            Whether to go on; if not, the peer must change its role.
-
-        Source: RFC 8445 section 7.3.1.1.
-        """
-        if check.controlling is None or check.controlling != self.controlling:
-            return True
-        self.counters.role_conflicts += 1
-        if (self._tie_breaker >= check.tie_breaker) == self.controlling:
-            return False
-        self._switch_role()
-        return True
-
-    def _switch_role(self) -> None:
-        self._scheduler.controlling = not self.controlling
-        self._emit(RoleChanged(self.controlling))
-
-    # --- Answers to our checks -----------------------------------------------------------------------------
-    def _receive_response(self, message: Message, source: TransportAddress, base_id: int, now: float) -> bool:
-        attempt = self._transactions.find(message.transaction_id)
-        if attempt is None:
-            return False
-        try:
-            verify(message, short_term_key(attempt.password))
-        except IntegrityError:
-            self.counters.wrong_credentials += 1
-            return True
-        self._transactions.end(message.transaction_id)
-        is_success = message.message_class is MessageClass.SUCCESS
-        mapped_address = message.get(XOR_MAPPED_ADDRESS)
-        pair = attempt.pair
-        if pair is None:
-            if is_success and base_id == attempt.base_id:
-                self._receive_probe_answer(source, self._pairing.bases[base_id])
-        elif self._pairs.find(*pair.key) is not pair:
-            return True
-        elif (source, base_id) != (attempt.destination, attempt.base_id):
-            self.counters.asymmetric += 1
-            self._fail_unless_valid(pair, PairFailure.ASYMMETRIC)
-        elif not is_success:
-            self._receive_error(message, attempt, pair)
-        elif mapped_address is None:
-            self.counters.malformed += 1
-        else:
-            self._succeed(pair, attempt, mapped_address, now)
-        return True
-
-    def _receive_probe_answer(self, source: TransportAddress, base: Candidate) -> None:
-        """Check the address that answered a probe; any number of them may."""
-        ufrag = None if self.remote_credentials is None else self.remote_credentials.ufrag
-        self._triggered_check(base, self._pairing.remote_for(source, _PROBE_PRIORITY, ufrag), nominate=False)
-
-    def _receive_error(self, message: Message, attempt: Attempt, pair: CandidatePair) -> None:
-        """Change the role when it conflicts, give up otherwise. Source: RFC 8445 section 7.2.5.1."""
-        error = message.get(ERROR_CODE)
-        if error is None or error.code != ROLE_CONFLICT:
-            self._fail_unless_valid(pair, PairFailure.REJECTED)
-            return
-        if attempt.controlling == self.controlling:
-            self.counters.role_conflicts += 1
-            self._tie_breaker = int.from_bytes(self._random_bytes(_TIE_BREAKER_BYTES), "big")
-            self._switch_role()
-        if pair.state is not PairState.SUCCEEDED:
-            self._scheduler.recheck(pair)
-            self._pairs.trigger(pair)
-
-    def _succeed(self, pair: CandidatePair, attempt: Attempt, mapped_address: TransportAddress, now: float) -> None:
-        """Take a proof that packets pass both ways. Source: RFC 8445 section 7.2.5.3."""
-        rtt_s = max(now - attempt.sent_at, 0.0)
-        pair.rtt_s = rtt_s
-        pair.mapped_address = mapped_address
-        pair.failure = PairFailure.NONE
-        if pair.series is not None and (attempt.nominate or not pair.series.nominate):
-            self._scheduler.end(pair)
-        if pair.state is PairState.SUCCEEDED:
-            self._emit(PairConfirmed(pair, rtt_s))
-        else:
-            pair.state = PairState.SUCCEEDED
-            self._emit(PairValidated(pair, rtt_s))
-        self._pairing.learn_local(pair.local, mapped_address)
-        if attempt.nominate and attempt.controlling:
-            pair.nominate_when_valid = True
-        self._take_nomination(pair)
-
-    def _take_nomination(self, pair: CandidatePair) -> None:
-        """Make a pair the nominated one, when it was asked for; the latest takes the place of all others."""
-        if not pair.nominate_when_valid:
-            return
-        pair.nominate_when_valid = False
-        if not pair.nominated:
-            for other in self._pairs:
-                other.nominated = other.nominate_when_valid = False
-            pair.nominated = True
-            self._emit(PairNominated(pair))
-
-    def _fail_unless_valid(self, pair: CandidatePair, failure: PairFailure) -> None:
-        """Fail a pair on what an answer says; a valid one has better evidence for itself."""
-        if pair.state is not PairState.SUCCEEDED:
-            self.fail(pair, failure)
 
     def _emit(self, event: IceEvent) -> None:
         if len(self._events) >= defaults.ICE_MAX_EVENTS:

@@ -31,8 +31,9 @@ from p2p.proto.path.flaps import FlapMemory
 from p2p.proto.path.health import PathHealth
 from p2p.proto.path.path import PairReport, Path, PathKind, PathStatus
 from p2p.proto.path.policy import PathView, SelectionReason, choose, choose_second
-from p2p.proto.path.reason import NatFacts, plain_checks_can_succeed
+from p2p.proto.path.reason import NatFacts
 from p2p.proto.path.recheck import RecheckSchedule
+from p2p.proto.path.verdict import Verdict
 from p2p.proto.stun.message import Message
 
 
@@ -87,10 +88,7 @@ class PathController:
         self._rechecks = RecheckSchedule()
         self._flaps = FlapMemory()
         self._events: deque[PathEvent] = deque(maxlen=defaults.PATH_MAX_EVENTS)
-        self._local_facts = NatFacts()
-        self._remote_facts = NatFacts()
-        self._first_check_at: float | None = None
-        self._exhausted = False
+        self._verdict = Verdict()
         self._own_timer: float | None = None
 
     # --- Sending paths -------------------------------------------------------------------------------------
@@ -119,11 +117,8 @@ class PathController:
         if self._healths:
             return
         pair = self.agent.find_pair(base_id, remote)
-        if pair is not None:
-            kind, relay_protocol = Path.of(pair).kind, pair.relay_protocol
-            path = Path(base_id, remote, kind, relay_protocol, validated=False)
-        else:
-            path = Path(base_id, remote, PathKind.RELAY, validated=False)
+        path = Path(base_id, remote, PathKind.RELAY) if pair is None else Path.of(pair)
+        path = replace(path, validated=False)
         self._select(path, SelectionReason.OPTIMISTIC, None)
         self._sending = (path,)
 
@@ -186,7 +181,7 @@ class PathController:
             remote: About the peer's, from its offer or answer.
             now: The monotonic time.
         """
-        self._local_facts, self._remote_facts = local, remote
+        self._verdict.set_facts(local, remote)
         self._plan(now)
 
     def network_changed(self, now: float) -> None:
@@ -208,8 +203,7 @@ class PathController:
         self.agent.restart(local)
         for health in self._healths.values():
             health.suspect()
-        self._first_check_at = None
-        self._exhausted = False
+        self._verdict.restart()
         self._settle(now)
 
     # --- The verbs -----------------------------------------------------------------------------------------
@@ -232,8 +226,7 @@ class PathController:
         self.agent.handle_timer(now)
         self._settle(now)
         transmits = self.agent.transmits(now)
-        if self._first_check_at is None and transmits and self.agent.remote_credentials is not None:
-            self._first_check_at = now
+        if transmits and self.agent.remote_credentials is not None and self._verdict.started(now):
             self._plan(now)
         return transmits
 
@@ -258,12 +251,7 @@ class PathController:
     def paths(self, now: float) -> tuple[PathStatus, ...]:
         """Return how each validated path is doing."""
         sending = {path.key for path in self._sending}
-        return tuple(
-            PathStatus(
-                health.path, health.rtt_s, health.min_rtt_s, health.doubtful(now), key in sending, health.heard_at
-            )
-            for key, health in self._healths.items()
-        )
+        return tuple(health.status(now, in_use=key in sending) for key, health in self._healths.items())
 
     def rtt_s(self, path: Path) -> float | None:
         """Return the smoothed round-trip time of a path, None when it is not a validated one."""
@@ -276,22 +264,7 @@ class PathController:
         pairs = sorted(
             self.agent.check_list, key=lambda pair: pair.priority(controlling=self.agent.controlling), reverse=True
         )
-        return tuple(
-            PairReport(
-                local=pair.mapped_address or pair.local.address,
-                local_type=pair.local.type,
-                remote=pair.remote.address,
-                remote_type=pair.remote.type,
-                relayed=pair.relayed,
-                state=pair.state.value,
-                reason=pair.failure.value,
-                attempts=pair.attempts,
-                rtt_s=pair.rtt_s,
-                nominated=pair.nominated,
-                selected=pair.key == selected,
-            )
-            for pair in pairs
-        )
+        return tuple(PairReport.of(pair, selected=pair.key == selected) for pair in pairs)
 
     # --- Inside --------------------------------------------------------------------------------------------
     def _settle(self, now: float) -> None:
@@ -404,9 +377,7 @@ class PathController:
             self._report_exhausted()
 
     def _report_exhausted(self) -> None:
-        """Say once per generation that no direct path has come of the checks."""
-        if not self._exhausted and not self.has_direct_path:
-            self._exhausted = True
+        if not self.has_direct_path and self._verdict.pronounce():
             self._events.append(ChecksExhausted(self.report()))
 
     def _plan(self, now: float) -> None:
@@ -419,18 +390,10 @@ class PathController:
             held_until = self._flaps.held_until(key, health.validated_at)
             if held_until > now:
                 timers.append(held_until)
-        hopeless_at = self._hopeless_at()
-        if hopeless_at is not None:
+        hopeless_at = self._verdict.hopeless_at()
+        if hopeless_at is not None and not self.has_direct_path:
             if hopeless_at <= now:
                 self._report_exhausted()
             else:
                 timers.append(hopeless_at)
         self._own_timer = min(timers, default=None)
-
-    def _hopeless_at(self) -> float | None:
-        """When to stop hoping for checks that both NATs are known not to let through."""
-        if self._exhausted or self._first_check_at is None or self.has_direct_path:
-            return None
-        if plain_checks_can_succeed(self._local_facts, self._remote_facts) is not False:
-            return None
-        return self._first_check_at + defaults.PATH_HOPELESS_S

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from p2p import defaults
 from p2p.proto.ice import CandidatePair
-from p2p.proto.path.path import Path
+from p2p.proto.path.path import Path, PathStatus
 
 _RTT_GAIN = 1 / 8
 
@@ -130,6 +130,10 @@ class PathHealth:
         return min(
             [self.probe_at(), *(at for at in (self._unease_at(), self._doubt_at(), self._dead_at()) if at > now)]
         )
+
+    def status(self, now: float, *, in_use: bool) -> PathStatus:
+        """Return how the path is doing."""
+        return PathStatus(self.path, self.rtt_s, self.min_rtt_s, self.doubtful(now), in_use, self.heard_at)
 
     @property
     def _answer_wait_s(self) -> float:

@@ -102,6 +102,23 @@ class PairReport:
     nominated: bool
     selected: bool
 
+    @classmethod
+    def of(cls, pair: CandidatePair, *, selected: bool) -> PairReport:
+        """Report on a pair."""
+        return cls(
+            local=pair.mapped_address or pair.local.address,
+            local_type=pair.local.type,
+            remote=pair.remote.address,
+            remote_type=pair.remote.type,
+            relayed=pair.relayed,
+            state=pair.state.value,
+            reason=pair.failure.value,
+            attempts=pair.attempts,
+            rtt_s=pair.rtt_s,
+            nominated=pair.nominated,
+            selected=selected,
+        )
+
     def __str__(self) -> str:
         how = "relay" if self.relayed else "direct"
         rtt = "" if self.rtt_s is None else f", {self.rtt_s * 1000:.1f} ms"

@@ -22,7 +22,12 @@ def test_a_role_conflict_ends_with_one_of_each(roles, seed):
 def test_a_role_conflict_is_settled_when_only_one_side_checks(roles, seed):
     duo = Duo(roles=roles, seed=seed)
     duo.simple()
-    duo.b.agent.remote_credentials = None
+
+    def only_checks_of_a(data, source, destination):
+        is_request = data[:2] == b"\x00\x01"
+        return None if is_request and source.port == 2000 else (data, source)
+
+    duo.rewrite = only_checks_of_a
     duo.run(0.5)
     assert duo.a.agent.controlling is not duo.b.agent.controlling
     assert duo.a.of(PairValidated)

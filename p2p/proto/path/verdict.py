@@ -1,0 +1,49 @@
+"""When the checks count as over without a direct path."""
+
+from __future__ import annotations
+
+from p2p import defaults
+from p2p.proto.path.reason import NatFacts, plain_checks_can_succeed
+
+
+class Verdict:
+    """Makes sure that "no direct path has come of it" is said once for each start of the checks, and in time."""
+
+    def __init__(self) -> None:
+        self._local_facts = NatFacts()
+        self._remote_facts = NatFacts()
+        self._started_at: float | None = None
+        self._pronounced = False
+
+    def set_facts(self, local: NatFacts, remote: NatFacts) -> None:
+        """Learn how both NATs behave."""
+        self._local_facts, self._remote_facts = local, remote
+
+    def restart(self) -> None:
+        """The checks start over."""
+        self._started_at = None
+        self._pronounced = False
+
+    def started(self, now: float) -> bool:
+        """Note that checks are sent.
+
+        Returns:
+            Whether these are the first ones.
+        """
+        if self._started_at is not None:
+            return False
+        self._started_at = now
+        return True
+
+    def hopeless_at(self) -> float | None:
+        """When to stop hoping for checks that both NATs are known not to let through; None when there is hope."""
+        if self._pronounced or self._started_at is None:
+            return None
+        if plain_checks_can_succeed(self._local_facts, self._remote_facts) is not False:
+            return None
+        return self._started_at + defaults.PATH_HOPELESS_S
+
+    def pronounce(self) -> bool:
+        """Ask whether it must be said now: only the first time."""
+        pronounced, self._pronounced = self._pronounced, True
+        return not pronounced
