@@ -6,7 +6,7 @@ links, and then one ``ip`` and one ``nft`` for each namespace run at the same ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .kinds import kind_named, ruleset
@@ -166,7 +166,7 @@ class Builder:
             commands.append(f"route add default via {plan.lan6}")
 
     def _add_behaviour(self, router: Router, plan: RouterPlan) -> None:
-        self._rules[router.name] = router_rules(router, plan.wan)
+        self._rules[router.name] = router_rules(router, plan.wan, plan.pool)
         sysctls = self._sysctls[router.name]
         if self._rules[router.name]:
             sysctls["net/netfilter/nf_conntrack_udp_timeout"] = router.lifetime_s
@@ -180,11 +180,12 @@ class Builder:
             }
 
 
-def router_rules(router: Router, wan_address: str) -> str:
+def router_rules(router: Router, wan_address: str, pool: Sequence[str]) -> str:
     """Write the nft rules of a router, empty for one that only forwards."""
     return ruleset(
         kind_named(router.kind),
         wan_address=wan_address,
+        pool=pool,
         lifetime_s=router.lifetime_s,
         wan_input=router.wan_input,
         session_cap=router.session_cap,

@@ -179,7 +179,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 for success, 1 for a test that failed, 2 for what could not be done, 130 when interrupted.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         words = sys.argv[1:] if argv is None else argv
         return _run(_parser(words[0] if words else "").parse_args(words))
@@ -188,3 +187,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def run() -> None:
+    """Be the program ``lab``: one command, with the arguments and the exit code of this process."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(main())

@@ -73,8 +73,9 @@ def expect(dialer: Kind, exposer: Kind, *, hard: Path = Path.EITHER) -> Expectat
     Source: RFC 4787, sections 4.1 and 5; RFC 5128, section 3.3.
     """
     if dialer.mapping is None or exposer.mapping is None:
-        reason = REASON_BLOCKED_HERE if dialer.mapping is None else REASON_BLOCKED_THERE
-        return Expectation(Path.RELAY, frozenset({reason}))
+        here = {REASON_BLOCKED_HERE} if dialer.mapping is None else set()
+        there = {REASON_BLOCKED_THERE} if exposer.mapping is None else set()
+        return Expectation(Path.RELAY, frozenset(here | there))
     independent = Dependence.ENDPOINT_INDEPENDENT
     by_port = Dependence.ADDRESS_AND_PORT_DEPENDENT
     if dialer.mapping is independent and exposer.mapping is independent:

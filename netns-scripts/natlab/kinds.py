@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -120,6 +121,15 @@ KINDS: Final = {
             rules=("firewall.nft", "adm.nft"),
         ),
         Kind(
+            name="pool",
+            summary="several outside addresses, another one for another destination, port kept",
+            mapping=_AD,
+            filtering=_APD,
+            keeps_port=True,
+            second_mapping=_APD,
+            rules=("firewall.nft", "pool.nft"),
+        ),
+        Kind(
             name="sym",
             summary="one mapping for each destination endpoint, ports at random",
             mapping=_APD,
@@ -159,12 +169,15 @@ def kind_named(name: str) -> Kind:
         raise LabError(f"there is no kind of router named {name!r}", f"Known kinds: {', '.join(KINDS)}.") from None
 
 
-def ruleset(kind: Kind, *, wan_address: str, lifetime_s: int, wan_input: str, session_cap: int) -> str:
+def ruleset(
+    kind: Kind, *, wan_address: str, pool: Sequence[str], lifetime_s: int, wan_input: str, session_cap: int
+) -> str:
     """Fill in the nft files of a kind.
 
     Args:
         kind: What the router does.
         wan_address: The router's outside IPv4 address.
+        pool: Its four other outside addresses.
         lifetime_s: How long a mapping lives without traffic, in seconds.
         wan_input: What unsolicited packets to the router itself meet: ``drop``, ``reject`` or ``accept``.
         session_cap: Most UDP sessions at a time, or 0 for no limit.
@@ -176,6 +189,7 @@ def ruleset(kind: Kind, *, wan_address: str, lifetime_s: int, wan_input: str, se
     files = (*kind.rules, "session-cap.nft") if session_cap else kind.rules
     values = {
         "wan": wan_address,
+        "pool": ", ".join(f"{n} : {address}" for n, address in enumerate(pool)),
         "lifetime": str(lifetime_s),
         "wan_input": wan_input,
         "session_cap": str(session_cap),

@@ -216,7 +216,9 @@ class Lab:
             LabError: There is no such router.
         """
         require_tools("conntrack")
-        rules = "flush ruleset\n" + router_rules(self.topology.router(router), self.address(router))
+        rules = "flush ruleset\n" + router_rules(
+            self.topology.router(router), self.address(router), self._plans[router].pool
+        )
         load_rules(rules, namespace=self.namespace(router))
         run_tool(["conntrack", "-F"], namespace=self.namespace(router))
 

@@ -81,6 +81,11 @@ class RouterPlan:
         return f"2001:db8:{self.number}::{11 + index}"
 
     @property
+    def pool(self) -> tuple[str, ...]:
+        """The outside addresses that a router with a pool has."""
+        return tuple(f"203.0.113.{16 * self.number + offset}" for offset in range(1, 5))
+
+    @property
     def spare_wan(self) -> str:
         """The address it gets when its provider gives it another one."""
         return f"203.0.113.{16 * self.number + 15}"

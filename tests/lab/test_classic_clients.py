@@ -30,6 +30,7 @@ VERDICTS = {
     "port-np": ("Independent Mapping, Port Dependent Filter, random port, no hairpin", "Restric Port NAT"),
     "linux": ("Independent Mapping, Port Dependent Filter, preserves ports, no hairpin", "Restric Port NAT"),
     "adm": ("Dependent Mapping, random port, no hairpin", "Symmetric NAT"),
+    "pool": ("Dependent Mapping, preserves ports, no hairpin", "Symmetric NAT"),
     "sym": ("Dependent Mapping, random port, no hairpin", "Symmetric NAT"),
     "symseq": ("Dependent Mapping, random port, no hairpin", "Symmetric NAT"),
     "udpblock": ("Blocked or could not reach STUN server", "Blocked"),

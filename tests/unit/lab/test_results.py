@@ -13,7 +13,7 @@ from natlab.results import CellResult, RunResult, format_matrix, percentiles, sh
 
 INDEPENDENT = ("open", "fw", "full", "addr", "port", "full-np", "addr-np", "port-np", "linux")
 LETS_ANY_PORT_IN = ("open", "full", "addr", "full-np", "addr-np")
-DEPENDENT = ("adm", "sym", "symseq")
+DEPENDENT = ("adm", "pool", "sym", "symseq")
 
 
 @pytest.mark.parametrize("dialer", INDEPENDENT)
@@ -46,6 +46,7 @@ def test_blocked_udp() -> None:
     here, there = expect(KINDS["udpblock"], KINDS["open"]), expect(KINDS["open"], KINDS["udpblock"])
     assert here == Expectation(Path.RELAY, frozenset({"udp-blocked-here"}))
     assert there == Expectation(Path.RELAY, frozenset({"udp-blocked-there"}))
+    assert expect(KINDS["udpblock"], KINDS["udpblock"]).reasons == {"udp-blocked-here", "udp-blocked-there"}
 
 
 @pytest.mark.parametrize(
