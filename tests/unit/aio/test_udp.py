@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -384,3 +385,19 @@ def test_runs_of_equal_sizes(sizes: list[int], runs: list[int]) -> None:
         found.append(module._run_length(datagrams, start))
         start += found[-1]
     assert found == runs
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what it dropped")
+async def test_what_the_kernel_dropped_is_counted() -> None:
+    receiver, sender = End(gro=False, buffer_bytes=4096), End(gso=False)
+    sender.udp.send([b"x" * 1000] * 100, receiver.udp.local_address)
+    await receiver.wait_for(1)
+    # The count comes with a packet that was queued after the loss.
+    sender.udp.send([b"y"], receiver.udp.local_address)
+    while b"y" not in receiver.datagrams:
+        await asyncio.sleep(0.001)
+    stats = receiver.udp.stats
+    assert stats.kernel_drops > 0
+    assert stats.kernel_drops + stats.received_datagrams == 101
+    receiver.udp.close()
+    sender.udp.close()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.errors import ConfigError, DecodeError, IdentityError
+from p2p.errors import ConfigError, DecodeError, IdentityError, LocalProtocolError
 from p2p.quic import ENGINE_NAMES, Engine, EngineConfig, load_engine
 from p2p.quic.adapter import SecretSink, ed25519_key_of, load_tuned
 from p2p.quic.aioquic_engine import AioquicEngine
@@ -182,3 +182,47 @@ def test_a_connection_that_was_not_started_is_silent() -> None:
         server.ping()
         server.close(1, "", 1.0)
         assert server.poll(1.0, 10) == []
+
+
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_a_library_that_fails_costs_packets_not_the_program(name: str) -> None:
+    engine = load_engine(name)
+    world = make_world(engine, engine, credentials(), public_key()).connect()
+    connection: Any = world.server._engine
+    real = connection._quic
+
+    class Failing:
+        """The library's connection, or its core, with every call failing."""
+
+        def __getattr__(self, attribute: str) -> Any:
+            if attribute in {"get_timer", "next_event", "stats"}:
+                return lambda *_: 0.0 if attribute == "get_timer" else None
+            if attribute == "_core":
+                return self
+            if attribute.startswith("_") or attribute in {"state", "loss_total"}:
+                return getattr(real, attribute)
+
+            def fail(*_: object, **__: object) -> None:
+                raise ValueError(f"{attribute} failed")
+
+            return fail
+
+    connection._quic = Failing()
+    now = world.loop.now
+    connection.receive(b"\x40" * 50, 25, now)
+    assert connection.poll(now, 10) == []
+    connection.handle_timer(now)
+    connection.ping()
+    connection.reset(0, 1)
+    connection.stop(0, 1)
+    connection.request_key_update()
+    for misuse in (lambda: connection.send(0, b"x"), lambda: connection.open_stream()):
+        with pytest.raises(LocalProtocolError):
+            misuse()
+    assert connection._guarded_errors >= 3
+    # A timer that fails is not due again at once.
+    assert connection.get_timer() > now
+    connection._quic = real
+    stream_id = world.client.open_stream()
+    world.client.send(stream_id, b"still here", end=True)
+    assert world.loop.run_for(5, until=lambda: stream_id in world.server_handler.ended)
