@@ -193,7 +193,7 @@ class PeerSession:
             self._remote_facts = NatFacts.from_wire_untrusted(facts)
         except DecodeError:
             return
-        self.facts_changed(self._node.facts)
+        self._use_facts()
 
     def start_over_relay(self) -> None:
         """Dialer: do not wait for a check but send to the peer's relayed address at once."""
@@ -252,8 +252,12 @@ class PeerSession:
         self.link.poke()
 
     def facts_changed(self, facts: NatFacts) -> None:
-        """Use what is known of both NATs now."""
-        self.controller.set_nat_facts(facts, self._remote_facts, self._loop.time())
+        """Use what is known of our NAT now, and tell the peer."""
+        self._use_facts()
+        self._owner.send_signal(self, Trickle(session=self.session_id, nat=facts.to_wire()))
+
+    def _use_facts(self) -> None:
+        self.controller.set_nat_facts(self._node.facts, self._remote_facts, self._loop.time())
         self.link.poke()
 
     # --- the end -------------------------------------------------------------------------------------------

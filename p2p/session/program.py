@@ -64,9 +64,10 @@ class Program:
         raise NotImplementedError
 
     async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
-        self._started_at = self._loop.time()
+        loop = asyncio.get_running_loop()
         self.node = self.make_node()
+        self._loop = loop
+        self._started_at = loop.time()
         self.node.signalling.on_state = self._signalling_changed
         await self.node.__aenter__()
         try:
