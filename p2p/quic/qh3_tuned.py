@@ -18,6 +18,7 @@ _INITIAL_MAX_STREAMS_BIDI: Final = 0x08  # Source: RFC 9000 section 18.2
 _UNIDIRECTIONAL_STREAMS: Final = 103  # the library's own number; the tunnel has none
 _ACK_DELAY_EXPONENT: Final = 3
 _MAX_ACK_DELAY_S: Final = 0.025
+_NO_CAP_BYTES: Final = 1 << 40
 
 _CONNECTION_NAMES: Final = (
     "_applied_transport_parameters",
@@ -187,15 +188,16 @@ class TunedQh3Connection(Qh3Connection):
         packets: list[bytes] = []
         if core is None:
             return packets
-        poll_transmit = core.poll_transmit
+        poll_transmit, append = core.poll_transmit, packets.append
         try:
             if self._cap is not None:
                 self._poll_capped(core, self._cap, packets, now, limit)
-            while self._cap is None and len(packets) < limit:
+                return packets
+            for _ in range(limit):
                 transmit = poll_transmit(now)
                 if transmit is None:
                     break
-                packets.append(transmit[0])
+                append(transmit[0])
         except Exception as error:
             # What was built so far is good and on the books of the core: it must leave.
             self._count(error, now)
@@ -257,7 +259,7 @@ class TunedQh3Connection(Qh3Connection):
     def _poll_capped(self, core: Any, cap: _FlightCap, packets: list[bytes], now: float, limit: int) -> None:
         if cap.is_over(core, now):
             self._cap = None
-            return
+            cap.bytes = _NO_CAP_BYTES
         while len(packets) < limit:
             if core.bytes_in_flight >= cap.bytes:
                 # ACKs and probes are never held back: without them nothing would ever be in flight less.
