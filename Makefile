@@ -29,8 +29,11 @@ interop-packages: lab-packages
 	@netns-scripts/install-packages --optional coturn stun-client openssh-server openssh-client rsync curl postgresql postgresql-client chromium
 
 demo: install  ## Expose and connect: through two NATs in the lab as root, on loopback otherwise
-	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory lab-packages; fi
-	$(BIN)/p2p demo
+	@if [ "$$(id -u)" = 0 ]; then \
+		$(MAKE) --no-print-directory lab-packages && netns-scripts/lab demo; \
+	else \
+		echo "Not root, so no NATs: everything on loopback."; $(BIN)/p2p demo --size 100; \
+	fi
 
 test: install interop-packages lint  ## All gates and every test that CI runs
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not slow"

@@ -132,14 +132,20 @@ def _start_exposer(
         )
 
     server = start(SERVER, "serve", programs.serve())
-    _wait_for_port(lab, server, stop)
+    wait_for_server(lab, server, stop)
     exposer_host = f"{_EXPOSER}1"
     service = stack.enter_context(ExchangeService(lambda: lab.entered(exposer_host), timeout_s=_EXCHANGE_TIMEOUT_S))
     exposer = start(exposer_host, "expose", programs.expose(service.port))
     return str(exposer.require("ready", within_s=_START_TIMEOUT_S).values["ticket"]), exposer
 
 
-def _wait_for_port(lab: Lab, server: ObservedProgram, stop: threading.Event) -> None:
+def wait_for_server(lab: Lab, server: ObservedProgram, stop: threading.Event) -> None:
+    """Wait until the server takes connections.
+
+    Raises:
+        LabError: It does not, or it ended.
+        Stopped: The user wants to stop.
+    """
     until = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < until:
         with lab.entered(SERVER):

@@ -71,6 +71,11 @@ def _parser(asked: str) -> argparse.ArgumentParser:
         from .matrix import add_arguments
 
         add_arguments(matrix)
+    demo = commands.add_parser("demo", help="see it work: expose behind one NAT, connect behind another")
+    if asked == "demo":
+        from .demo import add_arguments as add_demo_arguments
+
+        add_demo_arguments(demo)
     return parser
 
 
@@ -161,6 +166,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from .matrix import run_matrix
 
         return run_matrix(arguments)
+    elif arguments.command == "demo":
+        from .demo import run_demo
+
+        return run_demo(arguments)
     else:
         _disturb(arguments)
     return 0

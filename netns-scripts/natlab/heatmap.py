@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from typing import Final
 
-from .results import CellResult, percentiles, short_cell
+from .results import CellResult, axes, percentiles, short_cell
 
 # Direct at once is green, direct late is yellow.
 _SLOWEST_S: Final = 5.0
@@ -23,19 +23,19 @@ small { display: block; color: #444; }
 """
 
 
-def heatmap(kinds: Sequence[str], cells: Sequence[CellResult], *, delay_ms: float) -> str:
+def heatmap(cells: Sequence[CellResult], *, delay_ms: float) -> str:
     """Write the page.
 
     Args:
-        kinds: The kinds, in the order of rows and columns.
         cells: What was found.
         delay_ms: One-way delay of each uplink, in milliseconds.
     """
     found = {(cell.dialer, cell.exposer): cell for cell in cells}
-    head = "".join(f"<th>{html.escape(kind)}</th>" for kind in kinds)
+    dialers, exposers = axes(cells)
+    head = "".join(f"<th>{html.escape(exposer)}</th>" for exposer in exposers)
     body = "".join(
-        f"<tr><th>{html.escape(dialer)}</th>{''.join(_cell(found.get((dialer, exposer))) for exposer in kinds)}</tr>\n"
-        for dialer in kinds
+        f"<tr><th>{html.escape(dialer)}</th>{''.join(_cell(found.get((dialer, exposer))) for exposer in exposers)}</tr>\n"
+        for dialer in dialers
     )
     wrong = "".join(
         f"<li>{html.escape(cell.dialer)} to {html.escape(cell.exposer)}: {html.escape('; '.join(cell.complaints))}</li>"

@@ -146,9 +146,8 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     plans = _plan(arguments)
     started_at = time.monotonic()
     cells = _run_all(plans, arguments.jobs)
-    kinds = tuple(dict.fromkeys([*(cell.dialer for cell in cells), *(cell.exposer for cell in cells)]))
     delay_ms = arguments.delay * 1e3
-    print(format_matrix(kinds, cells))
+    print(format_matrix(cells))
     print(
         "D: direct, with the median time until then. R: relay, with the median time until the first byte. !: see below."
     )
@@ -160,5 +159,5 @@ def run_matrix(arguments: argparse.Namespace) -> int:
         document = {"delay_ms": delay_ms, "cells": [cell.to_json() for cell in cells]}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
     if arguments.html is not None:
-        arguments.html.write_text(heatmap(kinds, cells, delay_ms=delay_ms))
+        arguments.html.write_text(heatmap(cells, delay_ms=delay_ms))
     return 1 if wrong and arguments.check else 0

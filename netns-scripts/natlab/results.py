@@ -130,8 +130,15 @@ def short_cell(cell: CellResult) -> str:
     return f"{name}{'' if median is None else f'{median:.2f}'}{mark}"
 
 
-def format_matrix(kinds: Sequence[str], cells: Sequence[CellResult]) -> str:
+def format_matrix(cells: Sequence[CellResult]) -> str:
     """Write the matrix as text, one row for each dialer and one column for each exposer."""
+    dialers, exposers = axes(cells)
     found = {(cell.dialer, cell.exposer): short_cell(cell) for cell in cells}
-    rows = [[dialer, *(found.get((dialer, exposer), "") for exposer in kinds)] for dialer in kinds]
-    return format_table(["dialer \\ exposer", *kinds], rows)
+    rows = [[dialer, *(found.get((dialer, exposer), "") for exposer in exposers)] for dialer in dialers]
+    return format_table(["dialer \\ exposer", *exposers], rows)
+
+
+def axes(cells: Sequence[CellResult]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The dialers' kinds and the exposers' kinds, each once, in the order they first come."""
+    dialers = dict.fromkeys(cell.dialer for cell in cells)
+    return tuple(dialers), tuple(dict.fromkeys(cell.exposer for cell in cells))

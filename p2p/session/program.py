@@ -138,8 +138,8 @@ class Program:
         """See ``SessionOwner``."""
 
     def path_changed(self, session: PeerSession) -> None:
-        """See ``SessionOwner``."""
-        if session.is_established:
+        """See ``SessionOwner``; a connecting user sees the first paths come, an exposing one only those let in."""
+        if session.is_established or self.role == "connect":
             self.tell(PathChanged(t_s=self.t_s, session=short_id(session), **path_fields(session)))
 
     def relayed(self, session: PeerSession, reason: RelayReason) -> None:
