@@ -20,7 +20,7 @@ EPILOG: Final = flags.examples(
     "p2p serve --listen 10.0.0.5 --public-address 203.0.113.5      behind a one-to-one NAT",
     "p2p serve --listen 198.51.100.10 --listen 203.0.113.10        two addresses: full NAT tests",
     "",
-    "Ctrl-C sends clients away gently; a second Ctrl-C ends at once.",
+    "Ctrl-C sends clients away gently; a second Ctrl-C ends at once. SIGHUP reads tokens and certificate again.",
 )
 
 
@@ -80,38 +80,55 @@ def serve(
         from p2p.config import load_serve_options
         from p2p.observe import log
 
-        options = load_serve_options(
-            {
-                "listen": listen or None,
-                "public_address": public_address or None,
-                "domain": domain,
-                "tls_cert": tls_cert,
-                "tls_key": tls_key,
-                "http_port": http_port,
-                "stun_port": stun_port,
-                "relay_ports": relay_ports,
-                "open": is_open or None,
-                "token": token or None,
-                "danger_allow_private_peers": danger_allow_private_peers or None,
-            },
-            file=config,
-        )
+        given = {
+            "listen": listen or None,
+            "public_address": public_address or None,
+            "domain": domain,
+            "tls_cert": tls_cert,
+            "tls_key": tls_key,
+            "http_port": http_port,
+            "stun_port": stun_port,
+            "relay_ports": relay_ports,
+            "open": is_open or None,
+            "token": token or None,
+            "danger_allow_private_peers": danger_allow_private_peers or None,
+        }
         log.set_up(verbose=verbose, log_file=log_file)
-        asyncio.run(_serve(options, as_json=as_json))
+        asyncio.run(_serve(lambda: load_serve_options(given, file=config), as_json=as_json))
 
 
-async def _serve(options: ServeOptions, *, as_json: bool) -> None:
-    """Serve until a signal comes."""
+async def _serve(load: Callable[[], ServeOptions], *, as_json: bool) -> None:
+    """Serve until a signal comes; SIGHUP reads the configuration and the certificate again.
+
+    Raises:
+        ConfigError: The configuration is wrong at the start; later ones are only reported.
+    """
+    import asyncio
+    import signal
+
     from p2p.aio.tasks import TaskScope
     from p2p.cli.output import print_json
+    from p2p.cli.problems import print_error
     from p2p.cli.servers import Servers
     from p2p.cli.stopping import Stopper, interruptible
+    from p2p.errors import P2PError
 
+    options = load()
     note: Callable[[str], None] = (lambda words: None) if as_json else typer.echo
     scope = TaskScope()
     stopper = Stopper(scope, note)
     async with interruptible(stopper), scope, Servers(options) as servers:
         stopper.ready(lambda: servers.still_open, servers.drain)
+
+        def reload() -> None:
+            try:
+                servers.reload(load())
+            except P2PError as error:
+                print_error(error)
+            else:
+                note("configuration and certificate read again")
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         if as_json:
             print_json(facts_json(servers.facts))
         else:

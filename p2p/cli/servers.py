@@ -10,52 +10,29 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import secrets
-import socket
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
 
 from prometheus_client import CollectorRegistry
 
 from p2p import defaults
 from p2p.address import TransportAddress
 from p2p.cli import text
+from p2p.cli.server_hosts import find_hosts, is_wildcard, listen_addresses, one_of_each_family
 from p2p.config import ServeOptions
-from p2p.errors import ConfigError, ErrorCode
 from relay.service import RelayConfig, RelayService
 from rendezvous.core.admission import AdmissionToken
 from rendezvous.core.credentials import RealmNonce
 from rendezvous.service import RendezvousConfig, RendezvousService, StunConfig
 from rendezvous.stun import StunService
 
-CODE_NO_ADDRESS: Final = ErrorCode(
-    "P2P-1130", "Name this machine's address with --listen, and the one the world sees with --public-address."
-)
-CODE_ADDRESS_COUNT: Final = ErrorCode(
-    "P2P-1131", "Give --public-address once for each --listen, in the same order, or --listen no more than once."
-)
-
 _SECRET_BYTES: Final = 32
 _TOKEN_BYTES: Final = 12
-_FAR_AWAY: Final = {4: "192.0.2.1", 6: "2001:db8::1"}
-"""Documentation addresses. Nothing is sent there: the kernel tells which address of ours it would use."""
 _HTTP_PORT: Final = 80
 _HTTPS_PORT: Final = 443
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class Host(NamedTuple):
-    """An address of this machine.
-
-    Attributes:
-        bind: What the kernel knows.
-        public: What the world sees instead; the same unless a NAT stands in front.
-    """
-
-    bind: str
-    public: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +78,7 @@ class Servers:
             )
             stun_port = relay.udp_addresses[0].port
             rendezvous = RendezvousService(
-                self._rendezvous_config(stun_port),
+                self._rendezvous_config(self._options, stun_port),
                 registry=registry,
                 foreign_protocol=relay.stream_protocol,
                 challenge_of=lambda url: RealmNonce(*relay.challenge()),
@@ -148,6 +125,27 @@ class Servers:
             parts.append(text.plural(allocations, "relay allocation"))
         return " and ".join(parts)
 
+    def reload(self, options: ServeOptions) -> None:
+        """Take tokens and certificate files anew; addresses and ports stay as they are.
+
+        Args:
+            options: The new options. Clients that the new tokens do not admit are sent away.
+
+        Raises:
+            ConfigError: The new options are not usable; nothing has changed then.
+        """
+        assert self._rendezvous is not None
+        assert self._relay is not None
+        changed = replace(
+            self._options,
+            open=options.open,
+            tokens=options.tokens,
+            tls_cert=options.tls_cert,
+            tls_key=options.tls_key,
+        )
+        self._rendezvous.reload(self._rendezvous_config(changed, self._relay.udp_addresses[0].port))
+        self._options = changed
+
     async def drain(self) -> None:
         """Send clients away gently, and return when they are gone or their time is over."""
         assert self._rendezvous is not None
@@ -172,10 +170,9 @@ class Servers:
             danger_allow_loopback_peers=options.danger_allow_private_peers and is_loopback,
         )
 
-    def _rendezvous_config(self, stun_port: int) -> RendezvousConfig:
-        options = self._options
+    def _rendezvous_config(self, options: ServeOptions, stun_port: int) -> RendezvousConfig:
         http_port = _http_port(options)
-        listeners = tuple(TransportAddress(host, http_port) for host in _listen_addresses(options))
+        listeners = tuple(TransportAddress(host, http_port) for host in listen_addresses(options))
         tokens = options.tokens or ((self._made_token,) if self._made_token else ())
         return RendezvousConfig(
             listen=() if options.tls_cert else listeners,
@@ -204,14 +201,14 @@ class Servers:
         names = {address for host in self._hosts for address in host}
         if self._options.domain:
             names.add(self._options.domain.lower())
-        if any(_is_wildcard(address) for address in _listen_addresses(self._options)):
+        if any(is_wildcard(address) for address in listen_addresses(self._options)):
             names |= _LOCAL_NAMES
         return frozenset(names)
 
     def _relay_urls(self, stun_port: int, http_port: int) -> tuple[str, ...]:
         """Relays to tell clients: UDP first, and at last the port that the strictest firewall leaves open."""
         urls = []
-        for host in _one_of_each_family(self._hosts):
+        for host in one_of_each_family(self._hosts):
             urls.append(f"turn:{_in_url(host.public)}:{stun_port}?transport=udp")
             if self._options.stun_port:
                 urls.append(f"turn:{_in_url(host.public)}:{stun_port}?transport=tcp")
@@ -234,85 +231,11 @@ class _LateBinding:
         return self.service is not None and self.service.handle(data, source, local)
 
 
-def find_hosts(options: ServeOptions) -> tuple[Host, ...]:
-    """Find out which addresses STUN and the relay use; those must be known one by one, unlike for HTTP.
-
-    Args:
-        options: Addresses to listen on, and public ones.
-
-    Raises:
-        ConfigError: There is no address, or the public ones do not fit.
-    """
-    listen = _listen_addresses(options)
-    named = [address for address in listen if not _is_wildcard(address)]
-    if not options.public_addresses:
-        outward = [_outward(6 if ":" in address else 4) for address in listen if _is_wildcard(address)]
-        found = [*named, *(address for address in outward if address is not None)]
-        if not found:
-            raise ConfigError("this machine has no way to the Internet to tell its address by", code=CODE_NO_ADDRESS)
-        return tuple(Host(address, address) for address in dict.fromkeys(found))
-    if len(named) == len(listen):
-        if len(named) != len(options.public_addresses):
-            raise ConfigError(
-                f"{text.plural(len(named), 'address')} to listen on, but "
-                f"{len(options.public_addresses)} public: which is which?",
-                code=CODE_ADDRESS_COUNT,
-            )
-        return tuple(Host(*pair) for pair in zip(named, options.public_addresses, strict=True))
-    hosts = []
-    for public in options.public_addresses:
-        bind = public if _is_ours(public) else _outward(6 if ":" in public else 4)
-        if bind is None:
-            raise ConfigError(f"no address of this machine to use for {public}", code=CODE_NO_ADDRESS)
-        hosts.append(Host(bind, public))
-    return tuple(hosts)
-
-
-def _listen_addresses(options: ServeOptions) -> tuple[str, ...]:
-    """Where HTTP is served: as configured, or everywhere, with IPv6 where there is IPv6."""
-    if options.listen:
-        return options.listen
-    return ("0.0.0.0", "::") if _outward(6) else ("0.0.0.0",)  # noqa: S104 -- a server for others listens everywhere
-
-
 def _http_port(options: ServeOptions) -> int:
     if options.http_port is not None:
         return options.http_port
     return _HTTPS_PORT if options.tls_cert else defaults.RENDEZVOUS_PORT
 
 
-def _outward(version: int) -> str | None:
-    """The address this machine uses towards the Internet; None without a way there."""
-    family = socket.AF_INET6 if version == 6 else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((_FAR_AWAY[version], 9))
-            return TransportAddress.from_socket(probe.getsockname()).host
-    except OSError:
-        return None
-
-
-def _is_ours(address: str) -> bool:
-    """Whether an interface of this machine has the address."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((address, 0))
-    except OSError:
-        return False
-    return True
-
-
-def _is_wildcard(address: str) -> bool:
-    return ipaddress.ip_address(address).is_unspecified
-
-
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _one_of_each_family(hosts: Iterable[Host]) -> list[Host]:
-    """The first IPv4 and the first IPv6 host: a second one of a family would be the same relay again."""
-    chosen: dict[bool, Host] = {}
-    for host in hosts:
-        chosen.setdefault(":" in host.public, host)
-    return list(chosen.values())

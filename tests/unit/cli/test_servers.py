@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from p2p.address import TransportAddress
-from p2p.cli import servers
+from p2p.cli import server_hosts
 from p2p.cli.serve import banner, facts_json
-from p2p.cli.servers import Facts, Host, Servers, find_hosts
+from p2p.cli.server_hosts import Host, find_hosts
+from p2p.cli.servers import Facts, Servers
 from p2p.config import ServeOptions
 from p2p.errors import ConfigError
 
@@ -26,8 +27,8 @@ BINDING_REQUEST = bytes.fromhex("000100002112a442") + b"x" * 12
 
 @pytest.fixture
 def one_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "_outward", {4: "10.0.0.5", 6: None}.get)
-    monkeypatch.setattr(servers, "_is_ours", lambda address: address == "10.0.0.6")
+    monkeypatch.setattr(server_hosts, "_outward", {4: "10.0.0.5", 6: None}.get)
+    monkeypatch.setattr(server_hosts, "_is_ours", lambda address: address == "10.0.0.6")
 
 
 @pytest.mark.usefixtures("one_address")
@@ -50,13 +51,13 @@ class TestHosts:
     def test_counts_must_fit(self) -> None:
         with pytest.raises(ConfigError, match="which is which") as caught:
             find_hosts(ServeOptions(listen=("10.0.0.6", "10.0.0.7"), public_addresses=("203.0.113.5",)))
-        assert caught.value.error_code is servers.CODE_ADDRESS_COUNT
+        assert caught.value.error_code is server_hosts.CODE_ADDRESS_COUNT
 
     @pytest.mark.parametrize("options", [ServeOptions(listen=("::",)), ServeOptions(public_addresses=("2001:db8::5",))])
     def test_no_address(self, options: ServeOptions) -> None:
         with pytest.raises(ConfigError) as caught:
             find_hosts(options)
-        assert caught.value.error_code is servers.CODE_NO_ADDRESS
+        assert caught.value.error_code is server_hosts.CODE_NO_ADDRESS
 
 
 class TestBanner:
@@ -109,6 +110,17 @@ async def test_given_token_makes_none() -> None:
     async with Servers(options) as running:
         assert running.facts.token is None
         assert running.facts.rendezvous_url.startswith("ws://Meet.Example:")
+
+
+async def test_reload_changes_tokens_or_nothing() -> None:
+    options = ServeOptions(listen=("127.0.0.1",), http_port=0, stun_port=0, tokens=("old",))
+    async with Servers(options) as running:
+        running.reload(ServeOptions(tokens=("new", "newer")))
+        with pytest.raises(ConfigError):
+            running.reload(ServeOptions(tokens=("twice", "twice")))
+        with pytest.raises(ConfigError, match="nobody could log in"):
+            running.reload(ServeOptions())
+        assert running.facts.rendezvous_url.startswith("ws://127.0.0.1:")
 
 
 async def _http(port: int) -> bytes:
