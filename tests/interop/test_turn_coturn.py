@@ -40,8 +40,12 @@ def client_for(coturn, transport, username=USERNAME, password=PASSWORD, **option
 
 def allocate(coturn, transport, **options):
     driver = AllocationDriver(client_for(coturn, transport, **options), transport)
-    driver.client.start(time.monotonic())
-    return driver, wait_for_event(driver, AllocationCreated)
+    try:
+        driver.client.start(time.monotonic())
+        return driver, wait_for_event(driver, AllocationCreated)
+    except BaseException:
+        driver.socket.close()
+        raise
 
 
 def received(driver):

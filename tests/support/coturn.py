@@ -9,10 +9,11 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from p2p.address import TransportAddress
+from p2p.proto.stun.message import Message, MessageClass, Method, encode
 
 USERNAME = "alice"
 PASSWORD = "wonderland"
@@ -134,8 +136,9 @@ def run_coturn(folder: Path, *options: str, shared_secret: bool = False) -> Iter
     with (folder / "coturn.out").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
     try:
-        _wait_for(port, process, folder)
-        _wait_for(tls_port, process, folder)
+        for listener in (port, tls_port):
+            _wait_for(partial(_accepts_tcp, listener), process, folder)
+        _wait_for(partial(_answers_udp, port), process, folder)
         yield Coturn(TransportAddress("127.0.0.1", port), TransportAddress("127.0.0.1", tls_port), log)
     finally:
         process.terminate()
@@ -146,15 +149,31 @@ def run_coturn(folder: Path, *options: str, shared_secret: bool = False) -> Iter
             process.wait()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+def _wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path) -> None:
     deadline = time.monotonic() + 10
-    while True:
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            text = (folder / "coturn.out").read_text(errors="replace")
+            pytest.fail(f"coturn did not start: {text[-2000:]}")
+        time.sleep(0.02)
+
+
+def _accepts_tcp(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _answers_udp(port: int) -> bool:
+    """Ask for a Binding: its UDP threads start on their own time, some after TCP already answers."""
+    request = encode(Message(MessageClass.REQUEST, Method.BINDING, bytes(12)))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(0.2)
         try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            probe.connect(("127.0.0.1", port))
+            probe.send(request)
+            return bool(probe.recv(2048))
         except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                text = (folder / "coturn.out").read_text(errors="replace")
-                pytest.fail(f"coturn did not start: {text[-2000:]}")
-            time.sleep(0.02)
-        else:
-            return
+            return False
