@@ -33,10 +33,10 @@ def heatmap(cells: Sequence[CellResult], *, delay_ms: float) -> str:
     found = {(cell.dialer, cell.exposer): cell for cell in cells}
     dialers, exposers = axes(cells)
     head = "".join(f"<th>{html.escape(exposer)}</th>" for exposer in exposers)
-    body = "".join(
-        f"<tr><th>{html.escape(dialer)}</th>{''.join(_cell(found.get((dialer, exposer))) for exposer in exposers)}</tr>\n"
-        for dialer in dialers
-    )
+    rows = []
+    for dialer in dialers:
+        data = "".join(_cell(found.get((dialer, exposer))) for exposer in exposers)
+        rows.append(f"<tr><th>{html.escape(dialer)}</th>{data}</tr>\n")
     wrong = "".join(
         f"<li>{html.escape(cell.dialer)} to {html.escape(cell.exposer)}: {html.escape('; '.join(cell.complaints))}</li>"
         for cell in cells
@@ -51,7 +51,7 @@ def heatmap(cells: Sequence[CellResult], *, delay_ms: float) -> str:
         f"<p>{runs} sessions, {delay_ms:g} ms one way on each uplink: {direct} direct, {relay} over the relay, "
         f"{runs - direct - relay} failed. D: direct, with the median time until then. R: relay, with the median time "
         "until the first byte. A red frame: not as expected.</p>\n"
-        f"<table><tr><th>dialer \\ exposer</th>{head}</tr>\n{body}</table>\n"
+        f"<table><tr><th>dialer \\ exposer</th>{head}</tr>\n{''.join(rows)}</table>\n"
         + (f"<h2>Not as expected</h2><ul>{wrong}</ul>\n" if wrong else "")
         + "</body></html>\n"
     )

@@ -128,8 +128,9 @@ def test_short_form(result: CellResult, text: str) -> None:
 
 
 def test_table_has_dialers_in_rows() -> None:
-    lines = format_matrix(["port", "sym"], [cell("sym", "port", RELAY)]).splitlines()
-    assert lines[2].split() == ["port"]
+    lines = format_matrix([cell("port", "full", DIRECT), cell("sym", "port", RELAY)]).splitlines()
+    assert lines[0].split() == ["dialer", "\\", "exposer", "full", "port"]
+    assert lines[2].split() == ["port", "D0.20"]
     assert lines[3].split() == ["sym", "R0.10!"]
 
 
@@ -141,7 +142,7 @@ def test_heat_map_is_one_page_that_loads_nothing() -> None:
             found.append((tag, dict(attrs)))
 
     cells = [cell("port", "port", DIRECT), cell("sym", "sym", RELAY), cell("sym", "port", NOT_CONNECTED)]
-    page = heatmap(["port", "sym"], cells, delay_ms=20.0)
+    page = heatmap(cells, delay_ms=20.0)
     Collect().feed(page)
     assert not [tag for tag, attributes in found if tag in ("script", "link", "img") or "src" in attributes]
     assert len([tag for tag, _ in found if tag == "td"]) == 4
