@@ -1,8 +1,9 @@
-"""Socket options every forwarded connection gets, and the two ways to end one."""
+"""Socket options every forwarded connection gets, the two ways to end one, and how many there may be."""
 
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket
 import struct
 from typing import Final
@@ -41,3 +42,16 @@ def addresses(sock: socket.socket) -> tuple[TransportAddress | None, TransportAd
         return TransportAddress.from_socket(sock.getpeername()), TransportAddress.from_socket(sock.getsockname())
     except OSError:  # the connection was reset before anyone looked
         return None, None
+
+
+def raise_descriptor_limit() -> int:
+    """Allow this process as many open files as the system lets it have: each flow needs one.
+
+    Returns:
+        How many that are.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    return soft

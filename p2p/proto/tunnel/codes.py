@@ -42,12 +42,8 @@ class StreamCode(IntEnum):
     Numbers from 0x10 on mean that the exposer never had a connection to the service.
     """
 
-    NO_ERROR = 0x00
     ABORTED = 0x01
-    """The TCP connection on the other side was reset."""
-    SESSION_CLOSED = 0x02
-    """The other side ends the session and waits for no flow any longer."""
-    INTERNAL = 0x03
+    """The connection on the other side was reset."""
     FORWARD_REFUSED = 0x10
     """The service refused the connection."""
     FORWARD_TIMEOUT = 0x11
@@ -135,7 +131,6 @@ _STREAM_ERRORS: Final[Mapping[int, ErrorCode]] = {
     StreamCode.TOO_MANY_FLOWS: ErrorCode(
         "P2P-6118", "Close some connections, or start a second session.", retryable=True
     ),
-    StreamCode.SESSION_CLOSED: ErrorCode("P2P-6119", "Nothing to do: the session ended.", retryable=True),
 }
 
 
