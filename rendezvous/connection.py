@@ -106,6 +106,11 @@ class Connection:
                     await self._offend(Refusal(SignallingCode.MALFORMED, "messages are text frames"))
                 else:
                     break
+        except Exception:
+            # A mistake of ours ends this connection only, and the client learns that it was not its own.
+            logger.exception("%s at %s met a failure", self._name, self._address)
+            self._is_ending = True
+            await self._end(Bye(code=SignallingCode.INTERNAL, detail="the server failed"))
         finally:
             self._is_ending = True
             self._disarm()

@@ -62,9 +62,10 @@ class RendezvousService:
         challenge_of: Callable[[str], RealmNonce | None] | None = None,
     ) -> None:
         self._config = config
-        self._collectors = registry or CollectorRegistry()
+        self._collectors = CollectorRegistry() if registry is None else registry
         self._metrics = Metrics(self._collectors)
-        self._store = store or MemoryRegistry(services_per_peer=config.limits.services_per_peer)
+        # Compared with None: a store with nobody online is empty, and an empty container is false.
+        self._store = MemoryRegistry(services_per_peer=config.limits.services_per_peer) if store is None else store
         self._challenge_of = challenge_of
         self.stun: Final = StunService(config.stun, self._metrics) if config.stun else None
         self._foreign = foreign_protocol or (self.stun.stream_protocol if self.stun else None)

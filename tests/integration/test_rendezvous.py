@@ -17,6 +17,7 @@ from p2p.proto.signalling import messages as m
 from p2p.signalling import SignallingClient, SignallingState
 from p2p.signalling import client as client_module
 from rendezvous.core.admission import AdmissionToken
+from rendezvous.core.registry import Member, MemoryRegistry, Seat
 from rendezvous.service import Limits, RendezvousService, StunConfig
 from tests.support.rendezvous_world import ALICE, BASE, BOB, EVE, raw, until, url_of
 
@@ -217,6 +218,24 @@ async def test_malformed_frames_are_answered_and_leave_the_connection(frame: str
         assert answer["type"] == "error"
         assert answer["code"] == ("not_logged_in" if frame == '{"type": "renew", "id": 1}' else "malformed")
         assert (await client.receive())["type"] == "welcome"
+
+
+async def test_a_failure_of_the_server_ends_its_connection_only(caplog: pytest.LogCaptureFixture) -> None:
+    class BrokenStore(MemoryRegistry):
+        async def publish(self, seat: Seat, member: Member, service: str) -> None:
+            raise RuntimeError("the store is broken")
+
+    store = BrokenStore(services_per_peer=1)
+    async with RendezvousService(BASE, store=store) as service, SignallingClient([url_of(service)], BOB) as bob:
+        await bob.welcome()
+        async with raw(service) as alice:
+            await alice.log_in(ALICE)
+            await alice.send(m.Publish(id=1, service="web"))
+            assert (await alice.receive())["type"] == "welcome"
+            assert (await alice.receive())["code"] == "internal"
+            assert await alice.closed() == 1000
+        assert not (await bob.resolve(ALICE.peer_id, "web")).online
+    assert "the store is broken" in caplog.text
 
 
 async def test_an_oversized_frame_ends_its_connection_only() -> None:

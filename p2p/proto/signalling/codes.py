@@ -10,8 +10,6 @@ class SignallingCode(StrEnum):
 
     MALFORMED = "malformed"
     """The message is not JSON of the documented shape."""
-    TOO_LARGE = "too_large"
-    """The message, or the body in it, is longer than allowed."""
     NOT_LOGGED_IN = "not_logged_in"
     """The request needs a login first."""
     UNEXPECTED = "unexpected"

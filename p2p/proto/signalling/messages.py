@@ -19,7 +19,6 @@ from msgspec import Meta, Struct
 
 from p2p.address import TransportAddress
 from p2p.errors import DecodeError, LocalProtocolError
-from p2p.proto.signalling.codes import SignallingCode
 from p2p.proto.signalling.names import INSTANCE_PATTERN, SERVICE_NAME_PATTERN
 
 PROTOCOL_VERSION: Final = 1
@@ -269,7 +268,7 @@ def login_transcript(nonce: bytes, public_key: bytes, host: str, instance: str =
 
 def _decode(data: bytes, decoder: msgspec.json.Decoder[MessageT], known: frozenset[str]) -> MessageT | None:
     if len(data) > MESSAGE_MAX_BYTES:
-        raise DecodeError(f"{SignallingCode.TOO_LARGE}: {len(data)} bytes")
+        raise DecodeError(f"a message of {len(data)} bytes, more than {MESSAGE_MAX_BYTES}")
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
