@@ -116,8 +116,8 @@ QUIC_STREAM_WINDOW_BYTES: Final = 8 << 20
 what bounds memory and keeps one stream from stopping all others."""
 QUIC_MAX_STREAMS: Final = 16_384
 """Streams the peer may have open at once: 10,000 forwarded connections and some room for those just closing."""
-QUIC_IDLE_TIMEOUT_S: Final = 30.0
-"""A connection without a sign of life is lost after this: longer than an outage of paths of 20 s."""
+QUIC_IDLE_TIMEOUT_S: Final = 60.0
+"""A connection without a sign of life is lost after this: servers may restart and routers reboot meanwhile."""
 QUIC_KEEP_ALIVE_S: Final = 10.0
 """A quiet connection pings this often: three times within the idle timeout, so that two pings may be lost."""
 QUIC_HANDSHAKE_TIMEOUT_S: Final = 10.0
@@ -178,11 +178,15 @@ PATH_SILENCE_S: Final = 0.5
 PATH_PROBE_SPACING_S: Final = 0.4
 """Between quick probes: with the four of PATH_PROBES_UNTIL_DEAD and the silence before them, 2.1 s to a verdict."""
 PATH_ANSWER_WAIT_S: Final = 0.35
-"""A probe counts as missed after this or twice the round-trip time, whichever is longer; below the spacing."""
+"""A probe counts as missed after this at the soonest, below the spacing; else after twice the smoothed round-trip
+time, or that and four times its variation."""
+PATH_ANSWER_WAIT_MAX_S: Final = 3.0
+"""And after this at the latest: longer than the queue of any bottleneck that one would want to keep using."""
 PATH_PROBES_UNTIL_DOUBT: Final = 2
 """Missed probes in a row from which data goes out on two paths: at 10 % loss each way one in a row is common."""
 PATH_PROBES_UNTIL_DEAD: Final = 4
-"""Missed probes in a row that end a path when nothing else is heard on it: 0.1 % by chance at 10 % loss each way."""
+"""Missed probes in a row that end a path when nothing else is heard on it: 0.1 % by chance at 10 % loss each way.
+While packets do come in, so many only raise a doubt: the answers may be stuck in a queue."""
 PATH_PROBES_UNTIL_ONE_WAY_DEAD: Final = 7
 """The same while the path still brings packets in: chance must be ruled out, for the loss may be theirs to fix."""
 PATH_PAUSE_S: Final = 2.0
@@ -404,6 +408,8 @@ QUIC_BLOCKED_TIMER_S: Final = 0.02
 # --- Sessions --------------------------------------------------------------------------------------------------
 READY_WITHOUT_RELAY_S: Final = 2.0
 """How long `p2p expose` waits for its relayed address before it shows the ticket all the same."""
+SESSION_SEEK_S: Final = 2.0
+"""How often a session without a path asks relay and peer for one; an outage that ends is noticed so soon."""
 SESSIONS_MAX: Final = 4096
 """Sessions of one exposer; each idle one costs about 100 KiB."""
 SESSIONS_OPENING_MAX: Final = 256

@@ -103,6 +103,11 @@ class ObservedProgram:
             self._process.wait()
         self._reader.join()
 
+    def kill(self) -> None:
+        """End it without a warning, as a crash would, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+
     def _read(self) -> None:
         output = self._process.stdout
         assert output is not None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from p2p.address import TransportAddress
+from p2p.defaults import SESSION_SEEK_S
 from p2p.errors import DecodeError, P2PError
 from p2p.forward.credit import CreditPool
 from p2p.forward.multiplexer import Multiplexer
@@ -113,6 +114,7 @@ class PeerSession:
         self._policy = node.options.relay_policy
         self._remote_facts = NatFacts()
         self._permitted: list[TransportAddress] = []
+        self._seek_timer: asyncio.TimerHandle | None = None
         self.credentials = Credentials.generate(os.urandom)
         self.controller = PathController(
             local=self.credentials,
@@ -208,7 +210,8 @@ class PeerSession:
 
     def _permit(self, address: TransportAddress) -> None:
         """Let the peer's address through our relay, now and at every relay to come."""
-        self._permitted.append(address)
+        if address not in self._permitted:
+            self._permitted.append(address)
         relay = self._node.relay
         if relay is not None and relay.local_address.is_ipv6 is address.is_ipv6:
             relay.permit(address)
@@ -268,6 +271,7 @@ class PeerSession:
 
     def release(self) -> None:
         """Leave the node; the connection's last packet has been sent or is not worth waiting for."""
+        self._stop_seeking()
         self.link.close()
         self._node.packet_takers.pop(self.connection, None)
         self._node.sessions.pop(self.credentials.ufrag, None)
@@ -283,6 +287,8 @@ class PeerSession:
                     self.connection.path_changed()
                 else:
                     self.connection.path_up()
+                if path.validated:
+                    self._stop_seeking()
                 if path.is_direct:
                     self.reason = None
                 logger.info("session %s: %s path %s", self.session_id[:8], path.kind, path.remote)
@@ -293,8 +299,25 @@ class PeerSession:
                 self._owner.relayed(self, self.reason)
             case PathLost(path) if path.kind is PathKind.RELAY:
                 self._node.probe_relay()
-            case AllPathsLost():
-                self._node.probe_relay()
+            case AllPathsLost() if self._seek_timer is None:
+                self._seek()
+
+    def _seek(self) -> None:
+        """Without any path: ask the relay whether we still have an address there, and the peer whether it knows us.
+
+        A peer that has restarted answers with a farewell, so that nobody waits for a session that is gone.
+        """
+        logger.info("session %s: no path, seeking one", self.session_id[:8])
+        self._node.probe_relay()
+        lines = tuple(candidate.to_wire() for candidate in self.local_candidates())
+        facts = self._node.facts.to_wire()
+        self._owner.send_signal(self, Trickle(session=self.session_id, candidates=lines, nat=facts))
+        self._seek_timer = self._loop.call_later(SESSION_SEEK_S, self._seek)
+
+    def _stop_seeking(self) -> None:
+        if self._seek_timer is not None:
+            self._seek_timer.cancel()
+            self._seek_timer = None
 
 
 class _Observer:
