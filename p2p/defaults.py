@@ -408,6 +408,8 @@ QUIC_BLOCKED_TIMER_S: Final = 0.02
 # --- Sessions --------------------------------------------------------------------------------------------------
 READY_WITHOUT_RELAY_S: Final = 2.0
 """How long `p2p expose` waits for its relayed address before it shows the ticket all the same."""
+LOGIN_WATCH_S: Final = 1.0
+"""How soon an exposer notices that another login of its key and name has taken over."""
 SESSION_SEEK_S: Final = 2.0
 """How often a session without a path asks relay and peer for one; an outage that ends is noticed so soon."""
 SESSIONS_MAX: Final = 4096

@@ -11,6 +11,7 @@ from p2p.proto.path import (
     AllPathsLost,
     ChecksExhausted,
     NatFacts,
+    Path,
     PathController,
     PathEvent,
     PathLost,
@@ -35,7 +36,7 @@ class Diary:
     """What happened to one peer, and when."""
 
     selected: list[tuple[float, PathSelected]] = field(default_factory=list)
-    lost: list[float] = field(default_factory=list)
+    lost: list[tuple[float, Path]] = field(default_factory=list)
     all_lost: list[float] = field(default_factory=list)
     exhausted: list[tuple[float, RelayReason]] = field(default_factory=list)
     received: list[float] = field(default_factory=list)
@@ -266,7 +267,7 @@ class Peer:
             case PathSelected():
                 self.diary.selected.append((now, event))
             case PathLost(path):
-                self.diary.lost.append(now)
+                self.diary.lost.append((now, path))
                 if path.is_direct:
                     self.gather()
             case AllPathsLost():

@@ -77,6 +77,16 @@ def test_a_hiccup_changes_nothing(outage_s):
     assert [len(peer.diary.selected) for peer in scene.peers] == before
 
 
+@pytest.mark.parametrize("delay_s", [0.2, 0.5, 0.8])
+def test_a_path_that_becomes_slow_is_not_taken_for_dead(delay_s):
+    scene = running()
+    scene.world.weather.delay_s = delay_s
+    scene.world.run_for(60.0)
+    assert scene.both_direct()
+    assert not any(path.is_direct for peer in scene.peers for _, path in peer.diary.lost)
+    assert all(len(peer.controller.sending_paths) == 1 for peer in scene.peers)
+
+
 @pytest.mark.parametrize(
     ("dialer", "exposer", "which"), [(*pair, which) for pair in PAIRS for which in (0, 1) if pair[which] is not None]
 )

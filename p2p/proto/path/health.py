@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from p2p import defaults
 from p2p.proto.ice import CandidatePair
 from p2p.proto.path.path import Path, PathStatus
 
-_RTT_GAIN = 1 / 8
+_RTT_GAIN: Final = 1 / 8
+_VARIATION_GAIN: Final = 1 / 4
+_VARIATIONS: Final = 4
+"""The constants of RFC 6298 section 2."""
 
 
 class PathHealth:
@@ -34,6 +39,7 @@ class PathHealth:
     __slots__ = (
         "_probe_now",
         "_probed_at",
+        "_rtt_variation_s",
         "_silent_since",
         "_unanswered",
         "heard_at",
@@ -51,6 +57,7 @@ class PathHealth:
         self.validated_at = now
         self.rtt_s = rtt_s
         self.min_rtt_s = rtt_s
+        self._rtt_variation_s = rtt_s / _VARIATIONS
         self.heard_at = now
         self.used_since: float | None = None
         self._probed_at = now
@@ -61,6 +68,7 @@ class PathHealth:
     # --- What happened -------------------------------------------------------------------------------------
     def answered(self, rtt_s: float, now: float) -> None:
         """A probe was answered: packets pass both ways."""
+        self._rtt_variation_s += (abs(rtt_s - self.rtt_s) - self._rtt_variation_s) * _VARIATION_GAIN
         self.rtt_s += (rtt_s - self.rtt_s) * _RTT_GAIN
         self.min_rtt_s = min(self.min_rtt_s, rtt_s)
         self._unanswered.clear()
@@ -137,7 +145,8 @@ class PathHealth:
 
     @property
     def _answer_wait_s(self) -> float:
-        return max(defaults.PATH_ANSWER_WAIT_S, 2 * self.rtt_s)
+        expected_s = self.rtt_s + max(self.rtt_s, _VARIATIONS * self._rtt_variation_s)
+        return min(max(defaults.PATH_ANSWER_WAIT_S, expected_s), defaults.PATH_ANSWER_WAIT_MAX_S)
 
     def _missed_at(self, count: int) -> float:
         """When so many probes in a row have been missed, should nothing be answered."""
@@ -145,19 +154,25 @@ class PathHealth:
             return float("inf")
         return self._unanswered[count - 1] + self._answer_wait_s
 
+    @property
+    def _is_heard(self) -> bool:
+        """Whether packets have come in since the first probe that is unanswered."""
+        return bool(self._unanswered) and self.heard_at > self._unanswered[0]
+
+    def _unease_at(self) -> float:
+        if self._silent_since is None:
+            return self._doubt_at()
+        # Data without a reply is evidence as well: one missed probe is enough then.
+        return min(max(self._missed_at(1), self._silent_since + defaults.PATH_SILENCE_S), self._doubt_at())
+
     def _doubt_at(self) -> float:
-        missed_at = self._missed_at(defaults.PATH_PROBES_UNTIL_DOUBT)
+        count = defaults.PATH_PROBES_UNTIL_DEAD if self._is_heard else defaults.PATH_PROBES_UNTIL_DOUBT
+        missed_at = self._missed_at(count)
         if self.used_since is None or not self.path.is_direct:
             return missed_at
         return min(missed_at, max(self.heard_at, self.used_since) + defaults.PATH_TRUST_S)
 
-    def _unease_at(self) -> float:
-        # Data without a reply is evidence as well: one missed probe is enough then.
-        return self._doubt_at() if self._silent_since is None else min(self._missed_at(1), self._doubt_at())
-
     def _dead_at(self) -> float:
-        if not self._unanswered:
-            return float("inf")
-        one_way = self.heard_at > self._unanswered[0]
-        count = defaults.PATH_PROBES_UNTIL_ONE_WAY_DEAD if one_way else defaults.PATH_PROBES_UNTIL_DEAD
-        return self._missed_at(count)
+        # In reserve there is no hurry: a doubtful path is the last to be taken anyway.
+        patient = self._is_heard or self.used_since is None
+        return self._missed_at(defaults.PATH_PROBES_UNTIL_ONE_WAY_DEAD if patient else defaults.PATH_PROBES_UNTIL_DEAD)

@@ -122,6 +122,20 @@ def test_only_the_first_sending_of_a_silence_moves_the_timer():
     assert health.probe_at() == pytest.approx(1.3 + defaults.PATH_SILENCE_S)
 
 
+def test_a_queue_on_the_path_is_no_death():
+    health = make()
+    for number in range(4):
+        health.data_sent(0.4 * number + 0.1)
+        health.probed(0.4 * number)
+        health.heard(0.4 * number + 0.2)
+    assert not health.uneasy(1.5)
+    health.answered(1.6, 1.6)
+    for number in range(4):
+        health.probed(2.0 + 0.4 * number)
+    assert not health.doubtful(2.0 + 1.6)
+    assert health.dead(2.0 + 3 * 0.4 + defaults.PATH_ANSWER_WAIT_MAX_S)
+
+
 def test_suspicion_probes_at_once():
     health = make()
     health.suspect()
