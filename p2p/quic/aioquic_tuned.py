@@ -149,7 +149,7 @@ class TunedAioquicConnection(AioquicConnection):
         """See ``EngineConnection``."""
         loss = self._quic._loss
         loss._pto_count = 0
-        if self._is_handshake_complete:
+        if self._is_started:
             try:
                 loss.reschedule_data(now=now)
             except Exception as error:

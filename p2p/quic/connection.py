@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum, auto
 
 from p2p.aio.timer import LazyTimer
@@ -15,13 +15,9 @@ from p2p.defaults import (
     QUIC_CLOSE_LINGER_ROUND_TRIPS,
     QUIC_HANDSHAKE_TIMEOUT_S,
     QUIC_KEEP_ALIVE_S,
-    QUIC_KEY_UPDATE_PACKETS,
-    QUIC_POLL_PACKETS,
-    QUIC_POLL_ROUNDS,
     QUIC_TIMER_RESOLUTION_S,
 )
 from p2p.errors import ConnectivityError, IdentityError, LocalProtocolError, P2PError
-from p2p.quic.datagrams import DatagramQueue
 from p2p.quic.endings import (
     CLOSE_HANDLER_FAILED,
     CLOSE_HANDSHAKE_TIMEOUT,
@@ -45,6 +41,7 @@ from p2p.quic.engine import (
     StreamReset,
 )
 from p2p.quic.handler import DatagramLink, StreamHandler
+from p2p.quic.sender import Farewell, PacketSender
 
 logger = logging.getLogger(__name__)
 
@@ -98,14 +95,12 @@ class QuicConnection:
     ) -> None:
         if engine_connection.is_client is (peer_public_key is None):
             raise LocalProtocolError("a client, and only a client, names the key its peer must have")
-        self.link = link
         self.on_cid_added = on_cid_added
         self.on_cid_retired = on_cid_retired
         self.connection_ids: set[bytes] = {engine_connection.host_connection_id}
         if not engine_connection.is_client:
             self.connection_ids.add(engine_connection.initial_destination_cid)
         self.is_handshake_complete = False
-        self.packets_sent = 0
         self._loop = loop
         self._engine = engine_connection
         self._peer_public_key = peer_public_key
@@ -114,16 +109,15 @@ class QuicConnection:
         self._handshake_timeout_s = handshake_timeout_s
         self._state = _State.OPEN
         self._is_started = False
-        self._datagrams = DatagramQueue()
-        self._backlog: Sequence[bytes] = ()
-        self._is_blocked = False
+        self._sender = PacketSender(
+            engine_connection, link, ask_for_more=self._ask_for_more, on_unblocked=self._transmit
+        )
+        self._link = link
+        self._farewell: Farewell | None = None
         self._is_kicked = False
         self._timer = LazyTimer(loop, self._fire)
         self._watch = LazyTimer(loop, self._watched)
         self._last_heard_at = 0.0
-        self._key_update_at = QUIC_KEY_UPDATE_PACKETS
-        self._close_datagrams: Sequence[bytes] = ()
-        self._packets_while_closing = 0
         self._untold_error: P2PError | None = None
         self._closed = asyncio.Event()
 
@@ -170,7 +164,12 @@ class QuicConnection:
     @property
     def datagrams_dropped(self) -> int:
         """Unreliable datagrams that waited too long here."""
-        return self._datagrams.dropped
+        return self._sender.datagrams.dropped
+
+    @property
+    def packets_sent(self) -> int:
+        """Packets made since the start, lost ones included."""
+        return self._sender.packets_sent
 
     @property
     def stats(self) -> ConnectionStats:
@@ -265,7 +264,7 @@ class QuicConnection:
             raise LocalProtocolError(
                 f"datagram of {len(data)} bytes, at most {self._engine.max_datagram_payload} fit into a packet"
             )
-        self._datagrams.push(data, self._loop.time())
+        self._sender.datagrams.push(data, self._loop.time())
         self.kick()
 
     # --- the path below ------------------------------------------------------------------------------------
@@ -293,8 +292,8 @@ class QuicConnection:
         if self._state is _State.OPEN and self._is_started:
             self._last_heard_at = now
             self._engine.receive(buffer, segment_size, now)
-        elif self._state is _State.CLOSING:
-            self._repeat_close()
+        elif self._farewell is not None:
+            self._farewell.repeat()
 
     def after_receive(self, now: float) -> None:
         """Act on what was received: hand out events, send answers.
@@ -346,7 +345,7 @@ class QuicConnection:
                 self._retire(connection_id)
             case ConnectionTerminated():
                 # An engine that ends by an error of its own has a last packet that says so.
-                self.link.send(self._engine.poll(self._loop.time(), QUIC_POLL_PACKETS))
+                self._sender.flush(self._loop.time())
                 self._finish(error_of(event))
 
     def _handshake_completed(self, handler: StreamHandler) -> None:
@@ -379,56 +378,21 @@ class QuicConnection:
             self._transmit()
 
     def _transmit(self) -> None:
-        """Send until the engine, the link or the handler has no more, or others deserve a turn."""
-        if self._is_blocked or self._state is not _State.OPEN:
-            return
-        now = self._loop.time()
-        engine, handler = self._engine, self._handler
-        for _ in range(QUIC_POLL_ROUNDS):
-            if self._backlog:
-                backlog, self._backlog = self._backlog, ()
-                if not self._send(backlog):
-                    return
-            if self._datagrams:
-                self._datagrams.release(engine, now)
-            packets = engine.poll(now, QUIC_POLL_PACKETS)
-            if packets:
-                self.packets_sent += len(packets)
-                if not self._send(packets):
-                    return
-            if len(packets) < QUIC_POLL_PACKETS and not (
-                handler is not None and self.is_handshake_complete and self._ask_for_more(handler)
-            ):
-                break
-        else:
-            # ACKs wait in the socket; without a turn for them the congestion window never opens.
-            self.kick()
-        if self.packets_sent >= self._key_update_at:
-            self._key_update_at = self.packets_sent + QUIC_KEY_UPDATE_PACKETS
-            engine.request_key_update()
-        self._arm()
+        if self._state is _State.OPEN:
+            if self._sender.run(self._loop.time()):
+                self.kick()
+            self._arm()
 
-    def _ask_for_more(self, handler: StreamHandler) -> bool:
+    def _ask_for_more(self) -> bool:
+        if self._handler is None or not self.is_handshake_complete:
+            return False
         try:
-            return handler.writable()
+            has_written = self._handler.writable()
         except Exception:
             logger.exception("a handler failed; the connection is closed")
             self._close(CLOSE_HANDLER_FAILED, "internal error", LocalProtocolError("a stream handler failed"))
             return False
-
-    def _send(self, packets: Sequence[bytes]) -> bool:
-        """Give packets to the link; False when it is full and the rest waits for it."""
-        taken = self.link.send(packets)
-        if taken >= len(packets):
-            return True
-        self._backlog = packets[taken:]
-        self._is_blocked = True
-        self.link.call_when_writable(self._unblocked)
-        return False
-
-    def _unblocked(self) -> None:
-        self._is_blocked = False
-        self._transmit()
+        return has_written and self._state is _State.OPEN
 
     # --- timers --------------------------------------------------------------------------------------------
 
@@ -439,7 +403,7 @@ class QuicConnection:
         at = self._engine.get_timer()
         if at is not None:
             # A pacer asks for every packet; and what is due while the link is full stays due until it takes packets.
-            pause = QUIC_BLOCKED_TIMER_S if self._is_blocked else QUIC_TIMER_RESOLUTION_S
+            pause = QUIC_BLOCKED_TIMER_S if self._sender.is_blocked else QUIC_TIMER_RESOLUTION_S
             at = max(at, self._loop.time() + pause)
         self._timer.set(at)
 
@@ -447,9 +411,6 @@ class QuicConnection:
         self._engine.handle_timer(now)
         self._dispatch()
         self._transmit()
-        # A full link sends nothing, but time goes on for the engine.
-        if self._is_blocked:
-            self._arm()
 
     def _watched(self, now: float) -> None:
         """The slow timer: a handshake that takes too long, a peer that is quiet, a linger that is over."""
@@ -484,24 +445,14 @@ class QuicConnection:
         now = self._loop.time()
         # What is queued goes first: a goodbye of the application, or the end of the handshake, without which the
         # peer could not read the close frame.
-        self.link.send(self._engine.poll(now, QUIC_POLL_PACKETS))
+        self._sender.flush(now)
         self._engine.close(code, reason, now)
-        self._close_datagrams = self._engine.poll(now, QUIC_POLL_PACKETS)
-        self.link.send(self._close_datagrams)
+        self._farewell = Farewell(self._link, self._sender.flush(now))
         self._stop()
         self._state = _State.CLOSING
         self._watch.set(now + self._linger_s())
         self._untold_error = error
         self._loop.call_soon(self._tell_handler)
-
-    def _repeat_close(self) -> None:
-        """Answer a peer that has not heard the close frame: the 1st, 2nd, 4th, 8th ... packet it sends.
-
-        Source: RFC 9000 section 10.2.1.
-        """
-        self._packets_while_closing += 1
-        if self._packets_while_closing & (self._packets_while_closing - 1) == 0:
-            self.link.send(self._close_datagrams)
 
     def _linger_s(self) -> float:
         round_trip_s = self._engine.stats.smoothed_rtt_s
@@ -519,11 +470,11 @@ class QuicConnection:
     def _stop(self) -> None:
         self._timer.cancel()
         self._watch.cancel()
-        self._datagrams.clear()
-        self._backlog = ()
+        self._sender.stop()
 
     def _release(self) -> None:
         self._state = _State.CLOSED
+        self._farewell = None
         for connection_id in tuple(self.connection_ids):
             self._retire(connection_id)
         self._closed.set()

@@ -233,13 +233,26 @@ class TunedQh3Connection(Qh3Connection):
         packet_bytes: int = self._quic._core.active_path[5]
         return packet_bytes - DATAGRAM_OVERHEAD_BYTES
 
+    def path_up(self, now: float) -> None:
+        """See ``EngineConnection``."""
+        core = self._quic._core
+        timer = None if core is None or self._is_handshake_complete else core.get_timer()
+        if timer is not None and timer[0] == "loss_detection":
+            # A ping cannot be sent yet. The probe timeout, ahead of its time, repeats what was sent.
+            try:
+                core.handle_timer(max(now, timer[1]))
+            except Exception as error:
+                self._count(error, now)
+        else:
+            super().path_up(now)
+
     def path_changed(self, now: float) -> None:
         """See ``EngineConnection``."""
         core = self._quic._core
         if core is not None:
             self._cap = _FlightCap(now, core.loss_total)
             self._probes = QUIC_PATH_CHANGE_PACKETS
-            self.path_up(now)
+        self.path_up(now)
 
     @property
     def stats(self) -> ConnectionStats:

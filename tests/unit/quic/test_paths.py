@@ -7,8 +7,11 @@ import hashlib
 import pytest
 
 from p2p.errors import ConnectivityError
+from p2p.quic import EngineConfig
 from tests.unit.quic.conftest import MakeWorld
 from tests.unit.quic.test_streams import pump
+
+IDLE_AFTER_30_S = EngineConfig(idle_timeout_s=30.0)
 
 
 @pytest.mark.parametrize("outage_s", [5.0, 20.0])
@@ -49,7 +52,7 @@ def test_a_quiet_connection_is_kept_alive(make: MakeWorld) -> None:
 
 
 def test_without_keep_alive_a_quiet_connection_ends(make: MakeWorld) -> None:
-    world = make(keep_alive_s=None).connect()
+    world = make(keep_alive_s=None, config=IDLE_AFTER_30_S).connect()
     world.loop.run_for(29)
     assert not world.client_handler.errors
     world.loop.run_for(5)
@@ -61,7 +64,7 @@ def test_without_keep_alive_a_quiet_connection_ends(make: MakeWorld) -> None:
 
 
 def test_a_peer_that_vanished_is_noticed(make: MakeWorld) -> None:
-    world = make().connect()
+    world = make(config=IDLE_AFTER_30_S).connect()
     world.set_up(False)
     world.loop.run_for(45)
     assert [error.code for error in world.client_handler.errors] == ["P2P-4111"]
@@ -110,3 +113,20 @@ def test_path_news_before_the_start_and_after_the_end_are_ignored(make: MakeWorl
     world.client.close(0, "")
     world.client.path_changed()
     world.client.path_up()
+
+
+@pytest.mark.parametrize("wait_s", [0.1, 3.0])
+def test_a_path_that_comes_up_after_the_start_is_used_at_once(make: MakeWorld, wait_s: float) -> None:
+    """The client's first packets went nowhere; its own timers would try again after up to as long again."""
+    world = make(delay_s=0.01)
+    world.set_up(False)
+    world.server.start()
+    world.client.start()
+    world.loop.run_for(wait_s)
+    world.set_up(True)
+    world.client.path_up()
+    assert world.loop.run_for(0.05, until=world.is_connected)
+    assert world.client.stats.smoothed_rtt_s == pytest.approx(0.02, abs=0.005)
+    stream_id, digest = pump(world, "client", 100_000)
+    assert world.loop.run_for(5, until=lambda: stream_id in world.server_handler.ended)
+    assert hashlib.sha256(world.server_handler.data[stream_id]).digest() == digest

@@ -6,7 +6,8 @@ import hashlib
 
 import pytest
 
-from p2p.quic import connection as shell
+from p2p.quic import EngineConfig
+from p2p.quic import sender as shell
 from tests.unit.quic.conftest import MakeWorld
 from tests.unit.quic.test_streams import pump
 
@@ -28,7 +29,7 @@ def test_a_full_link_keeps_the_rest_in_order(make: MakeWorld) -> None:
 
 
 def test_a_full_link_does_not_stop_time(make: MakeWorld) -> None:
-    world = make().connect()
+    world = make(config=EngineConfig(idle_timeout_s=30.0)).connect()
     world.up.capacity = world.down.capacity = 0
     world.loop.run_for(60)
     assert [error.code for error in world.client_handler.errors] == ["P2P-4111"]
