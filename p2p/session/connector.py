@@ -6,11 +6,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-from p2p.aio.tasks import deadline
 from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
 from p2p.errors import ConfigError, P2PError
 from p2p.forward.listener import TcpListenerForward
@@ -84,18 +82,7 @@ class Connector(Program):
         Raises:
             P2PError: The session cannot be opened, and waiting will not help.
         """
-        assert self._loop is not None
-        stopping = self._scope.start(stop.wait(), name="wait for stop")
-        if self.options.stdio:
-            work: Coroutine[Any, Any, None] = self._run_stdio()
-        else:
-            work = self._run_listener()
-        running = self._scope.start(_outcome(work), name="forwarding")
-        await asyncio.wait({stopping, running}, return_when=asyncio.FIRST_COMPLETED)
-        if running.done() and (error := running.result()) is not None:
-            raise error
-        running.cancel()
-        return self.report()
+        return await self.run_beside(stop, self._run_stdio() if self.options.stdio else self._run_listener())
 
     async def open_session(self, timeout_s: float) -> PeerSession:
         """Open a session, once.
@@ -106,8 +93,7 @@ class Connector(Program):
         Raises:
             P2PError: It cannot be opened.
         """
-        async with deadline(timeout_s, "reaching the rendezvous"):
-            await self.node.signalling.welcome()
+        await self.reach_rendezvous()
         engine_connection = self.node.engine.client(EngineConfig())
         session = PeerSession(
             self.node,
@@ -196,15 +182,6 @@ class Connector(Program):
         lost = self._lost.pop(session.session_id, None)
         if lost is not None and not lost.done():
             lost.set_result(error)
-
-
-async def _outcome(work: Coroutine[Any, Any, None]) -> P2PError | None:
-    """Run work, and give its error as a value: it belongs to whoever waits, and not to the scope."""
-    try:
-        await work
-    except P2PError as error:
-        return error
-    return None
 
 
 def _backoff(failures: int) -> float:

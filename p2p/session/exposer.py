@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from p2p.aio.tasks import deadline
-from p2p.defaults import READY_WITHOUT_RELAY_S, SESSION_OPENING_TIMEOUT_S, SESSIONS_MAX, SESSIONS_OPENING_MAX
+from p2p.defaults import (
+    LOGIN_WATCH_S,
+    READY_WITHOUT_RELAY_S,
+    SESSION_OPENING_TIMEOUT_S,
+    SESSIONS_MAX,
+    SESSIONS_OPENING_MAX,
+)
 from p2p.errors import ConfigError, DecodeError, ErrorCode, IdentityError, P2PError
 from p2p.forward.target import ServiceDialer, TcpTarget
 from p2p.identity import PeerId, proof
@@ -33,7 +39,7 @@ from p2p.signalling.client import SignallingState
 logger = logging.getLogger(__name__)
 
 CODE_NO_RENDEZVOUS: Final = ErrorCode(
-    "P2P-1301",
+    "P2P-1140",
     "Name one with --rendezvous or P2P_RENDEZVOUS; `p2p serve` runs one on any machine with a public address.",
 )
 
@@ -102,12 +108,16 @@ class Exposer(Program):
         Raises:
             P2PError: The rendezvous refused us or cannot be reached.
         """
-        async with deadline(self.peer_options.timeout_s, "reaching the rendezvous"):
-            await self.node.signalling.welcome()
-            await self.node.signalling.publish(self._service)
+        return await self.run_beside(stop, self._serve())
+
+    async def _serve(self) -> None:
+        await self.reach_rendezvous()
+        await self.node.signalling.publish(self._service)
         if self.peer_options.relay_policy is not RelayPolicy.NEVER:
             # A ticket that works at once: the relayed address is what the first packet of a dialer needs.
-            await asyncio.wait({self._start_wait(self._relay_told.wait())}, timeout=READY_WITHOUT_RELAY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(READY_WITHOUT_RELAY_S):
+                    await self._relay_told.wait()
         self.tell(
             Ready(
                 t_s=self.t_s,
@@ -115,26 +125,29 @@ class Exposer(Program):
                 name=self.options.name or self.options.target,
                 service=self._service,
                 peer_id=str(self.node.identity.peer_id),
-                rendezvous=self.node.signalling.url or self.peer_options.rendezvous_urls[0],
+                rendezvous=self.peer_options.rendezvous_urls[0],
                 nat=nat_facts(self.node),
             )
         )
         if self.node.relay is None and self.node.last_relay_error is not None:
             self.tell(Problem(t_s=self.t_s, error=self.node.last_relay_error))
-        await self._serve(stop)
-        return self.report()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.options.expires_s):
+                await self._end_of_offer()
 
-    async def _serve(self, stop: asyncio.Event) -> None:
-        over = {self._start_wait(stop.wait()), self._start_wait(self._done.wait())}
-        if self.options.expires_s is not None:
-            over.add(self._start_wait(asyncio.sleep(self.options.expires_s)))
-        while not (await asyncio.wait(over, timeout=1.0, return_when=asyncio.FIRST_COMPLETED))[0]:
+    async def _end_of_offer(self) -> None:
+        """Wait for the end of the only session, or for the end of our login.
+
+        Raises:
+            SignallingError: Another login took over.
+        """
+        while not self._done.is_set():
             if self.node.signalling.state is SignallingState.FAILED:
                 assert self.node.signalling.last_error is not None
                 raise self.node.signalling.last_error
-
-    def _start_wait(self, work: object) -> asyncio.Task[object]:
-        return self._scope.start(work, name="wait")  # type: ignore[arg-type]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOGIN_WATCH_S):
+                    await self._done.wait()
 
     # --- NodeListener --------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope, deadline
-from p2p.errors import ConfigError, P2PError
+from p2p.errors import ConfigError, DeadlineExceededError, P2PError
 from p2p.gather.classic import classic_name
 from p2p.gather.interfaces import host_addresses
 from p2p.gather.nat import discover_behaviour
@@ -48,8 +48,11 @@ async def examine_network(options: PeerOptions) -> NatReport:
         ssl_context=trust(options),
     )
     async with client, TaskScope() as scope:
-        async with deadline(options.timeout_s, "reaching the rendezvous"):
-            welcome = await client.welcome()
+        try:
+            async with deadline(options.timeout_s, "reaching the rendezvous"):
+                welcome = await client.welcome()
+        except DeadlineExceededError as error:
+            raise client.last_error or error from error
         ipv4 = [server for server in welcome.stun if not server.is_ipv6]
         ipv6 = [server for server in welcome.stun if server.is_ipv6]
         tests_v4 = scope.start(_behaviour(ipv4), name="IPv4 tests")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from p2p.aio.tasks import TaskScope
-from p2p.errors import P2PError, SessionClosedError, SignallingError
+from p2p.aio.tasks import TaskScope, deadline
+from p2p.errors import DeadlineExceededError, P2PError, SessionClosedError, SignallingError
 from p2p.forward.credit import CreditPool
 from p2p.identity import PeerId
 from p2p.proto.path.reason import RelayReason
@@ -87,6 +87,35 @@ class Program:
                 await self._scope.__aexit__(kind, error, traceback)
             finally:
                 await self.node.__aexit__(kind, error, traceback)
+
+    async def run_beside(self, stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> Report:
+        """Do the program's work until it ends or ``stop`` is set.
+
+        Raises:
+            P2PError: The work failed.
+        """
+        stopping = self._scope.start(stop.wait(), name="wait for stop")
+        # The error is a value in between: it is this caller's, and not the scope's.
+        working = self._scope.start(_outcome(work), name=self.role)
+        await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done() and (error := working.result()) is not None:
+            raise error
+        working.cancel()
+        return self.report()
+
+    async def reach_rendezvous(self) -> None:
+        """Wait until the rendezvous has let us in.
+
+        Raises:
+            SignallingError: It refused us, or could not be reached in time.
+        """
+        signalling = self.node.signalling
+        try:
+            async with deadline(self.peer_options.timeout_s, "reaching the rendezvous"):
+                await signalling.welcome()
+        except DeadlineExceededError as error:
+            # What went wrong at the last attempt tells more than that time is up.
+            raise signalling.last_error or error from error
 
     # --- telling -------------------------------------------------------------------------------------------
 
@@ -230,3 +259,11 @@ class Program:
         await asyncio.sleep(0)
         for session in sessions:
             session.release()
+
+
+async def _outcome(work: Coroutine[Any, Any, None]) -> P2PError | None:
+    try:
+        await work
+    except P2PError as error:
+        return error
+    return None
