@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import aiohttp
 
 from p2p.aio.tasks import TaskScope
 from p2p.defaults import (
-    SIGNALLING_BACKOFF_MAX_S,
-    SIGNALLING_BACKOFF_MIN_S,
     SIGNALLING_RENEW_MARGIN,
     SIGNALLING_REQUEST_TIMEOUT_S,
     SIGNALLING_STABLE_S,
 )
-from p2p.errors import ConfigError, IdentityError, IntegrityError, LocalProtocolError, SignallingError
-from p2p.identity import Identity, PeerId, ReplayGuard
+from p2p.errors import ConfigError, IdentityError, LocalProtocolError, SignallingError
+from p2p.identity import Identity, PeerId
 from p2p.proto.signalling.messages import (
     BODY_MAX_BYTES,
     Draining,
@@ -40,6 +36,7 @@ from p2p.proto.signalling.messages import (
     Unpublish,
     Welcome,
 )
+from p2p.signalling.backoff import Backoff
 from p2p.signalling.errors import (
     CODE_CONNECTION_LOST,
     CODE_NO_ANSWER,
@@ -49,39 +46,13 @@ from p2p.signalling.errors import (
     LOGIN_REFUSALS,
     error_of_wire,
 )
+from p2p.signalling.inbox import Inbox
 from p2p.signalling.link import Answer, Link, Request, Unasked, open_link, parse_rendezvous_url
+from p2p.signalling.values import Resolution, SignallingState
 
 logger = logging.getLogger(__name__)
 
-_BACKOFF_DOUBLINGS_MAX: Final = 16
-
-
-class SignallingState(StrEnum):
-    """What the client is doing."""
-
-    CONNECTING = "connecting"
-    """A server is being tried."""
-    CONNECTED = "connected"
-    """Logged in; what is published is known to the server."""
-    WAITING = "waiting"
-    """No server could be reached; the next attempt comes by itself."""
-    FAILED = "failed"
-    """Another login took over, or the first login was refused; nothing more is tried."""
-    CLOSED = "closed"
-    """The ``async with`` block has not begun, or has ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What the rendezvous knows of a peer.
-
-    Attributes:
-        online: The peer is logged in.
-        published: The peer is logged in and offers the service.
-    """
-
-    online: bool
-    published: bool
+__all__ = ["Resolution", "SignallingClient", "SignallingState"]
 
 
 class SignallingClient:
@@ -113,7 +84,6 @@ class SignallingClient:
         on_welcome: Called after each login and each renewal of relay credentials.
         on_undelivered: Called when an unconfirmed ``send`` failed at the server, with the receiver.
         last_error: Why the last attempt or connection failed, or None.
-        dropped_signals: How many signals were not for us, stale, forged or repeated.
 
     Raises:
         ConfigError: A URL is not one, or there is none.
@@ -146,7 +116,6 @@ class SignallingClient:
         self.on_welcome: Callable[[Welcome], object] = _ignore
         self.on_undelivered: Callable[[PeerId, SignallingError], object] = _ignore
         self.last_error: SignallingError | None = None
-        self.dropped_signals = 0
         self._state = SignallingState.CLOSED
         self._tasks = TaskScope()
         self._session: aiohttp.ClientSession | None = None
@@ -158,7 +127,8 @@ class SignallingClient:
         self._index = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._hurry = asyncio.Event()
-        self._guard = ReplayGuard()
+        self._inbox = Inbox(identity, now_wall)
+        self._backoff = Backoff(random_share)
 
     async def __aenter__(self) -> Self:
         # Proxies of the environment are used: a network that blocks UDP often has one for everything else, too.
@@ -196,6 +166,11 @@ class SignallingClient:
     def url(self) -> str | None:
         """The server that the client is logged in at, or None."""
         return str(self._link.url) if self._link is not None else None
+
+    @property
+    def dropped_signals(self) -> int:
+        """How many signals were not for us, stale, forged or repeated."""
+        return self._inbox.dropped
 
     async def welcome(self) -> Welcome:
         """Wait for the login, as long as it takes; after that, the latest welcome.
@@ -280,32 +255,32 @@ class SignallingClient:
 
     async def _run(self, session: aiohttp.ClientSession) -> None:
         loop = asyncio.get_running_loop()
-        attempts = 0
         while True:
             link = await self._connect(session)
-            if self._failure is not None:
+            if self._is_over():
                 return
             if link is not None:
                 since = loop.time()
                 self.last_error = await self._serve(link)
                 logger.info("signalling with %s ended: %s", link.url.authority, self.last_error)
+                if self._is_over():
+                    return
                 if self.last_error.error_code is CODE_TAKEN_OVER:
                     self._fail(self.last_error, SignallingState.FAILED)
                     return
                 if loop.time() - since >= SIGNALLING_STABLE_S:
-                    attempts = 0
+                    self._backoff.reset()
             self._set_state(SignallingState.WAITING)
-            # Full jitter: the clients of a server that went down do not come back in step.
-            longest_s = min(
-                SIGNALLING_BACKOFF_MAX_S, SIGNALLING_BACKOFF_MIN_S * 2 ** min(attempts, _BACKOFF_DOUBLINGS_MAX)
-            )
-            attempts += 1
             try:
-                async with asyncio.timeout(longest_s * self._random_share()):
+                async with asyncio.timeout(self._backoff.next_wait_s()):
                     await self._hurry.wait()
             except TimeoutError:
                 pass
             self._hurry.clear()
+
+    def _is_over(self) -> bool:
+        """Whether nothing more is to be tried: the client failed for good, or its block ends."""
+        return self._failure is not None
 
     async def _connect(self, session: aiohttp.ClientSession) -> Link | None:
         """Try each server once, from the last good one on."""
@@ -349,7 +324,10 @@ class SignallingClient:
         finally:
             self._link = None
             renewal.cancel()
-            await link.close()
+            # Not awaited: on a dead network the farewell would hold the next connection up. When the scope has ended
+            # there is nobody to do it, and no need: the connection has said goodbye already.
+            with contextlib.suppress(LocalProtocolError):
+                self._tasks.start(link.close(), name="signalling close")
 
     async def _renew(self, link: Link) -> None:
         """Ask for relay credentials again and again, each time before those at hand end."""
@@ -376,7 +354,7 @@ class SignallingClient:
                     if error.error_code is not CODE_CONNECTION_LOST:
                         raise
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(SIGNALLING_REQUEST_TIMEOUT_S):
@@ -404,7 +382,9 @@ class SignallingClient:
 
     def _take_unasked(self, message: Unasked) -> None:
         if isinstance(message, SignalDelivery):
-            self._take_signal(message)
+            opened = self._inbox.open(message)
+            if opened is not None:
+                _call(self.on_signal, opened.sender, message.instance, opened.body)
         elif isinstance(message, Error):
             self._take_error(message)
         elif len(self._urls) > 1:
@@ -429,18 +409,6 @@ class SignallingClient:
         if link is not None and link is self._link:
             self._index += 1
             self.reconnect()
-
-    def _take_signal(self, message: SignalDelivery) -> None:
-        try:
-            opened = self._identity.open_untrusted(message.body)
-            if str(opened.sender) != message.sender:
-                raise IntegrityError(f"{message.sender[:10]} passes on what {opened.sender.short} wrote")
-            self._guard.check(opened, now_wall=self._now_wall())
-        except IntegrityError as error:
-            self.dropped_signals += 1
-            logger.warning("a signal was dropped: %s", error)
-            return
-        _call(self.on_signal, opened.sender, message.instance, opened.body)
 
     def _set_state(self, state: SignallingState) -> None:
         if state is not self._state:

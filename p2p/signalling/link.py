@@ -107,7 +107,7 @@ class Link:
         return self._is_closed or self._socket.closed
 
     async def serve(self, on_unasked: Callable[[Unasked], None]) -> SignallingError:
-        """Read until the connection ends.
+        """Read until the connection ends; ``close`` is left to the caller.
 
         Args:
             on_unasked: Called with what is no answer to a request.
@@ -123,7 +123,6 @@ class Link:
             for future in self._answers.values():
                 if not future.done():
                     future.set_exception(lost)
-            await self.close()
         return reason
 
     async def request(self, message: Request) -> Answer:

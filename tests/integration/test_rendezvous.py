@@ -11,6 +11,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
+from p2p.address import TransportAddress
 from p2p.errors import ConfigError, SignallingError
 from p2p.identity import PeerId
 from p2p.proto.signalling import messages as m
@@ -259,7 +260,9 @@ async def test_an_oversized_frame_ends_its_connection_only() -> None:
     ],
 )
 async def test_garbage_leaves_the_server_serving(garbage: bytes) -> None:
-    async with RendezvousService(replace(BASE, stun=StunConfig(addresses=("127.0.0.1",), port=0))) as service:
+    async with RendezvousService(
+        replace(BASE, stun=StunConfig(addresses=("127.0.0.1",), port=0, alternate_port=None, tcp=False))
+    ) as service:
         address = service.listen_addresses[0]
         for _ in range(3):
             reader, writer = await asyncio.open_connection(*address)
@@ -392,6 +395,51 @@ async def test_reconnect_makes_the_connection_anew_at_once() -> None:
         alice.reconnect()
         await until(lambda: welcomes)
         assert first.observed_address != welcomes[0].observed_address
+
+
+class DeadWire:
+    """A TCP proxy that can stop passing anything on, as a network that has gone away."""
+
+    def __init__(self, destination: TransportAddress) -> None:
+        self.destination = destination
+        self.is_dead = False
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_old = len(self.writers)
+        far_reader, far_writer = await asyncio.open_connection(*self.destination)
+        self.writers += [writer, far_writer]
+
+        async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await source.read(4096):
+                    if not (self.is_dead and is_old == 0):
+                        sink.write(data)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(copy(reader, far_writer))
+            tasks.create_task(copy(far_reader, writer))
+        for end in (writer, far_writer):
+            end.close()
+
+
+async def test_reconnect_does_not_wait_for_a_network_that_is_gone() -> None:
+    async with RendezvousService(BASE) as service:
+        wire = DeadWire(service.listen_addresses[0])
+        server = await asyncio.start_server(wire.accept, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            async with SignallingClient([f"ws://127.0.0.1:{port}"], ALICE, random_share=lambda: 0.0) as alice:
+                await alice.publish("web")
+                welcomes: list[m.Welcome] = []
+                alice.on_welcome = welcomes.append
+                wire.is_dead = True
+                began_at = time.monotonic()
+                alice.reconnect()
+                await until(lambda: welcomes)
+                assert time.monotonic() - began_at < 0.8
+                assert (await alice.resolve(ALICE.peer_id, "web")).published
+        await until(lambda: all(writer.transport.is_closing() for writer in wire.writers))
 
 
 async def test_relay_credentials_are_renewed_before_they_end() -> None:
