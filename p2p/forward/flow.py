@@ -40,6 +40,10 @@ class FlowOwner(Protocol):
         """A flow of the other side has told what it wants; call its ``connected`` or ``abort`` some time."""
         ...
 
+    def deliver_soon(self, flow: Flow) -> None:
+        """Call the flow's ``deliver`` once everything that arrived together has been handed out."""
+        ...
+
     def grant(self, stream_id: int, max_offset: int) -> None:
         """Tell the other side how far it may send."""
         ...
@@ -73,6 +77,7 @@ class Flow:
         "_blocked",
         "_cancel_dial",
         "_cut",
+        "_delivery_due",
         "_in_ended",
         "_out_ended",
         "_overhead_in",
@@ -109,6 +114,7 @@ class Flow:
         self._stream_ended = False
         self._in_ended = False
         self._cut = False
+        self._delivery_due = False
         self.stream_id = stream_id
         self.header = header
         self.opened_at = owner.loop.time()
@@ -223,33 +229,26 @@ class Flow:
     # --- in: QUIC to local connection --------------------------------------------------------------------------
 
     def receive(self, data: bytes, end: bool) -> None:
-        """Take the next bytes of the stream."""
+        """Take the next bytes of the stream; they are written together with those that follow closely."""
         if not self._window.receive(len(data)):
             self._owner.credit_exceeded(self)
             return
         self._stream_ended = self._stream_ended or end
         if self._in_ended:
             return  # sent before our STOP_SENDING was heard
-        sock = self._socket
-        if sock is not None and self._pending is None and data:
-            try:
-                length = sock.send(data)
-            except (BlockingIOError, InterruptedError):
-                length = 0
-            except OSError:
-                self._fail_in()
-                return
-            self._consume(length)
-            data = data[length:]
-            if data:
-                self._watch_writable(True)
         if data:
             self._hold(data)
-        if sock is not None:
-            if end and self._pending is None:
-                self._end_in()
-        elif self.header is None:
+        if self.header is None:
             self._take_header()
+        elif self._socket is not None and not (self._writing or self._delivery_due):
+            self._delivery_due = True
+            self._owner.deliver_soon(self)
+
+    def deliver(self) -> None:
+        """Write what has arrived to the local connection, as far as it takes it."""
+        self._delivery_due = False
+        if not (self.closed or self._in_ended or self._writing):
+            self._flush()
 
     def stream_reset(self) -> None:
         """The other side's connection was reset, or it could not make one: so is ours."""
@@ -289,13 +288,13 @@ class Flow:
         assert sock is not None
         try:
             while pending:
-                length = sock.sendmsg(islice(pending, _BUFFERS_A_SEND))
+                length = sock.sendmsg(islice(pending, _BUFFERS_A_SEND)) if len(pending) > 1 else sock.send(pending[0])
                 self._consume(length)
                 while length:
                     first = pending.popleft()
                     if length < len(first):
                         pending.appendleft(first[length:])
-                        break
+                        raise BlockingIOError  # the next call would say so
                     length -= len(first)
         except (BlockingIOError, InterruptedError):
             self._watch_writable(True)

@@ -273,7 +273,8 @@ class Multiplexer:
 
     def writable(self) -> bool:
         """See ``StreamHandler``."""
-        return self._table.feeder.pull()
+        self._table.deliver()
+        return self._table.feeder.pull() | self._flush_control()
 
     def connection_lost(self, error: P2PError) -> None:
         """See ``StreamHandler``."""
@@ -286,7 +287,7 @@ class Multiplexer:
         self._control.grant_credit(stream_id, max_offset)
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
-            self._loop.call_soon(self._flush_control)
+            self._loop.call_soon(self._scheduled_flush)
 
     def protocol_broken(self, error: RemoteProtocolError) -> None:
         """See ``FlowGovernor``."""
@@ -345,11 +346,16 @@ class Multiplexer:
             case tunnel.ControlBroken(error):
                 self.protocol_broken(error)
 
-    def _flush_control(self) -> None:
+    def _scheduled_flush(self) -> None:
         self._is_flush_scheduled = False
-        if self._error is None and not self._transport.is_closed and (data := self._control.data_to_send()):
-            self._transport.send(CONTROL_STREAM, data)
-            self._transport.kick()
+        self._flush_control()
+
+    def _flush_control(self) -> bool:
+        if self._error is not None or self._transport.is_closed or not (data := self._control.data_to_send()):
+            return False
+        self._transport.send(CONTROL_STREAM, data)
+        self._transport.kick()
+        return True
 
     def _last_flow_ended(self) -> None:
         if self._is_peer_draining and self._control.state is State.OPEN:

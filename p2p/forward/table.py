@@ -83,6 +83,7 @@ class FlowTable:
         self._peer_streams = PeerStreams(role, max_flows)
         self._flows: dict[int, Flow] = {}
         self._early: list[Flow] | None = []
+        self._due: list[Flow] = []
         self._closed = False
         self._flows_total = 0
         self._flows_reset = 0
@@ -172,6 +173,18 @@ class FlowTable:
             self._dialled(flow, result)
 
         flow.dialling(self.acceptor.dial(flow.header, done))
+
+    def deliver_soon(self, flow: Flow) -> None:
+        """See ``FlowOwner``."""
+        if not self._due:
+            self.loop.call_soon(self.deliver)
+        self._due.append(flow)
+
+    def deliver(self) -> None:
+        """Write to local connections what has arrived for them: one call to the kernel for many packets."""
+        due, self._due = self._due, []
+        for flow in due:
+            flow.deliver()
 
     def grant(self, stream_id: int, max_offset: int) -> None:
         """See ``FlowOwner``."""
