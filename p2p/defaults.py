@@ -80,7 +80,7 @@ LIVE_VIEW_INTERVAL_S: Final = 0.25
 RATE_WINDOW_S: Final = 2.0
 """Throughput is shown over this window: one picture's worth of bytes jumps too much to read."""
 DRAIN_TIMEOUT_S: Final = 30.0
-"""How long a stopping command waits for open connections after SIGTERM: what service managers grant, less a margin."""
+"""How long a stopping command waits for open connections unless a person asked: what service managers grant, less a margin."""
 STOP_GRACE_S: Final = 5.0
 """How long a command that was told to stop may take to say goodbye: longer than any goodbye, shorter than patience."""
 STATUS_QUERY_TIMEOUT_S: Final = 1.0

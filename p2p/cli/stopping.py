@@ -1,4 +1,8 @@
-"""Signals: the first one drains, the second one ends at once, the third one does not even say goodbye."""
+"""Signals: the first one drains, the second one ends at once, the third one does not even say goodbye.
+
+SIGHUP counts: a terminal sends it when it is closed, and OpenSSH sends it to its ``ProxyCommand`` at the end of every
+connection.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +18,18 @@ from p2p import defaults
 from p2p.aio.tasks import TaskScope
 from p2p.cli import text
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 EXIT_INTERRUPTED: Final = 130
 """128 + SIGINT, as shells have it."""
 
 
 class Stopper:
-    """Turns SIGINT and SIGTERM into an orderly end.
+    """Turns SIGINT, SIGTERM and SIGHUP into an orderly end.
 
     Before ``ready`` there is nothing to drain, and a signal cancels the owner. Afterwards the first signal refuses
     new sessions and waits for open connections: without limit when a person asked, as long as service managers
-    grant when it was SIGTERM. The next signal sets ``stop``. A signal after that, or an end that takes too long,
+    grant when it was another signal. The next signal sets ``stop``. A signal after that, or an end that takes too long,
     cancels the owner.
 
     Concurrency: made inside the task it may cancel; ``install`` and ``uninstall`` on that task's event loop.
@@ -43,6 +46,7 @@ class Stopper:
         self._note = note
         self._open: Callable[[], str] | None = None
         self._drain: Callable[[], Awaitable[None]] | None = None
+        self._installed: list[signal.Signals] = []
         self._signals_seen = 0
         self._grace: asyncio.TimerHandle | None = None
         self._owner = asyncio.current_task()
@@ -57,24 +61,26 @@ class Stopper:
         self._open, self._drain = still_open, drain
 
     def install(self) -> None:
-        """Take over both signals."""
+        """Take over the signals, but leave SIGHUP ignored where ``nohup`` has asked for that."""
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._installed = [number for number in _SIGNALS if not (is_nohup and number is signal.SIGHUP)]
+        for number in self._installed:
             loop.add_signal_handler(number, self.receive, number)
 
     def uninstall(self) -> None:
-        """Give both signals back."""
+        """Give the signals back."""
         if self._grace is not None:
             self._grace.cancel()
         loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
+        for number in self._installed:
             loop.remove_signal_handler(number)
 
     def receive(self, number: int) -> None:
         """Act on a signal.
 
         Args:
-            number: SIGINT or SIGTERM.
+            number: SIGINT, SIGTERM or SIGHUP.
         """
         self._signals_seen += 1
         if self._open is None or self.stop.is_set():
@@ -84,9 +90,10 @@ class Stopper:
         if self._signals_seen > 1 or not still_open:
             self.end()
             return
-        limit_s = defaults.DRAIN_TIMEOUT_S if number == signal.SIGTERM else None
+        limit_s = None if number == signal.SIGINT else defaults.DRAIN_TIMEOUT_S
         how_long = "; Ctrl-C again to abort" if limit_s is None else f", at most {text.duration(limit_s)}"
-        self._note(f"waiting for {still_open} to end{how_long}")
+        if number != signal.SIGHUP:  # after which nobody reads any more
+            self._note(f"waiting for {still_open} to end{how_long}")
         self._scope.start(self._drain_then_stop(limit_s), name="drain")
 
     def end(self) -> None:

@@ -136,6 +136,34 @@ async def test_sigterm_waits_only_so_long(monkeypatch: pytest.MonkeyPatch) -> No
     assert run.output.notes[-1] == "they have not ended, but the time is over"
 
 
+async def test_hangup_drains_without_a_word() -> None:
+    async with asyncio.TaskGroup() as group:
+        run = Run()
+        task = await run.start(group, lambda peer: peer.sessions(session()))
+        assert run.peer is not None
+        kill(signal.SIGHUP)
+        await run.peer.drain_asked.wait()
+        run.peer.drained.set()
+        assert isinstance(await task, Report)
+    assert run.output.notes == []
+
+
+async def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        async with asyncio.TaskGroup() as group:
+            run = Run()
+            task = await run.start(group)
+            kill(signal.SIGHUP)
+            await asyncio.sleep(0)
+            assert not task.done()
+            kill()
+            assert isinstance(await task, Report)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 async def test_third_signal_cancels_a_peer_that_hangs() -> None:
     async def hang(peer: ScriptedPeer) -> None:
         peer.running.set()
