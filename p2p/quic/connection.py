@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from enum import Enum, auto
 
 from p2p.aio.timer import LazyTimer
-from p2p.defaults import (
-    QUIC_BLOCKED_TIMER_S,
-    QUIC_CLOSE_LINGER_LEAST_S,
-    QUIC_CLOSE_LINGER_MOST_S,
-    QUIC_CLOSE_LINGER_ROUND_TRIPS,
-    QUIC_HANDSHAKE_TIMEOUT_S,
-    QUIC_KEEP_ALIVE_S,
-    QUIC_TIMER_RESOLUTION_S,
-)
+from p2p.defaults import QUIC_BLOCKED_TIMER_S, QUIC_HANDSHAKE_TIMEOUT_S, QUIC_KEEP_ALIVE_S, QUIC_TIMER_RESOLUTION_S
 from p2p.errors import ConnectivityError, IdentityError, LocalProtocolError, P2PError
+from p2p.quic.dispatch import EventDispatcher
 from p2p.quic.endings import (
     CLOSE_HANDLER_FAILED,
     CLOSE_HANDSHAKE_TIMEOUT,
     CLOSE_WRONG_IDENTITY,
     CODE_HANDSHAKE_TIMEOUT,
-    CODE_WRONG_IDENTITY,
     ConnectionClosedError,
+    check_peer_key,
     error_of,
 )
-from p2p.quic.engine import (
-    ConnectionIdIssued,
-    ConnectionIdRetired,
-    ConnectionStats,
-    ConnectionTerminated,
-    DatagramReceived,
-    EngineConnection,
-    EngineEvent,
-    HandshakeCompleted,
-    SendingStopped,
-    StreamDataReceived,
-    StreamReset,
-)
+from p2p.quic.engine import ConnectionStats, ConnectionTerminated, EngineConnection
 from p2p.quic.handler import DatagramLink, StreamHandler
 from p2p.quic.sender import Farewell, PacketSender
-
-logger = logging.getLogger(__name__)
+from p2p.quic.watch import Watch
 
 __all__ = ["DatagramLink", "QuicConnection", "StreamHandler"]
 
@@ -58,8 +37,7 @@ class QuicConnection:
     """One QUIC connection on an event loop, over any link, with any engine.
 
     Whoever owns the socket calls ``receive`` for each batch of this connection's packets and ``after_receive`` once
-    after a wake-up. Nothing happens before ``start``. States: open, closing (for some round trips
-    after ``close``), closed.
+    after a wake-up. Nothing happens before ``start``. States: open, closing (some round trips long), closed.
 
     Concurrency: one event loop, no task; two timers of the loop (the engine's, and one for handshake, keep-alive and
     linger), both gone when the connection is closed.
@@ -71,10 +49,14 @@ class QuicConnection:
         peer_public_key: For a client, the raw Ed25519 key the server's certificate must hold: obligatory. For a
             server it must be None, since a client proves itself inside the connection (``p2p.identity.proof``).
         handler: Hears what happens; events wait until there is one.
-        on_cid_added: Called with every connection id by which the peer may address this connection from now on.
-        on_cid_retired: Called with every one that it no longer uses, and with all the rest at the end.
         keep_alive_s: Ping after so long without a packet; None lets the connection idle out.
         handshake_timeout_s: Give up when the handshake takes longer, counted from ``start``.
+
+    Attributes:
+        connection_ids: By which the peer may address this connection now; empty when it is closed.
+        on_cid_added: Called with every id that comes later; for the router.
+        on_cid_retired: Called with every one that goes, with all the rest at the end; for the router.
+        is_handshake_complete: Whether the session is encrypted and, on the client, the key the expected one.
 
     Raises:
         LocalProtocolError: A client without, or a server with, ``peer_public_key``.
@@ -88,15 +70,13 @@ class QuicConnection:
         *,
         peer_public_key: bytes | None,
         handler: StreamHandler | None = None,
-        on_cid_added: Callable[[bytes], object] | None = None,
-        on_cid_retired: Callable[[bytes], object] | None = None,
         keep_alive_s: float | None = QUIC_KEEP_ALIVE_S,
         handshake_timeout_s: float = QUIC_HANDSHAKE_TIMEOUT_S,
     ) -> None:
         if engine_connection.is_client is (peer_public_key is None):
             raise LocalProtocolError("a client, and only a client, names the key its peer must have")
-        self.on_cid_added = on_cid_added
-        self.on_cid_retired = on_cid_retired
+        self.on_cid_added: Callable[[bytes], object] | None = None
+        self.on_cid_retired: Callable[[bytes], object] | None = None
         self.connection_ids: set[bytes] = {engine_connection.host_connection_id}
         if not engine_connection.is_client:
             self.connection_ids.add(engine_connection.initial_destination_cid)
@@ -104,20 +84,29 @@ class QuicConnection:
         self._loop = loop
         self._engine = engine_connection
         self._peer_public_key = peer_public_key
-        self._handler = handler
+        self._dispatcher = EventDispatcher(
+            engine_connection,
+            on_handshake_completed=self._handshake_completed,
+            on_cid_issued=self._cid_issued,
+            on_cid_retired=self._cid_retired,
+            on_terminated=self._terminated,
+            on_handler_failed=self._handler_failed,
+        )
+        self._dispatcher.handler = handler
         self._keep_alive_s = keep_alive_s
         self._handshake_timeout_s = handshake_timeout_s
         self._state = _State.OPEN
         self._is_started = False
         self._sender = PacketSender(
-            engine_connection, link, ask_for_more=self._ask_for_more, on_unblocked=self._transmit
+            engine_connection, link, ask_for_more=self._dispatcher.ask_for_more, on_unblocked=self._transmit
         )
         self._link = link
         self._farewell: Farewell | None = None
         self._is_kicked = False
         self._timer = LazyTimer(loop, self._fire)
-        self._watch = LazyTimer(loop, self._watched)
-        self._last_heard_at = 0.0
+        self._watch = Watch(
+            loop, on_handshake_timeout=self._handshake_timed_out, on_quiet=self._quiet, on_lingered=self._release
+        )
         self._untold_error: P2PError | None = None
         self._closed = asyncio.Event()
 
@@ -126,20 +115,15 @@ class QuicConnection:
     @property
     def handler(self) -> StreamHandler | None:
         """Who hears what happens; setting it delivers what has waited."""
-        return self._handler
+        return self._dispatcher.handler
 
     @handler.setter
     def handler(self, handler: StreamHandler) -> None:
-        self._handler = handler
+        self._dispatcher.handler = handler
         if self._untold_error is not None:
             self._loop.call_soon(self._tell_handler)
         elif self._is_started:
             self.kick()
-
-    @property
-    def is_client(self) -> bool:
-        """Which side this is."""
-        return self._engine.is_client
 
     @property
     def is_closed(self) -> bool:
@@ -150,11 +134,6 @@ class QuicConnection:
     def initial_destination_cid(self) -> bytes:
         """The id in the client's first packet; a client sends it to the server's side ahead of the connection."""
         return self._engine.initial_destination_cid
-
-    @property
-    def packet_bytes(self) -> int:
-        """Size of a full packet of this connection."""
-        return self._engine.packet_bytes
 
     @property
     def max_datagram_payload(self) -> int:
@@ -191,9 +170,8 @@ class QuicConnection:
         if self._is_started or self._state is not _State.OPEN:
             return
         self._is_started = True
-        now = self._last_heard_at = self._loop.time()
-        self._engine.start(now)
-        self._watch.set(now + self._handshake_timeout_s)
+        self._engine.start(self._loop.time())
+        self._watch.begin(self._handshake_timeout_s)
         self._transmit()
 
     def close(self, code: int = 0, reason: str = "") -> None:
@@ -290,20 +268,14 @@ class QuicConnection:
             now: When they arrived, on the loop's clock.
         """
         if self._state is _State.OPEN and self._is_started:
-            self._last_heard_at = now
+            self._watch.heard_at = now
             self._engine.receive(buffer, segment_size, now)
         elif self._farewell is not None:
             self._farewell.repeat()
 
     def after_receive(self, now: float) -> None:
-        """Act on what was received: hand out events, send answers.
-
-        Args:
-            now: The loop's time at the wake-up.
-        """
-        if self._state is _State.OPEN and self._is_started:
-            self._dispatch()
-            self._transmit()
+        """Act on what was received by ``now``: hand out events, send answers."""
+        self._turn()
 
     def kick(self) -> None:
         """Send what was queued at the end of this turn of the loop, once for all who ask."""
@@ -313,126 +285,69 @@ class QuicConnection:
 
     # --- events --------------------------------------------------------------------------------------------
 
-    def _dispatch(self) -> None:
-        if self._handler is None:
-            return
-        next_event = self._engine.next_event
-        try:
-            while self._state is _State.OPEN and (event := next_event()) is not None:
-                if type(event) is StreamDataReceived:
-                    self._handler.stream_data_received(event.stream_id, event.data, event.end)
-                else:
-                    self._dispatch_rare(event, self._handler)
-        except Exception:
-            logger.exception("a handler failed; the connection is closed")
-            self._close(CLOSE_HANDLER_FAILED, "internal error", LocalProtocolError("a stream handler failed"))
-
-    def _dispatch_rare(self, event: EngineEvent, handler: StreamHandler) -> None:
-        match event:
-            case DatagramReceived(data):
-                handler.datagram_received(data)
-            case StreamReset(stream_id, code):
-                handler.stream_reset(stream_id, code)
-            case SendingStopped(stream_id, code):
-                handler.sending_stopped(stream_id, code)
-            case HandshakeCompleted():
-                self._handshake_completed(handler)
-            case ConnectionIdIssued(connection_id):
-                self.connection_ids.add(connection_id)
-                if self.on_cid_added is not None:
-                    self.on_cid_added(connection_id)
-            case ConnectionIdRetired(connection_id):
-                self._retire(connection_id)
-            case ConnectionTerminated():
-                # An engine that ends by an error of its own has a last packet that says so.
-                self._sender.flush(self._loop.time())
-                self._finish(error_of(event))
-
-    def _handshake_completed(self, handler: StreamHandler) -> None:
+    def _handshake_completed(self) -> bool:
         if self._peer_public_key is not None:
             try:
-                peer_public_key = self._engine.peer_public_key()
+                check_peer_key(self._engine.peer_public_key(), self._peer_public_key)
             except IdentityError as error:
-                self._close(CLOSE_WRONG_IDENTITY, "unusable certificate", error)
-                return
-            if peer_public_key != self._peer_public_key:
-                wrong = IdentityError("the server's certificate holds another key", code=CODE_WRONG_IDENTITY)
-                self._close(CLOSE_WRONG_IDENTITY, "wrong identity", wrong)
-                return
+                self._close(CLOSE_WRONG_IDENTITY, "wrong identity", error)
+                return False
         self.is_handshake_complete = True
-        self._watch.set(None if self._keep_alive_s is None else self._last_heard_at + self._keep_alive_s)
-        handler.handshake_completed()
+        self._watch.keep_alive(self._keep_alive_s)
+        return True
 
-    def _retire(self, connection_id: bytes) -> None:
+    def _cid_issued(self, connection_id: bytes) -> None:
+        self.connection_ids.add(connection_id)
+        if self.on_cid_added is not None:
+            self.on_cid_added(connection_id)
+
+    def _cid_retired(self, connection_id: bytes) -> None:
         if connection_id in self.connection_ids:
             self.connection_ids.discard(connection_id)
             if self.on_cid_retired is not None:
                 self.on_cid_retired(connection_id)
 
-    # --- sending -------------------------------------------------------------------------------------------
+    def _terminated(self, event: ConnectionTerminated) -> None:
+        # An engine that ends by an error of its own has a last packet that says so.
+        self._sender.flush(self._loop.time())
+        self._finish(error_of(event))
+
+    def _handler_failed(self) -> None:
+        self._close(CLOSE_HANDLER_FAILED, "internal error", LocalProtocolError("a stream handler failed"))
+
+    # --- sending and timers --------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        if self._state is _State.OPEN and self._is_started:
+            self._dispatcher.run()
+            self._transmit()
 
     def _kicked(self) -> None:
         self._is_kicked = False
-        if self._state is _State.OPEN and self._is_started:
-            self._dispatch()
-            self._transmit()
-
-    def _transmit(self) -> None:
-        if self._state is _State.OPEN:
-            if self._sender.run(self._loop.time()):
-                self.kick()
-            self._arm()
-
-    def _ask_for_more(self) -> bool:
-        if self._handler is None or not self.is_handshake_complete:
-            return False
-        try:
-            has_written = self._handler.writable()
-        except Exception:
-            logger.exception("a handler failed; the connection is closed")
-            self._close(CLOSE_HANDLER_FAILED, "internal error", LocalProtocolError("a stream handler failed"))
-            return False
-        return has_written and self._state is _State.OPEN
-
-    # --- timers --------------------------------------------------------------------------------------------
-
-    def _arm(self) -> None:
-        """Set the engine's timer."""
-        if self._state is not _State.OPEN:
-            return
-        at = self._engine.get_timer()
-        if at is not None:
-            # A pacer asks for every packet; and what is due while the link is full stays due until it takes packets.
-            pause = QUIC_BLOCKED_TIMER_S if self._sender.is_blocked else QUIC_TIMER_RESOLUTION_S
-            at = max(at, self._loop.time() + pause)
-        self._timer.set(at)
+        self._turn()
 
     def _fire(self, now: float) -> None:
         self._engine.handle_timer(now)
-        self._dispatch()
-        self._transmit()
+        self._turn()
 
-    def _watched(self, now: float) -> None:
-        """The slow timer: a handshake that takes too long, a peer that is quiet, a linger that is over."""
-        if self._state is _State.CLOSING:
-            self._release()
-        elif self.is_handshake_complete:
-            self._keep_alive(now)
-        else:
-            self._handshake_timed_out()
+    def _transmit(self) -> None:
+        if self._state is _State.OPEN and self._sender.run(self._loop.time()):
+            self.kick()
+        if self._state is _State.OPEN:  # still: the application may have closed it
+            at = self._engine.get_timer()
+            if at is not None:
+                # A pacer asks for every packet; and while the link is full, what is due stays due.
+                pause = QUIC_BLOCKED_TIMER_S if self._sender.is_blocked else QUIC_TIMER_RESOLUTION_S
+                at = max(at, self._loop.time() + pause)
+            self._timer.set(at)
 
     def _handshake_timed_out(self) -> None:
         error = ConnectivityError(f"no handshake within {self._handshake_timeout_s:g} s", code=CODE_HANDSHAKE_TIMEOUT)
         self._close(CLOSE_HANDSHAKE_TIMEOUT, "handshake timeout", error)
 
-    def _keep_alive(self, now: float) -> None:
-        assert self._keep_alive_s is not None
-        due_at = self._last_heard_at + self._keep_alive_s
-        if due_at <= now:
-            due_at = now + self._keep_alive_s
-            self._engine.ping()
-            self._transmit()
-        self._watch.set(due_at)
+    def _quiet(self) -> None:
+        self._engine.ping()
+        self._transmit()
 
     # --- the end -------------------------------------------------------------------------------------------
 
@@ -450,16 +365,9 @@ class QuicConnection:
         self._farewell = Farewell(self._link, self._sender.flush(now))
         self._stop()
         self._state = _State.CLOSING
-        self._watch.set(now + self._linger_s())
+        self._watch.linger(self._engine.stats.smoothed_rtt_s)
         self._untold_error = error
         self._loop.call_soon(self._tell_handler)
-
-    def _linger_s(self) -> float:
-        round_trip_s = self._engine.stats.smoothed_rtt_s
-        if round_trip_s is None:
-            return QUIC_CLOSE_LINGER_MOST_S
-        wanted_s = QUIC_CLOSE_LINGER_ROUND_TRIPS * round_trip_s
-        return min(max(wanted_s, QUIC_CLOSE_LINGER_LEAST_S), QUIC_CLOSE_LINGER_MOST_S)
 
     def _finish(self, error: P2PError) -> None:
         self._stop()
@@ -471,18 +379,20 @@ class QuicConnection:
         self._timer.cancel()
         self._watch.cancel()
         self._sender.stop()
+        self._dispatcher.stop()
 
     def _release(self) -> None:
         self._state = _State.CLOSED
         self._farewell = None
         for connection_id in tuple(self.connection_ids):
-            self._retire(connection_id)
+            self._cid_retired(connection_id)
         self._closed.set()
 
     def _tell_handler(self) -> None:
-        if self._handler is not None and self._untold_error is not None:
+        handler = self._dispatcher.handler
+        if handler is not None and self._untold_error is not None:
             error, self._untold_error = self._untold_error, None
-            self._handler.connection_lost(error)
+            handler.connection_lost(error)
 
     def _require_open(self) -> None:
         if self._state is not _State.OPEN:

@@ -74,3 +74,13 @@ def error_of(event: ConnectionTerminated) -> P2PError:
         alert = event.code - _CRYPTO_ERRORS.start
         return RemoteProtocolError(f"handshake failed: TLS alert {alert} {event.reason}", code=CODE_HANDSHAKE_FAILED)
     return RemoteProtocolError(f"QUIC error {event.code:#x} {event.reason}".rstrip(), code=CODE_TRANSPORT)
+
+
+def check_peer_key(found: bytes, expected: bytes) -> None:
+    """Compare the key a server proved to own with the one it must have.
+
+    Raises:
+        IdentityError: They differ.
+    """
+    if found != expected:
+        raise IdentityError("the server's certificate holds another key", code=CODE_WRONG_IDENTITY)

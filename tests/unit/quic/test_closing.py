@@ -130,7 +130,7 @@ def test_a_failing_feeder_closes_the_connection(make: MakeWorld) -> None:
 def test_a_handler_that_comes_late_hears_everything(make: MakeWorld) -> None:
     world = make().connect()
     late = world.server_handler
-    world.server._handler = None
+    world.server._dispatcher.handler = None
     stream_id = world.client.open_stream()
     world.client.send(stream_id, b"early")
     world.loop.run_for(0.1)
@@ -143,7 +143,7 @@ def test_a_handler_that_comes_late_hears_everything(make: MakeWorld) -> None:
 def test_a_handler_that_comes_after_the_end_hears_of_it(make: MakeWorld) -> None:
     world = make()
     late = world.client_handler
-    world.client._handler = None
+    world.client._dispatcher.handler = None
     world.client.start()
     world.client.close(0, "gone")
     world.loop.run_for(5)
