@@ -80,7 +80,7 @@ LIVE_VIEW_INTERVAL_S: Final = 0.25
 RATE_WINDOW_S: Final = 2.0
 """Throughput is shown over this window: one picture's worth of bytes jumps too much to read."""
 DRAIN_TIMEOUT_S: Final = 30.0
-"""How long a stopping command waits for open connections unless a person asked: what service managers grant, less a margin."""
+"""How long a command that no person stopped waits for open connections: what service managers grant, less a margin."""
 STOP_GRACE_S: Final = 5.0
 """How long a command that was told to stop may take to say goodbye: longer than any goodbye, shorter than patience."""
 STATUS_QUERY_TIMEOUT_S: Final = 1.0
@@ -408,6 +408,8 @@ QUIC_BLOCKED_TIMER_S: Final = 0.02
 # --- Sessions --------------------------------------------------------------------------------------------------
 READY_WITHOUT_RELAY_S: Final = 2.0
 """How long `p2p expose` waits for its relayed address before it shows the ticket all the same."""
+ENGINE_WARM_UP_DELAY_S: Final = 0.005
+"""After the first packet to the rendezvous has left, before its answer can be here."""
 LOGIN_WATCH_S: Final = 1.0
 """How soon an exposer notices that another login of its key and name has taken over."""
 SESSION_SEEK_S: Final = 2.0
