@@ -17,18 +17,16 @@ import aiohttp
 
 from p2p.aio.tasks import TaskScope
 from p2p.defaults import (
-    SIGNALLING_RENEW_MARGIN,
     SIGNALLING_REQUEST_TIMEOUT_S,
     SIGNALLING_STABLE_S,
 )
-from p2p.errors import ConfigError, IdentityError, LocalProtocolError, SignallingError
+from p2p.errors import IdentityError, LocalProtocolError, SignallingError
 from p2p.identity import Identity, PeerId
 from p2p.proto.signalling.messages import (
     BODY_MAX_BYTES,
     Draining,
     Error,
     Publish,
-    Renew,
     Resolve,
     Resolved,
     SignalDelivery,
@@ -37,17 +35,19 @@ from p2p.proto.signalling.messages import (
     Welcome,
 )
 from p2p.signalling.backoff import Backoff
+from p2p.signalling.callbacks import call, ignore
+from p2p.signalling.dialer import Dialer
 from p2p.signalling.errors import (
     CODE_CONNECTION_LOST,
     CODE_NO_ANSWER,
     CODE_NOT_OPEN,
     CODE_TAKEN_OVER,
-    CODE_URL,
     LOGIN_REFUSALS,
     error_of_wire,
 )
 from p2p.signalling.inbox import Inbox
-from p2p.signalling.link import Answer, Link, Request, Unasked, open_link, parse_rendezvous_url
+from p2p.signalling.link import Answer, Link, Request, Unasked
+from p2p.signalling.renewal import renew_forever
 from p2p.signalling.values import Resolution, SignallingState
 
 logger = logging.getLogger(__name__)
@@ -101,20 +101,14 @@ class SignallingClient:
         now_wall: Callable[[], float] = time.time,
         random_share: Callable[[], float] = random.random,
     ) -> None:
-        if not urls:
-            raise ConfigError("no rendezvous URL", code=CODE_URL)
-        self._urls = [parse_rendezvous_url(url) for url in urls]
+        self._dialer = Dialer(urls, identity, instance=instance, token=token, ssl_context=ssl_context, agent=agent)
         self._identity = identity
-        self._instance = instance
-        self._token = token
-        self._ssl_context = ssl_context
-        self._agent = agent
         self._now_wall = now_wall
         self._random_share = random_share
-        self.on_signal: Callable[[PeerId, str, bytes], object] = _ignore
-        self.on_state: Callable[[SignallingState], object] = _ignore
-        self.on_welcome: Callable[[Welcome], object] = _ignore
-        self.on_undelivered: Callable[[PeerId, SignallingError], object] = _ignore
+        self.on_signal: Callable[[PeerId, str, bytes], object] = ignore
+        self.on_state: Callable[[SignallingState], object] = ignore
+        self.on_welcome: Callable[[Welcome], object] = ignore
+        self.on_undelivered: Callable[[PeerId, SignallingError], object] = ignore
         self.last_error: SignallingError | None = None
         self._state = SignallingState.CLOSED
         self._tasks = TaskScope()
@@ -124,7 +118,6 @@ class SignallingClient:
         self._failure: SignallingError | None = None
         self._services: set[str] = set()
         self._ids = itertools.count(1)
-        self._index = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._hurry = asyncio.Event()
         self._inbox = Inbox(identity, now_wall)
@@ -256,6 +249,7 @@ class SignallingClient:
     async def _run(self, session: aiohttp.ClientSession) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            self._set_state(SignallingState.CONNECTING)
             link = await self._connect(session)
             if self._is_over():
                 return
@@ -278,39 +272,23 @@ class SignallingClient:
                 pass
             self._hurry.clear()
 
+    async def _connect(self, session: aiohttp.ClientSession) -> Link | None:
+        try:
+            return await self._dialer.dial(session)
+        except SignallingError as error:
+            self.last_error = error
+            # A user who mistyped a token learns it now; a client that was welcome once waits for the operator's second
+            # thoughts.
+            if self._welcome is None and error.error_code in LOGIN_REFUSALS:
+                self._fail(error, SignallingState.FAILED)
+            return None
+
     def _is_over(self) -> bool:
         """Whether nothing more is to be tried: the client failed for good, or its block ends."""
         return self._failure is not None
 
-    async def _connect(self, session: aiohttp.ClientSession) -> Link | None:
-        """Try each server once, from the last good one on."""
-        self._set_state(SignallingState.CONNECTING)
-        errors = []
-        for _ in self._urls:
-            url = self._urls[self._index % len(self._urls)]
-            try:
-                return await open_link(
-                    session,
-                    url,
-                    self._identity,
-                    instance=self._instance,
-                    token=self._token,
-                    ssl_context=self._ssl_context,
-                    agent=self._agent,
-                )
-            except SignallingError as error:
-                logger.info("signalling with %s failed: %s", url.authority, error)
-                self.last_error = error
-                errors.append(error)
-                self._index += 1
-        # A user who mistyped a token learns it now; a client that was welcome once waits for the operator's second
-        # thoughts.
-        if self._welcome is None and all(error.error_code in LOGIN_REFUSALS for error in errors):
-            self._fail(errors[0], SignallingState.FAILED)
-        return None
-
     async def _serve(self, link: Link) -> SignallingError:
-        renewal = self._tasks.start(self._renew(link), name="signalling renewal")
+        renewal = self._tasks.start(renew_forever(link, self._ids, self._take_welcome), name="signalling renewal")
         try:
             for service in sorted(self._services):
                 await link.send(Publish(id=next(self._ids), service=service))
@@ -328,21 +306,6 @@ class SignallingClient:
             # there is nobody to do it, and no need: the connection has said goodbye already.
             with contextlib.suppress(LocalProtocolError):
                 self._tasks.start(link.close(), name="signalling close")
-
-    async def _renew(self, link: Link) -> None:
-        """Ask for relay credentials again and again, each time before those at hand end."""
-        welcome = link.welcome
-        while welcome.turn:
-            life_s = min(server.expires_wall for server in welcome.turn) - welcome.now_wall
-            await asyncio.sleep(max(1.0, life_s * (1 - SIGNALLING_RENEW_MARGIN)))
-            try:
-                answer = await link.request(Renew(id=next(self._ids)))
-            except SignallingError as error:
-                logger.info("relay credentials were not renewed: %s", error)
-                return
-            if isinstance(answer, Welcome):
-                welcome = answer
-                self._take_welcome(welcome)
 
     async def _request(self, make: Callable[[int], Request]) -> Answer:
         async with self._deadline():
@@ -378,16 +341,16 @@ class SignallingClient:
 
     def _take_welcome(self, welcome: Welcome) -> None:
         self._welcome = welcome
-        _call(self.on_welcome, welcome)
+        call(self.on_welcome, welcome)
 
     def _take_unasked(self, message: Unasked) -> None:
         if isinstance(message, SignalDelivery):
             opened = self._inbox.open(message)
             if opened is not None:
-                _call(self.on_signal, opened.sender, message.instance, opened.body)
+                call(self.on_signal, opened.sender, message.instance, opened.body)
         elif isinstance(message, Error):
             self._take_error(message)
-        elif len(self._urls) > 1:
+        elif self._dialer.has_choice:
             # With one server only there is nowhere to go; it will close when it must.
             self._tasks.start(self._move(message), name="signalling move")
 
@@ -399,7 +362,7 @@ class SignallingClient:
         except IdentityError:
             receiver = None
         if receiver is not None:
-            _call(self.on_undelivered, receiver, error)
+            call(self.on_undelivered, receiver, error)
         else:
             logger.warning("%s", error)
 
@@ -407,13 +370,13 @@ class SignallingClient:
         link = self._link
         await asyncio.sleep(draining.within_s * self._random_share())
         if link is not None and link is self._link:
-            self._index += 1
+            self._dialer.prefer_next()
             self.reconnect()
 
     def _set_state(self, state: SignallingState) -> None:
         if state is not self._state:
             self._state = state
-            _call(self.on_state, state)
+            call(self.on_state, state)
 
     def _fail(self, failure: SignallingError, state: SignallingState) -> None:
         if self._failure is None:
@@ -426,15 +389,3 @@ class SignallingClient:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-
-
-def _ignore(*_: object) -> None:
-    """What a callback is until somebody sets it."""
-
-
-def _call(callback: Callable[..., object], *arguments: object) -> None:
-    """Call back; what a remote message makes the callback raise must not end the connection."""
-    try:
-        callback(*arguments)
-    except Exception:
-        logger.exception("a signalling callback failed")

@@ -1,0 +1,94 @@
+"""Choosing among several rendezvous servers."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Sequence
+
+import aiohttp
+
+from p2p.errors import ConfigError, SignallingError
+from p2p.identity import Identity
+from p2p.signalling.errors import CODE_URL, LOGIN_REFUSALS
+from p2p.signalling.link import Link, open_link, parse_rendezvous_url
+
+logger = logging.getLogger(__name__)
+
+
+class Dialer:
+    """Tries the servers of a list in turn, from the last good one on.
+
+    Args:
+        urls: Rendezvous URLs, the preferred one first.
+        identity: Who logs in.
+        instance: Which of the identity's programs this is.
+        token: Admission token, where the server wants one.
+        ssl_context: For a private CA; None trusts the system's.
+        agent: Program and version, for the server's log.
+
+    Raises:
+        ConfigError: A URL is not one, or there is none.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        identity: Identity,
+        *,
+        instance: str,
+        token: str | None,
+        ssl_context: ssl.SSLContext | None,
+        agent: str,
+    ) -> None:
+        if not urls:
+            raise ConfigError("no rendezvous URL", code=CODE_URL)
+        self._urls = [parse_rendezvous_url(url) for url in urls]
+        self._index = 0
+        self._identity = identity
+        self._instance = instance
+        self._token = token
+        self._ssl_context = ssl_context
+        self._agent = agent
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether there is another server to go to."""
+        return len(self._urls) > 1
+
+    def prefer_next(self) -> None:
+        """Begin with the next server of the list from now on."""
+        self._index = (self._index + 1) % len(self._urls)
+
+    async def dial(self, session: aiohttp.ClientSession) -> Link:
+        """Try each server once.
+
+        Args:
+            session: Makes the connections.
+
+        Returns:
+            The first connection that was welcome.
+
+        Raises:
+            SignallingError: None was. A refused login is raised only if every server refused it, since the others may
+                accept it once they are back.
+        """
+        errors = []
+        for _ in self._urls:
+            url = self._urls[self._index]
+            try:
+                return await open_link(
+                    session,
+                    url,
+                    self._identity,
+                    instance=self._instance,
+                    token=self._token,
+                    ssl_context=self._ssl_context,
+                    agent=self._agent,
+                )
+            except SignallingError as error:
+                logger.info("signalling with %s failed: %s", url.authority, error)
+                errors.append(error)
+                self.prefer_next()
+        curable = [error for error in errors if error.error_code not in LOGIN_REFUSALS]
+        raise (curable or errors)[0]
