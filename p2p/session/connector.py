@@ -140,7 +140,6 @@ class Connector(Program):
                     continue
                 has_connected = True
                 failures = 0
-                listener.attach(session.multiplexer)
                 end = await self._lost[session.session_id]
                 listener.detach()
                 if not end.retryable:
@@ -166,6 +165,9 @@ class Connector(Program):
         """See ``SessionOwner``."""
         if (dial := self._dials.get(session.session_id)) is not None:
             dial.handshake_completed()
+            if self._listener is not None:
+                # Before the verdict: it saves the first connections a round trip.
+                self._listener.attach(session.multiplexer)
 
     def established(self, session: PeerSession) -> None:
         """See ``SessionOwner``."""
@@ -178,6 +180,8 @@ class Connector(Program):
         """See ``SessionOwner``."""
         if (dial := self._dials.get(session.session_id)) is not None:
             dial.failed(error)
+            if self._listener is not None:
+                self._listener.detach()
         super().closed(session, error)
         lost = self._lost.pop(session.session_id, None)
         if lost is not None and not lost.done():

@@ -59,6 +59,7 @@ class Dial:
                 answer = await self._answered
                 self._session.set_remote(Credentials.from_wire_untrusted(answer.ice), answer.candidates, answer.nat)
                 self._session.start_over_relay()
+                self._session.start()
                 await self._opened
         except DeadlineExceededError as error:
             if not self._answered.done():

@@ -201,6 +201,7 @@ class Exposer(Program):
         session = self._make_session(peer, instance, offer)
         self.send_signal(session, self._answer(session))
         session.set_remote(credentials, offer.candidates, offer.nat)
+        session.start()
         self._scope.start(self._expect(session), name="opening of a session")
 
     def _make_session(self, peer: PeerId, instance: str, offer: Offer) -> PeerSession:

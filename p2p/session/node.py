@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
-from p2p.defaults import RELAY_PROBE_S, SIGNALLING_BACKOFF_MAX_S, SIGNALLING_BACKOFF_MIN_S
+from p2p.defaults import ENGINE_WARM_UP_DELAY_S, RELAY_PROBE_S, SIGNALLING_BACKOFF_MAX_S, SIGNALLING_BACKOFF_MIN_S
 from p2p.errors import ConfigError, ConnectivityError, DecodeError, RelayError
 from p2p.gather.candidates import CandidateBook
 from p2p.gather.discovery import Discovery
@@ -26,7 +26,7 @@ from p2p.proto.ice import Candidate, receiver_fragment_untrusted
 from p2p.proto.path.reason import NatFacts
 from p2p.proto.signalling.messages import Welcome
 from p2p.quic.connection import QuicConnection
-from p2p.quic.engine import Engine
+from p2p.quic.engine import Engine, EngineConfig
 from p2p.quic.load import load_engine
 from p2p.quic.routing import CidRouter
 from p2p.session.options import PeerOptions, RelayPolicy
@@ -139,6 +139,7 @@ class Node:
             self.endpoint.close()
             await self._scope.__aexit__(type(error), error, error.__traceback__)
             raise
+        self._scope.start(self._warm_up(), name="engine warm-up")
         if self._wants_relay:
             self._start_relay()
         return self
@@ -218,6 +219,14 @@ class Node:
     def drained(self, now: float) -> None:
         """Let the connections answer what they received."""
         self.router.after_receive(now)
+
+    async def _warm_up(self) -> None:
+        """Make the engine's first key exchange now, while we wait for the network.
+
+        The first one of a process gathers entropy for up to 70 ms, which would else delay the first session.
+        """
+        await asyncio.sleep(ENGINE_WARM_UP_DELAY_S)
+        self.engine.client(EngineConfig()).start(asyncio.get_running_loop().time())
 
     # --- gathering -----------------------------------------------------------------------------------------
 

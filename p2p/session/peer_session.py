@@ -164,7 +164,7 @@ class PeerSession:
     # --- signalling ----------------------------------------------------------------------------------------
 
     def set_remote(self, credentials: Credentials, lines: Sequence[str], facts: object) -> None:
-        """Take the peer's half of offer and answer; checks begin.
+        """Take the peer's half of offer and answer; checks begin. ``start`` follows.
 
         Args:
             credentials: The peer's.
@@ -174,6 +174,9 @@ class PeerSession:
         self.controller.set_remote_credentials(credentials)
         self.add_remote(lines)
         self.set_remote_facts(facts)
+
+    def start(self) -> None:
+        """Begin the QUIC handshake: as a dialer send the first packet, as an exposer expect it."""
         self.connection.start()
 
     def add_remote(self, lines: Sequence[str]) -> None:
