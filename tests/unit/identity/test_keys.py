@@ -112,3 +112,12 @@ def test_the_private_key_survives_its_pem(tmp_path: Path) -> None:
 def test_a_seed_of_another_size_is_refused() -> None:
     with pytest.raises(IdentityError):
         Identity.from_seed(bytes(31))
+
+
+def test_derived_secrets_are_stable_and_apart() -> None:
+    identity = Identity.from_seed(bytes(32))
+    secret = identity.derive_secret("ticket web", 16)
+    assert len(secret) == 16
+    assert secret == Identity.from_seed(bytes(32)).derive_secret("ticket web", 16)
+    assert secret != identity.derive_secret("ticket db", 16)
+    assert secret != Identity.generate().derive_secret("ticket web", 16)
