@@ -288,7 +288,8 @@ RELAY_MAX_CONNECTIONS: Final = 16_384
 RELAY_MAX_CONNECTIONS_PER_ADDRESS: Final = 1024
 """TCP and TLS connections of one client host: as many as allocations."""
 RELAY_SOCKET_BUFFER_BYTES: Final = 1 << 20
-"""Receive buffer of one relayed address: 10 ms at 800 Mbit/s, and no more memory for a client that floods."""
+"""Receive buffer of one relayed address: 900 full packets in the kernel's accounting, 9 ms at 1 Gbit/s, and no more
+memory for one client that is flooded."""
 RELAY_DRAIN_S: Final = 60.0
 """How long a stopping relay serves what it has: clients that get 508 for new allocations go elsewhere meanwhile."""
 
@@ -323,6 +324,8 @@ RENDEZVOUS_CONNECTIONS: Final = 20_000
 """Open connections in all: 0.5 GB at 25 KiB each."""
 RENDEZVOUS_CONNECTIONS_PER_ADDRESS: Final = 256
 """Open connections of one address (or IPv6 /64): an office behind one NAT fits."""
+RENDEZVOUS_BACKLOG: Final = 1024
+"""Connections the kernel holds until they are accepted: all clients come back at once after a restart."""
 RENDEZVOUS_CONNECTS_PER_S: Final = 10.0
 """New connections a second of one address; each costs a signature check of 0.1 ms."""
 RENDEZVOUS_CONNECT_BURST: Final = 256
@@ -353,8 +356,9 @@ QUIC_ENGINE_ERROR_PAUSE_S: Final = 0.05
 # --- Gathering -------------------------------------------------------------------------------------------------
 RELAY_ALLOCATE_TIMEOUT_S: Final = 5.0
 """How long one relay may take over one protocol: several retransmissions on a slow path."""
-RELAY_RACE_SPACING_S: Final = 0.25
-"""Head start of the better protocol: longer than two round trips on most paths, too short to annoy."""
+RELAY_RACE_SPACING_S: Final = 0.1
+"""Head start of the better relay or protocol: two round trips on most paths. With a handful of relays, a network that
+lets only the last one through costs half a second."""
 RELAY_PROBE_S: Final = 20.0
 """How often an idle allocation is probed: below the shortest common UDP mapping lifetime of 30 s."""
 RELAY_RELEASE_WAIT_S: Final = 0.3
@@ -414,6 +418,12 @@ LOGIN_WATCH_S: Final = 1.0
 """How soon an exposer notices that another login of its key and name has taken over."""
 SESSION_SEEK_S: Final = 2.0
 """How often a session without a path asks relay and peer for one; an outage that ends is noticed so soon."""
+CHECKS_UNPROVEN_PER_S: Final = 500.0
+"""Checks of one program to addresses that never answered: 60 kB/s is no weapon, and 30 sessions a second need less."""
+CHECKS_UNPROVEN_BURST: Final = 2000.0
+"""The same at once: 200 sessions that open together, with ten checks each before one is answered."""
+SESSION_PERMITTED_HOSTS: Final = 16
+"""Addresses of one peer that may send through our relay, half of them its own networks': a relay grants 1,024 in all."""
 SESSIONS_MAX: Final = 4096
 """Sessions of one exposer; each idle one costs about 100 KiB."""
 SESSIONS_OPENING_MAX: Final = 256

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from p2p.address import TransportAddress
-from p2p.defaults import RENDEZVOUS_LOGIN_TIMEOUT_S
+from p2p.defaults import RENDEZVOUS_BACKLOG, RENDEZVOUS_LOGIN_TIMEOUT_S
 from p2p.errors import ConfigError
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
@@ -59,6 +59,7 @@ class Listener:
                 lambda: FirstByteProtocol(self),
                 address.host,
                 address.port,
+                backlog=RENDEZVOUS_BACKLOG,
                 ssl=context,
                 ssl_handshake_timeout=RENDEZVOUS_LOGIN_TIMEOUT_S if context else None,
             )
