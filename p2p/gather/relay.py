@@ -63,19 +63,27 @@ async def allocate(endpoint: Endpoint, server: RelayServer, *, ssl_context: ssl.
 
 
 async def allocate_first(
-    endpoint: Endpoint, servers: Sequence[RelayServer], *, ssl_context: ssl.SSLContext | None = None
+    endpoint: Endpoint,
+    servers: Sequence[RelayServer],
+    *,
+    udp_is_blocked: bool = False,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> RelayBase:
     """Get an address on the first relay that gives one: all over UDP first, then TCP, then TLS, with a head start.
 
     Args:
         endpoint: Gets the new base.
         servers: In order of preference among those of one protocol.
+        udp_is_blocked: Whether UDP seems not to pass, so that it is tried last.
         ssl_context: Trust for TLS; None means the system's authorities.
 
     Raises:
         RelayError: None did; the text has each one's reason.
     """
-    order = sorted(servers, key=lambda server: list(RelayProtocol).index(server.protocol))
+    preference = [RelayProtocol.UDP, RelayProtocol.TCP, RelayProtocol.TLS]
+    if udp_is_blocked:
+        preference = [*preference[1:], RelayProtocol.UDP]
+    order = sorted(servers, key=lambda server: preference.index(server.protocol))
     attempts = [allocate(endpoint, server, ssl_context=ssl_context) for server in order]
     return await _first(attempts, [server.url for server in order])
 

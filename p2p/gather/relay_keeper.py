@@ -25,6 +25,10 @@ class RelayKeeper:
         on_lost: Called with a base that is no more, before its replacement is looked for.
         on_problem: Called when no relay gives an address; the keeper goes on trying.
         ssl_context: Trust for TLS.
+
+    Attributes:
+        current: The address that it holds, or None.
+        udp_is_blocked: Whether UDP seems not to pass, so that it is tried last.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class RelayKeeper:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.current: RelayBase | None = None
+        self.udp_is_blocked = False
         self._endpoint = endpoint
         self._on_gained = on_gained
         self._on_lost = on_lost
@@ -69,7 +74,12 @@ class RelayKeeper:
                     await self._wake.wait()
                     continue
                 try:
-                    relay = await allocate_first(self._endpoint, self._servers, ssl_context=self._ssl_context)
+                    relay = await allocate_first(
+                        self._endpoint,
+                        self._servers,
+                        udp_is_blocked=self.udp_is_blocked,
+                        ssl_context=self._ssl_context,
+                    )
                 except RelayError as error:
                     failures += 1
                     self._on_problem(error)

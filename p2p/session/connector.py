@@ -22,7 +22,7 @@ from p2p.session.dialing import Dial, new_session_id
 from p2p.session.events import Connected, Event, Listening, Problem, Report
 from p2p.session.exposer import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
-from p2p.session.options import ConnectOptions, PeerOptions
+from p2p.session.options import ConnectOptions, PeerOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
 from p2p.session.program import Program
 from p2p.session.status import Status
@@ -63,7 +63,7 @@ class Connector(Program):
             self.peer_options,
             self._urls,
             instance=f"connect-{new_session_id()[:16]}",
-            wants_relay=False,
+            wants_relay=self.peer_options.relay_policy is RelayPolicy.ONLY,
             on_signal=self.signal_received,
         )
 

@@ -125,7 +125,7 @@ async def _reach_relays(welcome: Welcome, options: PeerOptions) -> list[RelayRea
                 endpoint.open_socket(TransportAddress(host, 0))
             except P2PError:
                 continue
-        return [await _reach(endpoint, turn, options) for turn in welcome.turn]
+        return await asyncio.gather(*(_reach(endpoint, turn, options) for turn in welcome.turn))
     finally:
         endpoint.close()
 

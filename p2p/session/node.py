@@ -22,9 +22,11 @@ from p2p.gather.relay_server import RelayServer
 from p2p.identity import Identity, PeerId
 from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
-from p2p.proto.ice import Candidate, receiver_fragment_untrusted
+from p2p.proto.ice import Candidate
+from p2p.proto.ice.messages import receiver_fragment
 from p2p.proto.path.reason import NatFacts
 from p2p.proto.signalling.messages import Welcome
+from p2p.proto.stun.message import Message, MessageClass, decode_untrusted
 from p2p.quic.connection import QuicConnection
 from p2p.quic.engine import Engine, EngineConfig
 from p2p.quic.load import load_engine
@@ -56,7 +58,7 @@ class NodeListener(Protocol):
 class StunTaker(Protocol):
     """Who may want a STUN message."""
 
-    def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> bool:
+    def stun_received(self, message: Message, base_id: int, source: TransportAddress, now: float) -> bool:
         """Take it, or return False."""
         ...
 
@@ -182,6 +184,8 @@ class Node:
         """Hold an address on a relay from now on; a second call does nothing."""
         if not self._wants_relay and self.options.relay_policy is not RelayPolicy.NEVER:
             self._wants_relay = True
+            # A STUN server would have answered before somebody asks for a relay.
+            self._relay_keeper.udp_is_blocked = self.mapped_address is None
             self._start_relay()
 
     def probe_relay(self) -> None:
@@ -198,15 +202,19 @@ class Node:
         if self._discovery.stun_received(data, base_id, source, now):
             return
         try:
-            session = self.sessions.get(receiver_fragment_untrusted(data))
+            # Once for all sessions: anybody can send us STUN, and it must not cost more the more sessions there are.
+            message = decode_untrusted(data)
         except DecodeError:
-            # No request: an answer, which only the session that asked can tell for its own.
-            for asking in list(self.sessions.values()):
-                if asking.stun_received(data, base_id, source, now):
-                    return
-        else:
+            return
+        if message.message_class is MessageClass.REQUEST:
+            session = self.sessions.get(receiver_fragment(message))
             if session is not None:
-                session.stun_received(data, base_id, source, now)
+                session.stun_received(message, base_id, source, now)
+        elif message.has_integrity:
+            # An answer, which only the session that asked can tell for its own.
+            for asking in list(self.sessions.values()):
+                if asking.stun_received(message, base_id, source, now):
+                    return
 
     def quic_received(
         self, buffer: bytes, segment_size: int, base_id: int, source: TransportAddress, now: float

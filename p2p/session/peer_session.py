@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from p2p.address import TransportAddress
@@ -17,12 +18,14 @@ from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.target import FlowAcceptor
 from p2p.identity import PeerId
 from p2p.path.link import PathLink
+from p2p.path.relay_base import RelayBase
 from p2p.proto.ice import Candidate, CandidateType, Credentials
 from p2p.proto.path.controller import PathController
 from p2p.proto.path.events import AllPathsLost, ChecksExhausted, PathEvent, PathLost, PathSelected
 from p2p.proto.path.path import Path, PathKind
 from p2p.proto.path.reason import NatFacts, RelayReason, why_relayed
 from p2p.proto.signalling.bodies import PeerBody, Trickle
+from p2p.proto.stun.message import Message
 from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
 from p2p.proto.tunnel.frames import AuthRequest, Hello
@@ -30,6 +33,8 @@ from p2p.quic.connection import QuicConnection
 from p2p.quic.engine import EngineConnection
 from p2p.session.node import Node
 from p2p.session.options import RelayPolicy
+from p2p.session.permissions import PeerPermissions
+from p2p.session.plausible import is_plausible
 from p2p.session.version import toolkit_version
 
 logger = logging.getLogger(__name__)
@@ -113,7 +118,7 @@ class PeerSession:
         self._owner = owner
         self._policy = node.options.relay_policy
         self._remote_facts = NatFacts()
-        self._permitted: list[TransportAddress] = []
+        self._permissions = PeerPermissions()
         self._seek_timer: asyncio.TimerHandle | None = None
         self.credentials = Credentials.generate(os.urandom)
         self.controller = PathController(
@@ -159,7 +164,7 @@ class PeerSession:
 
     def local_candidates(self) -> tuple[Candidate, ...]:
         """Our addresses that this session may use."""
-        return tuple(candidate for candidate in self._node.candidates if self._may_use(candidate))
+        return self._usable(self._node.candidates)
 
     # --- signalling ----------------------------------------------------------------------------------------
 
@@ -187,8 +192,10 @@ class PeerSession:
             except DecodeError as error:
                 logger.info("session %s: candidate skipped: %s", self.session_id[:8], error)
                 continue
-            if self._may_use(candidate):
-                self._permit(candidate.address)
+            if not is_plausible(candidate.address, [ours.address for ours in self._node.candidates]):
+                logger.info("session %s: %s is no address to check", self.session_id[:8], candidate.address)
+            elif self._policy is not RelayPolicy.NEVER or candidate.type is not CandidateType.RELAYED:
+                self._permissions.add(candidate, self._node.relay)
                 self.controller.add_remote_candidate(candidate)
         self.link.poke()
 
@@ -205,48 +212,47 @@ class PeerSession:
         for remote in self.controller.agent.remote_candidates:
             if remote.type is not CandidateType.RELAYED:
                 continue
-            for base in (self._node.relay, *self._node.endpoint.sockets):
+            sockets = () if self._policy is RelayPolicy.ONLY else self._node.endpoint.sockets
+            for base in (self._node.relay, *sockets):
                 if base is not None and base.local_address.is_ipv6 is remote.address.is_ipv6:
                     self.controller.set_optimistic(base.base_id, remote.address)
                     self.link.poke()
                     return
 
-    def _permit(self, address: TransportAddress) -> None:
-        """Let the peer's address through our relay, now and at every relay to come."""
-        if address not in self._permitted:
-            self._permitted.append(address)
-        relay = self._node.relay
-        if relay is not None and relay.local_address.is_ipv6 is address.is_ipv6:
-            relay.permit(address)
-
-    def _may_use(self, candidate: Candidate) -> bool:
-        if self._policy is RelayPolicy.ALLOW:
-            return True
-        return (candidate.type is CandidateType.RELAYED) is (self._policy is RelayPolicy.ONLY)
+    def _usable(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """Take those of our addresses that the user's policy lets the peer know."""
+        match self._policy:
+            case RelayPolicy.ALLOW:
+                return tuple(candidates)
+            case RelayPolicy.NEVER:
+                return tuple(candidate for candidate in candidates if candidate.type is not CandidateType.RELAYED)
+            case RelayPolicy.ONLY:
+                # A relayed address is related to the one that it hides.
+                relayed = (candidate for candidate in candidates if candidate.type is CandidateType.RELAYED)
+                return tuple(replace(candidate, related=None) for candidate in relayed)
 
     # --- what the node tells -------------------------------------------------------------------------------
 
-    def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> bool:
+    def stun_received(self, message: Message, base_id: int, source: TransportAddress, now: float) -> bool:
         """Offer a STUN message; see ``PathLink.stun_received``."""
-        return self.link.stun_received(data, base_id, source, now)
+        return self.link.stun_received(message, base_id, source, now)
 
     def packets_received(self, base_id: int, source: TransportAddress, now: float) -> None:
         """Note where packets of the connection come from; without a path yet, answers go back there."""
         self.controller.path_alive(base_id, source, now)
-        if not self.controller.sending_paths:
+        is_allowed = self._policy is not RelayPolicy.ONLY or isinstance(
+            self._node.endpoint.bases.get(base_id), RelayBase
+        )
+        if is_allowed and not self.controller.sending_paths:
             self.controller.set_optimistic(base_id, source)
             self.link.poke()
 
     def candidates_added(self, candidates: Sequence[Candidate]) -> None:
         """Check more addresses of ours, and tell the peer."""
-        usable = [candidate for candidate in candidates if self._may_use(candidate)]
-        relay = self._node.relay
+        usable = self._usable(candidates)
+        self._permissions.use(self._node.relay)
         for candidate in usable:
             self.controller.add_local_candidate(candidate)
-            if relay is not None and candidate.base_id == relay.base_id:
-                for address in self._permitted:
-                    if relay.local_address.is_ipv6 is address.is_ipv6:
-                        relay.permit(address)
         if usable:
             lines = tuple(candidate.to_wire() for candidate in usable)
             self._owner.send_signal(self, Trickle(session=self.session_id, candidates=lines))
@@ -276,6 +282,7 @@ class PeerSession:
         """Leave the node; the connection's last packet has been sent or is not worth waiting for."""
         self._stop_seeking()
         self.link.close()
+        self._permissions.release()
         self._node.packet_takers.pop(self.connection, None)
         self._node.sessions.pop(self.credentials.ufrag, None)
         if self in self._node.listeners:

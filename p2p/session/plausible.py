@@ -13,7 +13,7 @@ from typing import Final
 from p2p.address import TransportAddress
 
 _NOBODY: Final = tuple(
-    ipaddress.ip_network(network) for network in ("0.0.0.0/8", "240.0.0.0/4", "::/96", "64:ff9b::/96", "2002::/16")
+    ipaddress.ip_network(network) for network in ("0.0.0.0/8", "240.0.0.0/4", "::/96", "64:ff9b::/96")
 )
 """This network, reserved and broadcast addresses; and IPv6 that hides an IPv4 address from the rules below.
 Source: RFC 6890, RFC 6052."""

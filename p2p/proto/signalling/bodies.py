@@ -121,7 +121,6 @@ def decode_untrusted(data: bytes) -> PeerBody | None:
     """
     try:
         body: PeerBody = _decoder.decode(data)
-        return body
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         try:
             envelope = _envelope_decoder.decode(data)
@@ -130,3 +129,4 @@ def decode_untrusted(data: bytes) -> PeerBody | None:
         if envelope.type not in _KNOWN:
             return None
         raise DecodeError(f"malformed {envelope.type}: {error}") from error
+    return body
