@@ -20,12 +20,21 @@ class RelayCollector(Collector):
         counters: The relay's counters.
         table: The relay's allocations.
         connections: How many TCP and TLS connections there are.
+        kernel_drops: What the kernel dropped at each UDP port because the relay was too slow.
     """
 
-    def __init__(self, counters: RelayCounters, table: AllocationTable, connections: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        counters: RelayCounters,
+        table: AllocationTable,
+        *,
+        connections: Callable[[], int],
+        kernel_drops: Callable[[], dict[str, int]],
+    ) -> None:
         self._counters = counters
         self._table = table
         self._connections = connections
+        self._kernel_drops = kernel_drops
 
     def register(self, registry: CollectorRegistry) -> None:
         """Show the metrics in a registry."""
@@ -50,6 +59,8 @@ class RelayCollector(Collector):
         yield _by_label("relay_bytes", "Payload relayed.", "direction", size)
         drops = {drop.value: count for drop, count in counters.drops.items()}
         yield _by_label("relay_dropped_packets", "Packets that went nowhere.", "reason", drops)
+        text = "Datagrams of clients that the kernel dropped because its receive buffer was full."
+        yield _by_label("relay_receive_buffer_drops", text, "listener", self._kernel_drops())
         failures = dict(counters.authentication_failures)
         yield _by_label("relay_authentication_failures", "Requests that were not authenticated.", "reason", failures)
         requests = CounterMetricFamily("relay_requests", "Answered requests.", labels=("method", "result"))

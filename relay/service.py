@@ -204,7 +204,12 @@ class RelayService:
         self._open_datagrams(stack)
         self._open_streams(stack, scope)
         if self._registry is not None:
-            collector = RelayCollector(self.counters, self._control.server.table, lambda: len(self._limiter))
+            collector = RelayCollector(
+                self.counters,
+                self._control.server.table,
+                connections=lambda: len(self._limiter),
+                kernel_drops=lambda: {str(at): port.kernel_drops for at, port in self._datagrams.items()},
+            )
             collector.register(self._registry)
             stack.callback(self._registry.unregister, collector)
 

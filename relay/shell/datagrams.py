@@ -90,9 +90,15 @@ class DatagramListener:
         self._counters = control.counters
         self._strangers = strangers
         self._binding_service = binding_service
-        self._socket = UdpSocket(loop, address, on_batch=self._on_batch, on_drained=_nothing)
+        # No poll delay: a millisecond of a fast flow does not fit the buffer, and everything relayed would wait for it.
+        self._socket = UdpSocket(loop, address, on_batch=self._on_batch, on_drained=_nothing, poll_delay_s=0.0)
         self.address = self._socket.local_address
         self._clients = control.server.table.clients_of(ClientTransport.UDP, self.address)
+
+    @property
+    def kernel_drops(self) -> int:
+        """How many datagrams the kernel dropped because its receive buffer was full."""
+        return self._socket.stats.kernel_drops
 
     def send(self, data: bytes, destination: TransportAddress) -> None:
         """Send an answer of the binding service, as far as the limit for strangers allows."""
@@ -155,8 +161,8 @@ class DatagramListener:
             return
         leg = allocation.leg if allocation is not None else DatagramLeg(self._socket, source, self._counters)
         answer = self._control.receive(data, FiveTuple(ClientTransport.UDP, source, self.address), leg)
-        if answer is not None:
-            self._socket.send((answer,), source)
+        if answer is not None and not self._socket.send((answer,), source):
+            self._counters.drops[Drop.SOCKET_BUFFER_FULL] += 1
 
 
 def _nothing(now: float) -> None:

@@ -38,6 +38,7 @@ class RelayedUdpSocket:
             TransportAddress(host.bind_host, port),
             on_batch=self._on_batch,
             on_drained=_nothing,
+            poll_delay_s=0.0,
             buffer_bytes=RELAY_SOCKET_BUFFER_BYTES,
         )
 
