@@ -13,6 +13,7 @@ from p2p.proto.path import (
     NatFacts,
     Path,
     PathController,
+    PathDoubted,
     PathEvent,
     PathLost,
     PathSelected,
@@ -36,6 +37,7 @@ class Diary:
     """What happened to one peer, and when."""
 
     selected: list[tuple[float, PathSelected]] = field(default_factory=list)
+    doubted: list[float] = field(default_factory=list)
     lost: list[tuple[float, Path]] = field(default_factory=list)
     all_lost: list[float] = field(default_factory=list)
     exhausted: list[tuple[float, RelayReason]] = field(default_factory=list)
@@ -266,6 +268,8 @@ class Peer:
         match event:
             case PathSelected():
                 self.diary.selected.append((now, event))
+            case PathDoubted():
+                self.diary.doubted.append(now)
             case PathLost(path):
                 self.diary.lost.append((now, path))
                 if path.is_direct:

@@ -58,6 +58,8 @@ def test_both_paths_carry_data_while_in_doubt():
     scene = running()
     scene.cut_direct()
     seconds_until(scene, lambda: len(scene.dialer.controller.sending_paths) == 2, 1.0)
+    (doubted,) = scene.dialer.diary.doubted
+    assert doubted == pytest.approx(scene.world.now, abs=0.06)
     first, second = scene.dialer.controller.sending_paths
     assert first.is_direct
     assert not second.is_direct

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from p2p.proto.path.controller import PathController
-from p2p.proto.path.events import AllPathsLost, ChecksExhausted, PathAdded, PathEvent, PathLost, PathSelected
+from p2p.proto.path.events import (
+    AllPathsLost,
+    ChecksExhausted,
+    PathAdded,
+    PathDoubted,
+    PathEvent,
+    PathLost,
+    PathSelected,
+)
 from p2p.proto.path.path import PairReport, Path, PathKind, PathStatus
 from p2p.proto.path.policy import PathView, SelectionReason, choose, choose_second
 from p2p.proto.path.reason import NatFacts, RelayReason, RelayReasonCode, plain_checks_can_succeed, why_relayed
@@ -16,6 +24,7 @@ __all__ = [
     "Path",
     "PathAdded",
     "PathController",
+    "PathDoubted",
     "PathEvent",
     "PathKind",
     "PathLost",

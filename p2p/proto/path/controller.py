@@ -26,11 +26,18 @@ from p2p.proto.ice import (
     PairValidated,
     Transmit,
 )
-from p2p.proto.path.events import AllPathsLost, ChecksExhausted, PathAdded, PathEvent, PathLost, PathSelected
-from p2p.proto.path.flaps import FlapMemory
-from p2p.proto.path.health import PathHealth
+from p2p.proto.path.book import PathBook
+from p2p.proto.path.events import (
+    AllPathsLost,
+    ChecksExhausted,
+    PathAdded,
+    PathDoubted,
+    PathEvent,
+    PathLost,
+    PathSelected,
+)
 from p2p.proto.path.path import PairReport, Path, PathKind, PathStatus
-from p2p.proto.path.policy import PathView, SelectionReason, choose, choose_second
+from p2p.proto.path.policy import SelectionReason, choose, choose_second
 from p2p.proto.path.reason import NatFacts
 from p2p.proto.path.recheck import RecheckSchedule
 from p2p.proto.path.verdict import Verdict
@@ -82,14 +89,14 @@ class PathController:
             local=local, controlling=controlling, random_bytes=random_bytes, relay_only=not direct_enabled
         )
         self._direct_enabled = direct_enabled
-        self._healths: dict[PairKey, PathHealth] = {}
+        self._book = PathBook()
         self._selected: Path | None = None
         self._sending: tuple[Path, ...] = ()
         self._rechecks = RecheckSchedule()
-        self._flaps = FlapMemory()
         self._events: deque[PathEvent] = deque(maxlen=defaults.PATH_MAX_EVENTS)
         self._verdict = Verdict()
         self._own_timer: float | None = None
+        self._uneasy = False
 
     # --- Sending paths -------------------------------------------------------------------------------------
     @property
@@ -105,7 +112,11 @@ class PathController:
     @property
     def has_direct_path(self) -> bool:
         """Whether a validated direct path is alive, selected or not."""
-        return any(health.path.is_direct for health in self._healths.values())
+        return self._book.has_direct()
+
+    def is_validated(self, base_id: int, remote: TransportAddress) -> bool:
+        """Whether the way from a local transport to an address is a path: checks were answered, and it is alive."""
+        return self._book.find(PairKey(base_id, remote)) is not None
 
     def set_optimistic(self, base_id: int, remote: TransportAddress) -> None:
         """Send on a path that no check has validated yet, until there is a validated one.
@@ -114,7 +125,7 @@ class PathController:
             base_id: The local transport, mostly our relay allocation or a socket.
             remote: Mostly the peer's relayed address.
         """
-        if self._healths:
+        if self._book:
             return
         pair = self.agent.find_pair(base_id, remote)
         path = Path(base_id, remote, PathKind.RELAY) if pair is None else Path.of(pair)
@@ -131,7 +142,7 @@ class PathController:
         Returns:
             Whether the timer has moved and should be set anew.
         """
-        health = None if self._selected is None else self._healths.get(self._selected.key)
+        health = None if self._selected is None else self._book.find(self._selected.key)
         if health is None or not health.data_sent(now):
             return False
         self._plan(now)
@@ -145,10 +156,10 @@ class PathController:
             remote: Where it came from.
             now: The monotonic time.
         """
-        health = self._healths.get(PairKey(base_id, remote))
+        health = self._book.find(PairKey(base_id, remote))
         if health is not None:
             health.heard(now)
-            if len(self._sending) > 1:
+            if self._uneasy:
                 self._evaluate(now)
 
     # --- Candidates and credentials ------------------------------------------------------------------------
@@ -190,7 +201,7 @@ class PathController:
         Call it when an interface, a route or the public address changed, or after sleep; gather again and add
         the new candidates, or ``restart`` when the old ones are worthless.
         """
-        for health in self._healths.values():
+        for health in self._book:
             health.suspect()
         self._rechecks.all_due(self._failed_pairs(), now)
         self._settle(now)
@@ -201,7 +212,7 @@ class PathController:
         Paths go on carrying data meanwhile. Source: RFC 8445 section 9.
         """
         self.agent.restart(local)
-        for health in self._healths.values():
+        for health in self._book:
             health.suspect()
         self._verdict.restart()
         self._settle(now)
@@ -238,7 +249,7 @@ class PathController:
     def handle_timer(self, now: float) -> None:
         """Act on the timers that are due."""
         if self._own_timer is not None and now - self._own_timer > defaults.PATH_PAUSE_S:
-            for health in self._healths.values():
+            for health in self._book:
                 health.forgive()
         self.agent.handle_timer(now)
         self._settle(now)
@@ -251,11 +262,11 @@ class PathController:
     def paths(self, now: float) -> tuple[PathStatus, ...]:
         """Return how each validated path is doing."""
         sending = {path.key for path in self._sending}
-        return tuple(health.status(now, in_use=key in sending) for key, health in self._healths.items())
+        return tuple(health.status(now, in_use=health.path.key in sending) for health in self._book)
 
     def rtt_s(self, path: Path) -> float | None:
         """Return the smoothed round-trip time of a path, None when it is not a validated one."""
-        health = self._healths.get(path.key)
+        health = self._book.find(path.key)
         return None if health is None else health.rtt_s
 
     def report(self) -> tuple[PairReport, ...]:
@@ -282,41 +293,39 @@ class PathController:
             case PairValidated(pair, rtt_s):
                 self._add_path(pair, rtt_s, now)
             case PairConfirmed(pair, rtt_s):
-                if pair.key in self._healths:
-                    self._healths[pair.key].answered(rtt_s, now)
+                if (health := self._book.find(pair.key)) is not None:
+                    health.answered(rtt_s, now)
             case PairChecked(pair):
-                if pair.key in self._healths:
-                    self._healths[pair.key].heard(now)
+                if (health := self._book.find(pair.key)) is not None:
+                    health.heard(now)
             case PairReclassified(pair):
                 self._reclassify(pair)
             case PairFailed(pair, failure):
-                at_most_s = defaults.PATH_RECHECK_S if self._healths else defaults.PATH_RECHECK_ALL_LOST_S
+                at_most_s = defaults.PATH_RECHECK_S if self._book else defaults.PATH_RECHECK_ALL_LOST_S
                 self._rechecks.failed(pair, failure, now, at_most_s=at_most_s)
             case PairRemoved(pair):
                 self._rechecks.forget(pair)
-                self._drop_path(pair)
+                if (health := self._book.remove(pair.key)) is not None:
+                    self._tell_lost(health.path)
             case CheckListCompleted():
                 self._report_exhausted()
 
     def _add_path(self, pair: CandidatePair, rtt_s: float, now: float) -> None:
-        first = not self._healths
-        health = PathHealth(pair, rtt_s, now)
-        self._healths[pair.key] = health
+        first = not self._book
+        health = self._book.add(pair, rtt_s, now)
         self._rechecks.forget(pair)
         self._events.append(PathAdded(health.path, rtt_s))
         if first:
             # The peer is there now, whatever has failed before: both sides fire together from here.
             self._rechecks.all_due(self._failed_pairs(), now)
 
-    def _drop_path(self, pair: CandidatePair) -> None:
-        health = self._healths.pop(pair.key, None)
-        if health is not None:
-            self._events.append(PathLost(health.path))
-            if not self._healths:
-                self._events.append(AllPathsLost())
+    def _tell_lost(self, path: Path) -> None:
+        self._events.append(PathLost(path))
+        if not self._book:
+            self._events.append(AllPathsLost())
 
     def _reclassify(self, pair: CandidatePair) -> None:
-        health = self._healths.get(pair.key)
+        health = self._book.find(pair.key)
         if health is None:
             return
         health.path = Path.of(pair)
@@ -328,10 +337,10 @@ class PathController:
 
     def _evaluate(self, now: float) -> None:
         """Bury the dead, probe what is due, choose, and plan the next look."""
-        for health in tuple(self._healths.values()):
+        for health in self._book:
             if health.dead(now):
-                self._flaps.lost(health.path.key, now)
-                self._drop_path(health.pair)
+                self._book.bury(health.path.key, now)
+                self._tell_lost(health.path)
                 self.agent.fail(health.pair, PairFailure.LOST)
             elif health.probe_at() <= now:
                 self.agent.ping(health.pair, now)
@@ -342,16 +351,7 @@ class PathController:
         self._plan(now)
 
     def _choose(self, now: float) -> None:
-        views = [
-            PathView(
-                health.path,
-                health.rtt_s,
-                health.doubtful(now),
-                self._flaps.held_until(key, health.validated_at) > now,
-                health.pair.nominated and not self.agent.controlling,
-            )
-            for key, health in self._healths.items()
-        ]
+        views = self._book.views(now, controlling=self.agent.controlling)
         choice = choose(views, self._selected)
         if choice is None:
             # Going on with the last one costs nothing, and its return is then noticed by both sides at once.
@@ -359,19 +359,23 @@ class PathController:
                 self._selected = replace(self._selected, validated=False)
                 self._sending = (self._selected,)
             return
-        chosen = self._healths[choice.path.key]
+        chosen = self._book.find(choice.path.key)
+        assert chosen is not None
         if choice.reason is not SelectionReason.KEPT:
             chosen.used_since = now
             self._select(chosen.path, choice.reason, chosen.rtt_s)
             if self.agent.controlling:
                 self.agent.nominate(chosen.pair, now)
-        second = choose_second(views, chosen.path) if chosen.uneasy(now) else None
+        was_uneasy, self._uneasy = self._uneasy, chosen.uneasy(now)
+        if self._uneasy and not was_uneasy:
+            self._events.append(PathDoubted(chosen.path))
+        second = choose_second(views, chosen.path) if self._uneasy else None
         self._sending = (chosen.path,) if second is None else (chosen.path, second)
 
     def _select(self, path: Path, reason: SelectionReason, rtt_s: float | None) -> None:
         previous, self._selected = self._selected, path
-        if previous is not None and previous.key != path.key and previous.key in self._healths:
-            self._healths[previous.key].used_since = None
+        if previous is not None and previous.key != path.key and (left := self._book.find(previous.key)) is not None:
+            left.used_since = None
         self._events.append(PathSelected(path, previous, reason, rtt_s))
         if path.validated and not self._direct_enabled:
             self._report_exhausted()
@@ -382,14 +386,7 @@ class PathController:
 
     def _plan(self, now: float) -> None:
         """Work out when to look again by ourselves."""
-        timers = [health.next_at(now) for health in self._healths.values()]
-        recheck_at = self._rechecks.get_timer()
-        if recheck_at is not None:
-            timers.append(recheck_at)
-        for key, health in self._healths.items():
-            held_until = self._flaps.held_until(key, health.validated_at)
-            if held_until > now:
-                timers.append(held_until)
+        timers = [at for at in (self._book.next_at(now), self._rechecks.get_timer()) if at is not None]
         hopeless_at = self._verdict.hopeless_at()
         if hopeless_at is not None and not self.has_direct_path:
             if hopeless_at <= now:

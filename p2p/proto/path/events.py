@@ -35,6 +35,17 @@ class PathSelected:
 
 
 @dataclass(frozen=True, slots=True)
+class PathDoubted:
+    """The selected path may be dead: data goes out on a second one too, if there is one.
+
+    The earliest hint that a NAT has restarted or the network changed: a good moment to ask a STUN server for
+    our address and the relay whether the allocation lives. Comes once for each doubt, which loss may cause too.
+    """
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class PathLost:
     """A path died, or its transport was closed; it is tried again by itself while its transport lives."""
 
@@ -57,4 +68,4 @@ class ChecksExhausted:
     report: tuple[PairReport, ...]
 
 
-PathEvent: TypeAlias = PathAdded | PathSelected | PathLost | AllPathsLost | ChecksExhausted
+PathEvent: TypeAlias = PathAdded | PathSelected | PathDoubted | PathLost | AllPathsLost | ChecksExhausted

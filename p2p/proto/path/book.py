@@ -1,0 +1,71 @@
+"""The validated paths of one peer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from p2p.proto.ice import CandidatePair, PairKey
+from p2p.proto.path.flaps import FlapMemory
+from p2p.proto.path.health import PathHealth
+from p2p.proto.path.policy import PathView
+
+
+class PathBook:
+    """Every path that is alive, with its health, and the memory of those that died."""
+
+    def __init__(self) -> None:
+        self._healths: dict[PairKey, PathHealth] = {}
+        self._flaps = FlapMemory()
+
+    def __len__(self) -> int:
+        return len(self._healths)
+
+    def __iter__(self) -> Iterator[PathHealth]:
+        return iter(tuple(self._healths.values()))
+
+    def find(self, key: PairKey) -> PathHealth | None:
+        """Return the health of a path that is alive."""
+        return self._healths.get(key)
+
+    def add(self, pair: CandidatePair, rtt_s: float, now: float) -> PathHealth:
+        """Take a pair that has become valid."""
+        health = self._healths[pair.key] = PathHealth(pair, rtt_s, now)
+        return health
+
+    def remove(self, key: PairKey) -> PathHealth | None:
+        """Forget a path whose transport is gone."""
+        return self._healths.pop(key, None)
+
+    def bury(self, key: PairKey, now: float) -> None:
+        """Forget a path that died, but not that it did."""
+        if self._healths.pop(key, None) is not None:
+            self._flaps.lost(key, now)
+
+    def has_direct(self) -> bool:
+        """Whether a direct path is alive."""
+        return any(health.path.is_direct for health in self._healths.values())
+
+    def views(self, now: float, *, controlling: bool) -> list[PathView]:
+        """Return what the policy looks at.
+
+        Args:
+            now: The monotonic time.
+            controlling: Whether we control; if not, the peer's nomination counts.
+        """
+        return [
+            PathView(
+                health.path,
+                health.rtt_s,
+                health.doubtful(now),
+                self._flaps.held_until(key, health.validated_at) > now,
+                health.pair.nominated and not controlling,
+            )
+            for key, health in self._healths.items()
+        ]
+
+    def next_at(self, now: float) -> float | None:
+        """When something changes by itself: a probe is due, doubt or an end comes, a hold ends."""
+        times = [health.next_at(now) for health in self._healths.values()]
+        holds = (self._flaps.held_until(key, health.validated_at) for key, health in self._healths.items())
+        times += [held_until for held_until in holds if held_until > now]
+        return min(times, default=None)
