@@ -15,7 +15,7 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from p2p.address import TransportAddress
 from p2p.aio.udp_options import (
@@ -139,6 +139,9 @@ class UdpSocket:
         if dont_fragment:
             forbid_fragments(self._socket)
         self._receive = receiver(self._socket)
+        # Most batches come from the source of the one before.
+        self._last_sockaddr: tuple[Any, ...] = ()
+        self._last_source = local
         self._fd = self._socket.fileno()
         try:
             loop.add_reader(self._fd, self._readable)
@@ -264,7 +267,9 @@ class UdpSocket:
                 continue
             stats.received_datagrams += -(-length // segment_size)
             stats.received_bytes += length
-            self._on_batch(data, segment_size, TransportAddress.from_socket(sockaddr), now)
+            if sockaddr != self._last_sockaddr:
+                self._last_sockaddr, self._last_source = sockaddr, TransportAddress.from_socket(sockaddr)
+            self._on_batch(data, segment_size, self._last_source, now)
             if self._fd < 0:
                 return
             budget -= length

@@ -96,6 +96,7 @@ class FacadeConnection:
         self._config = config
         self._sink = sink
         self._translate = _translations(events)
+        self._stream_data = events.StreamDataReceived
         self._is_started = False
         self._is_handshake_complete = False
         self._guarded_errors = 0
@@ -159,6 +160,8 @@ class FacadeConnection:
     def next_event(self) -> EngineEvent | None:
         """See ``EngineConnection``."""
         while (event := self._quic.next_event()) is not None:
+            if type(event) is self._stream_data:  # nearly all of them
+                return StreamDataReceived(event.stream_id, event.data, event.end_stream)
             translate = self._translate.get(type(event))
             if translate is None:
                 continue
@@ -311,7 +314,6 @@ def terminated(event: Any) -> ConnectionTerminated:
 
 def _translations(events: ModuleType) -> dict[type, Callable[[Any], EngineEvent]]:
     return {
-        events.StreamDataReceived: lambda e: StreamDataReceived(e.stream_id, e.data, e.end_stream),
         events.StreamReset: lambda e: StreamReset(e.stream_id, e.error_code),
         events.StopSendingReceived: lambda e: SendingStopped(e.stream_id, e.error_code),
         events.DatagramFrameReceived: lambda e: DatagramReceived(e.data),

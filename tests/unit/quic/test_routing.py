@@ -87,10 +87,20 @@ def test_a_mixed_batch_is_taken_apart(segments: list[bytes]) -> None:
 
 def test_a_short_last_segment_without_an_id_is_dropped() -> None:
     one = FakeConnection({ID_A})
-    router = router_of(one)
+    router = router_of(one, FakeConnection({ID_B}))
     router.receive(short(ID_A) * 2 + b"\x43AA", 100, 1.0)
     assert one.received == [short(ID_A)] * 2
     assert router.stats.malformed == 1
+
+
+def test_a_lone_connection_gets_all_short_headers_that_come_with_its_own() -> None:
+    one = FakeConnection({ID_A})
+    router = router_of(one)
+    router.receive(short(ID_A) + short(b"unknown!") + short(ID_A), 100, 1.0)
+    assert one.calls == 1
+    router.receive(short(b"unknown!") + short(ID_A) + long(ID_B), 100, 1.0)
+    assert one.received[3:] == [short(ID_A)]
+    assert (router.stats.unknown_ids, router.stats.unknown_initials) == (1, 1)
 
 
 def test_strangers_are_counted() -> None:
