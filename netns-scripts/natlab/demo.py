@@ -146,7 +146,8 @@ def _narrate(dialer: ObservedProgram) -> None:
 
 def _words(told: Told) -> str | None:
     values = told.values
-    where = f"{values.get('path')} path, {values.get('address')}, {values.get('rtt_ms')} ms"
+    rtt = "" if values.get("rtt_ms") is None else f", {values['rtt_ms']} ms"
+    where = f"{values.get('path')} path, {values.get('address')}{rtt}"
     match told.event:
         case "connected":
             return f"connected: {where}"

@@ -192,7 +192,7 @@ class PeerSession:
             except DecodeError as error:
                 logger.info("session %s: candidate skipped: %s", self.session_id[:8], error)
                 continue
-            if not is_plausible(candidate.address, [ours.address for ours in self._node.candidates]):
+            if not is_plausible(candidate.address, self._node.hosts):
                 logger.info("session %s: %s is no address to check", self.session_id[:8], candidate.address)
             elif self._policy is not RelayPolicy.NEVER or candidate.type is not CandidateType.RELAYED:
                 self._permissions.add(candidate, self._node.relay)
@@ -302,7 +302,7 @@ class PeerSession:
                 if path.is_direct:
                     self.reason = None
                 logger.info("session %s: %s path %s", self.session_id[:8], path.kind, path.remote)
-                if path.validated and (previous is None or not previous.validated or previous.key != path.key):
+                if previous is None or previous.key != path.key:
                     self._owner.path_changed(self)
             case ChecksExhausted(report):
                 self.reason = why_relayed(self._node.facts, self._remote_facts, report)
