@@ -424,6 +424,12 @@ CHECKS_UNPROVEN_BURST: Final = 2000.0
 """The same at once: 200 sessions that open together, with ten checks each before one is answered."""
 SESSION_PERMITTED_HOSTS: Final = 16
 """Addresses of one peer that may send through our relay, half of them its own networks': a relay grants 1,024 in all."""
+CHECKS_UNPROVEN_PER_S: Final = 500.0
+"""Checks of one program to addresses that never answered: 60 kB/s is no weapon, and 30 sessions a second need less."""
+CHECKS_UNPROVEN_BURST: Final = 2000.0
+"""The same at once: 200 sessions that open together, with ten checks each before one is answered."""
+SESSION_PERMITTED_HOSTS: Final = 16
+"""Addresses of one peer that may send through our relay, half of them its own networks': a relay grants 1,024 in all."""
 SESSIONS_MAX: Final = 4096
 """Sessions of one exposer; each idle one costs about 100 KiB."""
 SESSIONS_OPENING_MAX: Final = 256

@@ -11,6 +11,7 @@ from typing import Protocol
 from p2p.address import TransportAddress
 from p2p.aio.udp import UdpSocket
 from p2p.path.base import Base, SocketBase
+from p2p.path.budget import CheckBudget
 from p2p.path.demux import Buffer, is_stun, runs
 
 
@@ -55,10 +56,15 @@ class Endpoint:
     Args:
         loop: The event loop.
         sink: Who gets what arrives.
+
+    Attributes:
+        stats: What could not be used.
+        check_budget: What the sessions on it may send to addresses that have not answered.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink) -> None:
         self.stats = EndpointStats()
+        self.check_budget = CheckBudget()
         self._loop = loop
         self._sink = sink
         self._bases: dict[int, Base] = {}

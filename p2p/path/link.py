@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from p2p.address import TransportAddress
 from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
+from p2p.proto.ice import Transmit
+from p2p.proto.ice.messages import is_check
 from p2p.proto.path.controller import PathController
 from p2p.proto.path.events import PathEvent, PathSelected
+from p2p.proto.stun.message import Message
 
 
 @dataclass(slots=True)
@@ -46,6 +49,7 @@ class PathLink:
         self._controller = controller
         self._on_event = on_event
         self._timer: asyncio.TimerHandle | None = None
+        self._bound: set[tuple[RelayBase, TransportAddress]] = set()
         self._is_poking = self._is_closed = False
 
     # --- for the QUIC connection ---------------------------------------------------------------------------
@@ -84,13 +88,13 @@ class PathLink:
 
     # --- for the session -----------------------------------------------------------------------------------
 
-    def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> bool:
+    def stun_received(self, message: Message, base_id: int, source: TransportAddress, now: float) -> bool:
         """Offer a STUN message to the controller.
 
         Returns:
             Whether it belonged to this session.
         """
-        if self._is_closed or not self._controller.receive_stun(data, source, base_id, now):
+        if self._is_closed or not self._controller.receive_message(message, source, base_id, now):
             return False
         self.poke()
         return True
@@ -111,7 +115,7 @@ class PathLink:
                 busy = False
                 for transmit in self._controller.transmits(now):
                     base = self._endpoint.bases.get(transmit.base_id)
-                    if base is not None:
+                    if base is not None and self._may_send(transmit, now):
                         base.send((transmit.data,), transmit.destination)
                 while not self._is_closed and (event := self._controller.next_event()) is not None:
                     busy = True
@@ -124,15 +128,28 @@ class PathLink:
     def close(self) -> None:
         """Stop; nothing stays with the loop. A second call does nothing."""
         self._is_closed = True
+        for relay, remote in self._bound:
+            relay.forbid(remote)
+        self._bound.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _may_send(self, transmit: Transmit, now: float) -> bool:
+        """Answers may go, and checks on paths that have answered; all else costs budget."""
+        if not is_check(transmit.data) or self._controller.is_validated(transmit.base_id, transmit.destination):
+            return True
+        return self._endpoint.check_budget.take(now)
 
     def _bind_channel(self, event: PathEvent) -> None:
         """Give a path over our own relay the short header once it carries data."""
         if isinstance(event, PathSelected):
             base = self._endpoint.bases.get(event.path.base_id)
             if isinstance(base, RelayBase):
+                key = base, event.path.remote
+                if key not in self._bound:
+                    self._bound.add(key)
+                    base.permit(event.path.remote)
                 base.bind(event.path.remote)
 
     def _arm(self) -> None:

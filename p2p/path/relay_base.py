@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from p2p.address import TransportAddress
 from p2p.aio.driver import MachineDriver
 from p2p.defaults import RELAY_RELEASE_WAIT_S
-from p2p.errors import RelayError
+from p2p.errors import LocalProtocolError, RelayError
 from p2p.path.endpoint import Endpoint
 from p2p.proto.ice.candidate import RelayProtocol
 from p2p.proto.turn.channel_data import HEADER_BYTES, is_channel_data
@@ -23,6 +25,8 @@ from p2p.proto.turn.events import (
     AllocationFailed,
     PeerData,
 )
+
+logger = logging.getLogger(__name__)
 
 _CHANNEL_HEADER = struct.Struct("!HH")
 
@@ -88,6 +92,7 @@ class RelayBase:
         self._client = client
         self._carrier = carrier
         self._relayed_address: TransportAddress | None = None
+        self._wanted: Counter[TransportAddress] = Counter()
         self._created: asyncio.Future[None] = loop.create_future()
         self._closed: asyncio.Future[None] = loop.create_future()
         self._driver: MachineDriver[AllocationEvent] = MachineDriver(
@@ -111,13 +116,27 @@ class RelayBase:
         await self._created
 
     def permit(self, peer: TransportAddress) -> None:
-        """Let an address of a peer (any port of it) send to us through the relay."""
+        """Let an address of a peer (any port of it) send to us through the relay, until as many calls of ``forbid``."""
+        self._wanted[peer] += 1
         self._client.create_permission(peer, self._loop.time())
         self._driver.poke()
 
+    def forbid(self, peer: TransportAddress) -> None:
+        """Take one ``permit`` back; the relay forgets an address that nobody wants any more within minutes."""
+        self._wanted[peer] -= 1
+        if self._wanted[peer] <= 0:
+            # The channel goes with it, if there is one.
+            del self._wanted[peer]
+            self._client.release(peer)
+
     def bind(self, peer: TransportAddress) -> None:
-        """Use the short header for a peer: worth it for all that carries more than checks."""
-        self._client.bind_channel(peer, self._loop.time())
+        """Use the short header for a peer that is permitted: worth it for all that carries more than checks."""
+        try:
+            self._client.bind_channel(peer, self._loop.time())
+        except LocalProtocolError as error:
+            # An allocation that lives for months meets more peers than there are numbers; the long header works too.
+            logger.debug("no channel for %s: %s", peer, error)
+            return
         self._driver.poke()
 
     def probe(self) -> None:
