@@ -109,6 +109,8 @@ class Node:
         """By the user name fragment of their ICE credentials."""
         self.packet_takers: dict[QuicConnection, PacketTaker] = {}
         self.last_relay_error: RelayError | None = None
+        self.hosts: tuple[str, ...] = ()
+        """This host's addresses, as far as peers may be there; loopback ones when the rendezvous is on this host."""
         self._wants_relay = wants_relay
         self._book = CandidateBook()
         self._scope = TaskScope()
@@ -242,6 +244,7 @@ class Node:
         problems = []
         # A rendezvous on this host is for peers on this host.
         hosts = host_addresses(loopback=any(_is_loopback_url(url) for url in self._urls))
+        self.hosts = tuple(hosts)
         for any_address in ANY_ADDRESSES:
             if not any((":" in host) is (":" in any_address) for host in hosts):
                 continue

@@ -28,6 +28,7 @@ BAD_REQUEST: Final = 400
 UNKNOWN_ATTRIBUTE: Final = 420
 ROLE_CONFLICT: Final = 487
 
+_BINDING_REQUEST: Final = bytes.fromhex("0001")
 _REASONS: Final = {BAD_REQUEST: "Bad Request", UNKNOWN_ATTRIBUTE: "Unknown Attribute", ROLE_CONFLICT: "Role Conflict"}
 
 
@@ -119,6 +120,11 @@ def read_check_untrusted(message: Message, credentials: Sequence[Credentials]) -
         (controlling if controlling is not None else controlled) or 0,
         nominate is not None,
     )
+
+
+def is_check(data: bytes) -> bool:
+    """Tell a check that we wrote from an answer that we wrote."""
+    return data.startswith(_BINDING_REQUEST)
 
 
 def receiver_fragment(request: Message) -> str:

@@ -118,10 +118,6 @@ class PathController:
         """Whether the way from a local transport to an address is a path: checks were answered, and it is alive."""
         return self._book.find(PairKey(base_id, remote)) is not None
 
-    def is_validated(self, base_id: int, remote: TransportAddress) -> bool:
-        """Whether the way from a local transport to an address is a path: checks were answered, and it is alive."""
-        return PairKey(base_id, remote) in self._healths
-
     def set_optimistic(self, base_id: int, remote: TransportAddress) -> None:
         """Send on a path that no check has validated yet, until there is a validated one.
 
