@@ -386,7 +386,7 @@ TUNNEL_QUANTUM_BYTES: Final = 128 << 10
 """What one flow feeds into QUIC before the next has its turn; smaller ones cost throughput, larger ones latency."""
 TUNNEL_FEED_BELOW_BYTES: Final = 16 << 10
 """The next flow's turn comes when QUIC has less than this left to send: a dozen packets, so that none leaves half full.
-Two streams mixed in one batch of packets cost the receiver a third of its CPU."""
+Streams mixed in one batch of packets cost a receiver of 16 streams a quarter of its CPU."""
 FORWARD_DIAL_TIMEOUT_S: Final = 10.0
 """How long the exposing side tries to reach the service: a lost SYN is repeated after 1, 3 and 7 s."""
 FORWARD_DIAL_STAGGER_S: Final = 0.25

@@ -37,44 +37,52 @@ class Feeder:
     """Reads from local connections no faster than QUIC sends, one flow at a time.
 
     QUIC engines are fast when one stream has much to send and slow when many have a little, so a flow feeds a whole
-    quantum before the next one has its turn; the engine is never given more than a quantum ahead, so bytes wait in the
-    local connections, where backpressure reaches the program that writes them. A flow that was quiet goes first, once:
-    a keystroke does not wait for sixteen downloads.
+    quantum before the next one has its turn, and that comes when the engine has all but sent it. Everything else waits
+    in the local connections, where backpressure reaches the program that writes. A flow that was quiet goes first,
+    once, and need not wait for the engine: a keystroke does not wait for sixteen downloads.
+
+    The engine has at most two quanta to send at any time.
 
     Args:
         transport: The QUIC connection.
         quantum_bytes: The size of a turn.
+        low_bytes: When the engine has less than this to send, the next busy flow has its turn.
 
     Source: RFC 8290 section 4.2 for the two lists, without its queue management: the local kernel holds the bytes.
     """
 
-    __slots__ = ("_busy", "_fresh", "_quantum", "_transport")
+    __slots__ = ("_busy", "_fresh", "_low", "_quantum", "_transport")
 
-    def __init__(self, transport: StreamTransport, quantum_bytes: int = defaults.TUNNEL_QUANTUM_BYTES) -> None:
+    def __init__(
+        self,
+        transport: StreamTransport,
+        quantum_bytes: int = defaults.TUNNEL_QUANTUM_BYTES,
+        low_bytes: int = defaults.TUNNEL_FEED_BELOW_BYTES,
+    ) -> None:
         self._transport = transport
         self._quantum = quantum_bytes
+        self._low = low_bytes
         self._fresh: deque[Feedable] = deque()
         self._busy: deque[Feedable] = deque()
 
     def ready(self, flow: Feedable) -> None:
         """Take note that a flow that waited for its local connection has something to read."""
-        quantum = self._quantum
         if self._transport.is_closed:
             flow.watch(False)
-            return
-        if not self._fresh and not self._busy and self._transport.unsent_bytes() < quantum:
-            moved = flow.feed(quantum)
+        elif self._fresh or self._busy or self._transport.unsent_bytes() >= self._quantum:
+            flow.watch(False)
+            flow.deficit = self._quantum
+            self._fresh.append(flow)
+            self._transport.kick()
+        else:
+            moved = flow.feed(self._quantum)
             flow.deficit = 0
             self._transport.kick()
-            if moved < quantum:
-                if not flow.can_feed:
-                    flow.watch(False)
-                return
-            self._busy.append(flow)
-        else:
-            flow.deficit = quantum
-            self._fresh.append(flow)
-        flow.watch(False)
+            if moved == self._quantum:
+                flow.watch(False)
+                self._busy.append(flow)
+            elif not flow.can_feed:
+                flow.watch(False)
 
     def resume(self, flow: Feedable) -> None:
         """Take a flow back that ran out of credit and has some now; it may not be waiting already."""
@@ -82,7 +90,7 @@ class Feeder:
         self._transport.kick()
 
     def pull(self) -> bool:
-        """Feed until the engine has a quantum to send or no flow has anything left.
+        """Feed until the engine has enough to send or no flow has anything left.
 
         Returns:
             Whether anything may have been queued.
@@ -90,7 +98,7 @@ class Feeder:
         fresh, busy, quantum = self._fresh, self._busy, self._quantum
         unsent_bytes = self._transport.unsent_bytes
         moved_any = False
-        while (queue := fresh or busy) and unsent_bytes() < quantum:
+        while (queue := fresh or busy) and unsent_bytes() < (quantum if queue is fresh else self._low):
             flow = queue[0]
             if flow.deficit <= 0:
                 flow.deficit += quantum

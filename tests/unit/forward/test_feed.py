@@ -3,6 +3,7 @@ from __future__ import annotations
 from p2p.forward.feed import Feeder
 
 QUANTUM = 1000
+LOW = 100
 
 
 class Transport:
@@ -48,7 +49,7 @@ class Program:
 
 def make(*has: int) -> tuple[Transport, Feeder, list[Program]]:
     transport = Transport()
-    return transport, Feeder(transport, QUANTUM), [Program(transport, each) for each in has]  # type: ignore[arg-type]
+    return transport, Feeder(transport, QUANTUM, LOW), [Program(transport, each) for each in has]  # type: ignore[arg-type]
 
 
 def drain(transport: Transport, feeder: Feeder, order: list[int], programs: list[Program]) -> None:
@@ -69,15 +70,24 @@ def test_a_quiet_connection_is_read_at_once() -> None:
     assert transport.kicks == 1
 
 
-def test_the_engine_is_never_given_more_than_a_quantum_ahead() -> None:
+def test_a_program_that_is_ahead_of_the_network_waits_in_its_socket() -> None:
     transport, feeder, (program,) = make(10_000)
     feeder.ready(program)
     assert transport.unsent == QUANTUM
-    assert not program.watched, "a program that is ahead of the network waits in its socket"
+    assert not program.watched
+    transport.unsent = LOW
     assert not feeder.pull()
-    transport.unsent = QUANTUM - 1
+    transport.unsent = LOW - 1
     assert feeder.pull()
-    assert transport.unsent < 2 * QUANTUM
+    assert transport.unsent == LOW - 1 + QUANTUM
+
+
+def test_the_engine_is_never_given_more_than_two_quanta() -> None:
+    transport, feeder, programs = make(*[10_000] * 50)
+    for program in programs:
+        feeder.ready(program)
+        feeder.pull()
+        assert transport.unsent <= 2 * QUANTUM
 
 
 def test_busy_flows_take_turns() -> None:
@@ -99,9 +109,10 @@ def test_a_flow_that_was_quiet_goes_before_the_busy_ones() -> None:
     for _ in range(6):
         transport.unsent = 0
         feeder.pull()
-    transport.unsent = QUANTUM
+    transport.unsent = QUANTUM - 1
+    kicks = transport.kicks
     feeder.ready(programs[2])
-    transport.unsent = 0
+    assert transport.kicks > kicks
     feeder.pull()
     assert programs[2].fed == [10]
 
