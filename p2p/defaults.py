@@ -368,8 +368,8 @@ RELAY_CARRIER_BUFFER_BYTES: Final = 256 << 10
 TUNNEL_REFUSAL_LINGER_S: Final = 2.0
 """How long a refused dialer has to hear why before the connection is closed: a few round trips over a far relay."""
 TUNNEL_INITIAL_CREDIT_BYTES: Final = 64 << 10
-"""What may be sent on a new stream unasked; part of the protocol. Four times QUIC's first flight, and 5,000 streams that
-nobody reads cost 320 MiB, not 5 GiB."""
+"""What may be sent on a new stream unasked; part of the protocol. Four times QUIC's first flight, and 5,000 streams
+that nobody reads cost 320 MiB, not 5 GiB."""
 TUNNEL_WINDOW_BYTES: Final = 1 << 20
 """The most one stream may have on the way or in our hands: 200 Mbit/s at 40 ms; a slow reader costs no more."""
 TUNNEL_CREDIT_STEP_BYTES: Final = 128 << 10
