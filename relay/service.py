@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import ssl
 import time
 from collections.abc import Callable
 from secrets import token_bytes
@@ -17,8 +16,9 @@ from prometheus_client import CollectorRegistry
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
 from p2p.aio.udp import UdpSocket
-from p2p.errors import ConfigError, LocalProtocolError
-from relay.config import CODE_TLS, RelayConfig
+from p2p.errors import LocalProtocolError
+from relay.certificate import load_certificate, tls_context
+from relay.config import RelayConfig
 from relay.core.allocation import Allocation, Neighbourhood, RelayedSocket
 from relay.core.authentication import Authenticator
 from relay.core.counters import RelayCounters
@@ -91,7 +91,7 @@ class RelayService:
         self._strangers = StrangerLimit()
         self._limiter = ConnectionLimiter(config.connections)
         self._policy = _policy(config)
-        self._tls = _tls_context(config) if config.tls else None
+        self._tls = tls_context(config) if config.tls else None
         self._stack = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._control: Control | None = None
@@ -141,8 +141,8 @@ class RelayService:
             ConfigError: They cannot be used; the old ones stay in use.
         """
         if self._tls is not None:
-            _tls_context(self.config)  # the one in use must not be left with half of a broken pair
-            _load_certificate(self._tls, self.config)
+            tls_context(self.config)  # the one in use must not be left with half of a broken pair
+            load_certificate(self._tls, self.config)
 
     # --- for others in the same process --------------------------------------------------------------------
 
@@ -304,21 +304,6 @@ def _policy(config: RelayConfig) -> PeerPolicy:
         danger_allow_private_peers=config.danger_allow_private_peers,
         danger_allow_loopback_peers=config.danger_allow_loopback_peers,
     )
-
-
-def _tls_context(config: RelayConfig) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load_certificate(context, config)
-    return context
-
-
-def _load_certificate(context: ssl.SSLContext, config: RelayConfig) -> None:
-    assert config.tls_certificate is not None
-    try:
-        context.load_cert_chain(config.tls_certificate, config.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"tls_certificate {config.tls_certificate}: {error}", code=CODE_TLS) from error
 
 
 def _is_loopback(host: str) -> bool:
