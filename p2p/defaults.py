@@ -119,7 +119,7 @@ QUIC_MAX_STREAMS: Final = 16_384
 QUIC_IDLE_TIMEOUT_S: Final = 60.0
 """A connection without a sign of life is lost after this: servers may restart and routers reboot meanwhile."""
 QUIC_KEEP_ALIVE_S: Final = 10.0
-"""A quiet connection pings this often: three times within the idle timeout, so that two pings may be lost."""
+"""A quiet connection pings this often: several times within the idle timeout, so that some pings may be lost."""
 QUIC_HANDSHAKE_TIMEOUT_S: Final = 10.0
 """A handshake that has not ended by then has failed: five round trips over the worst path we accept."""
 QUIC_CLOSE_LINGER_ROUND_TRIPS: Final = 5.0
@@ -320,6 +320,10 @@ RENDEZVOUS_CLOSE_TIMEOUT_S: Final = 1.0
 """How long a dismissed client may take to answer the close before its connection is cut."""
 RENDEZVOUS_SEND_BUFFER_BYTES: Final = 256 << 10
 """What may wait for a slow client; then it is disconnected. 16 of the largest messages."""
+RENDEZVOUS_STUCK_S: Final = 10.0
+"""How long a client may take nothing of what others send it: longer than any hiccup, shorter than the heartbeat."""
+RENDEZVOUS_SOCKET_BUFFER_BYTES: Final = 64 << 10
+"""What the kernel may hold for a client besides: four of the largest messages."""
 RENDEZVOUS_CONNECTIONS: Final = 20_000
 """Open connections in all: 0.5 GB at 25 KiB each."""
 RENDEZVOUS_CONNECTIONS_PER_ADDRESS: Final = 256
@@ -417,6 +421,8 @@ READY_WITHOUT_RELAY_S: Final = 2.0
 """How long `p2p expose` waits for its relayed address before it shows the ticket all the same."""
 ENGINE_WARM_UP_DELAY_S: Final = 0.005
 """After the first packet to the rendezvous has left, before its answer can be here."""
+LOOK_AROUND_S: Final = 1.0
+"""How often at most a doubt makes us ask STUN servers and relay again, however many sessions have it."""
 LOGIN_WATCH_S: Final = 1.0
 """How soon an exposer notices that another login of its key and name has taken over."""
 SESSION_SEEK_S: Final = 2.0
