@@ -77,7 +77,7 @@ class Multiplexer:
         self._is_peer_draining = False
         self._is_peer_drained = False
         self._is_flush_scheduled = False
-        self._capacity_callbacks: list[Callable[[], object]] = []
+        self._capacity_callbacks: dict[Callable[[], object], None] = {}
         self._error: P2PError | None = None
         self._refusal: P2PError | None = None
         self._refusal_timer: asyncio.TimerHandle | None = None
@@ -168,7 +168,7 @@ class Multiplexer:
 
     def call_on_capacity(self, callback: Callable[[], object]) -> None:
         """Call back once when ``open_flow`` is worth another try: the session is up, or a flow has ended."""
-        self._capacity_callbacks.append(callback)
+        self._capacity_callbacks[callback] = None
 
     def flow_snapshots(self) -> tuple[FlowSnapshot, ...]:
         """Every open flow's figures, oldest first."""
@@ -364,7 +364,7 @@ class Multiplexer:
         self._wake_drain()
 
     def _tell_capacity(self) -> None:
-        callbacks, self._capacity_callbacks = self._capacity_callbacks, []
+        callbacks, self._capacity_callbacks = self._capacity_callbacks, {}
         for callback in callbacks:
             callback()
 

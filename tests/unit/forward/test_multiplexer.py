@@ -82,6 +82,22 @@ async def test_a_dialer_opens_only_a_few_flows_before_the_verdict() -> None:
         await until(lambda: session.exposer.flow_count == defaults.TUNNEL_EARLY_STREAMS + 1)
 
 
+async def test_whoever_asks_often_for_capacity_is_told_once() -> None:
+    async with undecided() as session:
+        told: list[int] = []
+
+        def tell() -> None:
+            told.append(1)
+
+        for _ in range(3):
+            session.dialer.call_on_capacity(tell)
+        await until(lambda: session.exposer_observer.heard == ["auth_requested"])
+        session.exposer.accept()
+        await until(lambda: bool(told))
+        await turns(3)
+        assert told == [1]
+
+
 async def test_too_many_streams_of_a_stranger_end_the_connection() -> None:
     session = Session()
     for number in range(1, defaults.TUNNEL_EARLY_STREAMS + 2):
