@@ -33,6 +33,7 @@ class Discovery:
         scope: Where the tests run.
         on_mapped: Called with a socket's base id, its mapped address and the server that told it.
         on_facts: Called each time more is known of the NAT.
+        on_done: Called when the tests are over.
         direct_disabled: Whether the user wants no direct path; part of the facts.
     """
 
@@ -44,16 +45,18 @@ class Discovery:
         *,
         on_mapped: Callable[[int, TransportAddress, TransportAddress], None],
         on_facts: Callable[[NatFacts], None],
+        on_done: Callable[[], None],
         direct_disabled: bool = False,
     ) -> None:
         self.facts = NatFacts(direct_disabled=direct_disabled)
-        self.behaviour: NatBehaviour | None = None
+        self.is_done = False
         self.mapped_address: TransportAddress | None = None
         self._loop = loop
         self._endpoint = endpoint
         self._scope = scope
         self._on_mapped = on_mapped
         self._on_facts = on_facts
+        self._on_done = on_done
         self._servers: tuple[TransportAddress, ...] = ()
         self._drivers: dict[tuple[int, TransportAddress], MachineDriver[BindingEvent]] = {}
         self._tests: asyncio.Task[None] | None = None
@@ -79,6 +82,14 @@ class Discovery:
         """
         driver = self._drivers.get((base_id, source))
         return driver is not None and driver.receive(data, source, now)
+
+    def ask_again(self) -> None:
+        """Ask for the mapped addresses again: a router may have forgotten us, or have got another address itself."""
+        for driver in self._drivers.values():
+            client = driver.machine
+            assert isinstance(client, BindingClient)
+            client.start(self._loop.time())
+            driver.poke()
 
     def close(self) -> None:
         """Stop asking."""
@@ -115,9 +126,10 @@ class Discovery:
             self._learn(await discover_behaviour(servers, on_update=self._learn))
         except ConnectivityError as error:
             logger.warning("the NAT could not be examined: %s", error)
+        self.is_done = True
+        self._on_done()
 
     def _learn(self, behaviour: NatBehaviour) -> None:
-        self.behaviour = behaviour
         facts = NatFacts.of(behaviour, direct_disabled=self.facts.direct_disabled)
         if facts != self.facts:
             self.facts = facts

@@ -9,7 +9,6 @@ from p2p.aio.tasks import deadline
 from p2p.defaults import RELAY_UNLESS_MAPPED_S, RELAY_UNLESS_OPEN_S
 from p2p.errors import AllPathsFailedError, DeadlineExceededError, P2PError
 from p2p.identity import Ticket, proof
-from p2p.proto.ice import Credentials
 from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, encode
 from p2p.proto.tunnel.codes import refusal_error
 from p2p.proto.tunnel.frames import AuthRequest
@@ -57,7 +56,7 @@ class Dial:
                     self._ticket.peer_id, encode(self._offer()), instance=self._ticket.service
                 )
                 answer = await self._answered
-                self._session.set_remote(Credentials.from_wire_untrusted(answer.ice), answer.candidates, answer.nat)
+                self._session.set_remote(answer)
                 self._session.start_over_relay()
                 self._session.start()
                 await self._opened
@@ -112,6 +111,7 @@ class Dial:
             ice=session.credentials.to_wire(),
             initial_dcid=session.connection.initial_destination_cid,
             candidates=tuple(candidate.to_wire() for candidate in session.local_candidates()),
+            end=self._node.is_gathered,
             nat=self._node.facts.to_wire(),
         )
 

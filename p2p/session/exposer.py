@@ -162,6 +162,9 @@ class Exposer(Program):
     def facts_changed(self, facts: object) -> None:
         """See ``NodeListener``."""
 
+    def gathered(self) -> None:
+        """See ``NodeListener``."""
+
     # --- offers --------------------------------------------------------------------------------------------
 
     def other_signal(self, peer: PeerId, instance: str, body: PeerBody, session: PeerSession | None) -> None:
@@ -190,7 +193,7 @@ class Exposer(Program):
             opening = sum(not session.is_established for session in self.sessions.values())
             if len(self.sessions) >= SESSIONS_MAX or opening >= SESSIONS_OPENING_MAX:
                 raise AccessRefusedError(RefusalCode.OVERLOADED, "too many sessions")
-            credentials = Credentials.from_wire_untrusted(offer.ice)
+            Credentials.from_wire_untrusted(offer.ice)
         except AccessRefusedError as refused:
             logger.info("offer of %s refused: %s", peer.short, refused)
             self._reply(peer, instance, Refusal(session=offer.session, code=int(refused.refusal), text=refused.detail))
@@ -200,7 +203,7 @@ class Exposer(Program):
             return
         session = self._make_session(peer, instance, offer)
         self.send_signal(session, self._answer(session))
-        session.set_remote(credentials, offer.candidates, offer.nat)
+        session.set_remote(offer)
         session.start()
         self._scope.start(self._expect(session), name="opening of a session")
 
@@ -233,6 +236,7 @@ class Exposer(Program):
             session=session.session_id,
             ice=session.credentials.to_wire(),
             candidates=tuple(candidate.to_wire() for candidate in candidates),
+            end=self.node.is_gathered,
             nat=self.node.facts.to_wire(),
         )
 

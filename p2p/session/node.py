@@ -12,7 +12,13 @@ from typing import Protocol, Self
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
-from p2p.defaults import ENGINE_WARM_UP_DELAY_S, RELAY_PROBE_S, SIGNALLING_BACKOFF_MAX_S, SIGNALLING_BACKOFF_MIN_S
+from p2p.defaults import (
+    ENGINE_WARM_UP_DELAY_S,
+    LOOK_AROUND_S,
+    RELAY_PROBE_S,
+    SIGNALLING_BACKOFF_MAX_S,
+    SIGNALLING_BACKOFF_MIN_S,
+)
 from p2p.errors import ConfigError, ConnectivityError, DecodeError, RelayError
 from p2p.gather.candidates import CandidateBook
 from p2p.gather.discovery import Discovery
@@ -52,6 +58,10 @@ class NodeListener(Protocol):
 
     def facts_changed(self, facts: NatFacts) -> None:
         """More is known of our NAT."""
+        ...
+
+    def gathered(self) -> None:
+        """No more addresses and facts are expected for now."""
         ...
 
 
@@ -113,6 +123,7 @@ class Node:
         """This host's addresses, as far as peers may be there; loopback ones when the rendezvous is on this host."""
         self._wants_relay = wants_relay
         self._book = CandidateBook()
+        self._look_around_at = 0.0
         self._scope = TaskScope()
         self._urls = tuple(urls)
 
@@ -125,6 +136,7 @@ class Node:
             self._scope,
             on_mapped=self._mapped,
             on_facts=self._facts_changed,
+            on_done=self._gathered,
             direct_disabled=self.options.relay_policy is RelayPolicy.ONLY,
         )
         self._relay_keeper = RelayKeeper(
@@ -190,8 +202,18 @@ class Node:
             self._relay_keeper.udp_is_blocked = self.mapped_address is None
             self._start_relay()
 
-    def probe_relay(self) -> None:
-        """Ask the relay whether our address is still ours: something makes us doubt it."""
+    @property
+    def is_gathered(self) -> bool:
+        """Whether no more addresses and facts are expected for now."""
+        return self._discovery.is_done
+
+    def look_around(self) -> None:
+        """Ask STUN servers and relay again what the outside knows us by: something makes us doubt it."""
+        now = asyncio.get_running_loop().time()
+        if now < self._look_around_at:
+            return
+        self._look_around_at = now + LOOK_AROUND_S
+        self._discovery.ask_again()
         if (relay := self.relay) is not None:
             relay.probe()
         else:
@@ -304,6 +326,10 @@ class Node:
             self.want_relay()
         for listener in list(self.listeners):
             listener.facts_changed(facts)
+
+    def _gathered(self) -> None:
+        for listener in list(self.listeners):
+            listener.gathered()
 
 
 def trust(options: PeerOptions) -> ssl.SSLContext | None:

@@ -21,10 +21,10 @@ from p2p.path.link import PathLink
 from p2p.path.relay_base import RelayBase
 from p2p.proto.ice import Candidate, CandidateType, Credentials
 from p2p.proto.path.controller import PathController
-from p2p.proto.path.events import AllPathsLost, ChecksExhausted, PathEvent, PathLost, PathSelected
-from p2p.proto.path.path import Path, PathKind
+from p2p.proto.path.events import AllPathsLost, ChecksExhausted, PathDoubted, PathEvent, PathLost, PathSelected
+from p2p.proto.path.path import PairReport, Path, PathKind
 from p2p.proto.path.reason import NatFacts, RelayReason, why_relayed
-from p2p.proto.signalling.bodies import PeerBody, Trickle
+from p2p.proto.signalling.bodies import Answer, Offer, PeerBody, Trickle
 from p2p.proto.stun.message import Message
 from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
@@ -168,17 +168,19 @@ class PeerSession:
 
     # --- signalling ----------------------------------------------------------------------------------------
 
-    def set_remote(self, credentials: Credentials, lines: Sequence[str], facts: object) -> None:
+    def set_remote(self, half: Offer | Answer) -> None:
         """Take the peer's half of offer and answer; checks begin. ``start`` follows.
 
         Args:
-            credentials: The peer's.
-            lines: Its candidates.
-            facts: What it knows of its NAT, as it came.
+            half: What the peer sent.
+
+        Raises:
+            DecodeError: Its ICE credentials are none.
         """
-        self.controller.set_remote_credentials(credentials)
-        self.add_remote(lines)
-        self.set_remote_facts(facts)
+        self.controller.set_remote_credentials(Credentials.from_wire_untrusted(half.ice))
+        self.controller.end_of_candidates(local=self._node.is_gathered, remote=half.end)
+        self.add_remote(half.candidates)
+        self.set_remote_facts(half.nat)
 
     def start(self) -> None:
         """Begin the QUIC handshake: as a dialer send the first packet, as an exposer expect it."""
@@ -268,9 +270,23 @@ class PeerSession:
         self._use_facts()
         self._owner.send_signal(self, Trickle(session=self.session_id, nat=facts.to_wire()))
 
+    def gathered(self) -> None:
+        """Say that we have no more addresses for now."""
+        self.controller.end_of_candidates(local=True)
+        self._owner.send_signal(self, Trickle(session=self.session_id, end=True))
+        self.link.poke()
+
     def _use_facts(self) -> None:
         self.controller.set_nat_facts(self._node.facts, self._remote_facts, self._loop.time())
+        if self.reason is not None:
+            self._explain(self.controller.report())
         self.link.poke()
+
+    def _explain(self, report: Sequence[PairReport]) -> None:
+        """Say why the session is relayed, again when better knowledge gives another reason."""
+        before, self.reason = self.reason, why_relayed(self._node.facts, self._remote_facts, report)
+        if before is None or before.code is not self.reason.code:
+            self._owner.relayed(self, self.reason)
 
     # --- the end -------------------------------------------------------------------------------------------
 
@@ -305,10 +321,12 @@ class PeerSession:
                 if previous is None or previous.key != path.key:
                     self._owner.path_changed(self)
             case ChecksExhausted(report):
-                self.reason = why_relayed(self._node.facts, self._remote_facts, report)
-                self._owner.relayed(self, self.reason)
+                self._explain(report)
+            case PathDoubted():
+                # Perhaps a router forgot us: then the relay and the outside know us by an address that is gone.
+                self._node.look_around()
             case PathLost(path) if path.kind is PathKind.RELAY:
-                self._node.probe_relay()
+                self._node.look_around()
             case AllPathsLost() if self._seek_timer is None:
                 self._seek()
 
@@ -318,7 +336,7 @@ class PeerSession:
         A peer that has restarted answers with a farewell, so that nobody waits for a session that is gone.
         """
         logger.info("session %s: no path, seeking one", self.session_id[:8])
-        self._node.probe_relay()
+        self._node.look_around()
         lines = tuple(candidate.to_wire() for candidate in self.local_candidates())
         facts = self._node.facts.to_wire()
         self._owner.send_signal(self, Trickle(session=self.session_id, candidates=lines, nat=facts))

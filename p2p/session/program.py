@@ -221,6 +221,9 @@ class Program:
             session.add_remote(body.candidates)
             if body.nat is not None:
                 session.set_remote_facts(body.nat)
+            if body.end:
+                session.controller.end_of_candidates(remote=True)
+                session.link.poke()
         elif session is not None and isinstance(body, Farewell):
             session.close(GoodbyeCode.DONE, body.text or "the peer is gone")
         else:

@@ -49,6 +49,8 @@ class Offer(_Body, frozen=True, tag="offer"):
     initial_dcid: Annotated[bytes, Meta(min_length=8, max_length=20)]
     """The destination connection id of the dialer's first QUIC packet."""
     candidates: CandidateLines = ()
+    end: bool = False
+    """Whether no more candidates are expected for now."""
     nat: dict[str, Any] = {}
     """What the dialer knows of its NAT: see ``p2p.proto.path.reason``."""
 
@@ -58,6 +60,7 @@ class Answer(_Body, frozen=True, tag="answer"):
 
     ice: dict[str, Any]
     candidates: CandidateLines = ()
+    end: bool = False
     nat: dict[str, Any] = {}
 
 
