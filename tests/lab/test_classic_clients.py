@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from natlab.lab import Lab
 
-from tests.support.lab import Lab, LabFactory, lab_factory, routers
+from tests.support.lab import LabFactory, lab_factory, routers
 from tests.support.stun_server import run_stun_server
 
 pytestmark = pytest.mark.root

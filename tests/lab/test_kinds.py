@@ -9,20 +9,12 @@ import time
 from dataclasses import replace
 
 import pytest
+from natlab.kinds import KINDS, Kind
+from natlab.lab import Lab
+from natlab.selftest import differences, examine
+from natlab.topology import Router, Topology
 
-from tests.support.lab import (
-    KINDS,
-    LAB_COMMAND,
-    Kind,
-    Lab,
-    LabFactory,
-    Router,
-    Topology,
-    differences,
-    examine,
-    lab_factory,
-    routers,
-)
+from tests.support.lab import LAB_COMMAND, LabFactory, lab_factory, routers
 from tests.support.lab_traffic import Echo, Mirror, exchange_s, round_trip_s, seen_from, tcp_pair, udp_at
 
 pytestmark = pytest.mark.root

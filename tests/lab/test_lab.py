@@ -11,8 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from natlab.errors import LabError
+from natlab.lab import CUT_SERVER, CUT_UDP_PEER, Lab
+from natlab.state import STATE_FOLDER
 
-from tests.support.lab import LAB_COMMAND, STATE_FOLDER, Lab, LabError, LabFactory, lab_factory, routers, unique_prefix
+from tests.support.lab import LAB_COMMAND, LabFactory, lab_factory, routers, unique_prefix
 from tests.support.lab_traffic import Echo, round_trip_s, tcp_pair, udp_at
 
 pytestmark = pytest.mark.root
@@ -154,10 +157,10 @@ def test_cut_of_peers_leaves_the_server(lab_factory: LabFactory) -> None:
     lab = lab_factory(routers(a="open", b="open"))
     with Echo(lab, "srv"), Echo(lab, "b1"):
         assert round_trip_s(lab, "a1", to="b1") is not None
-        lab.cut("a", "udp-peer")
+        lab.cut("a", CUT_UDP_PEER)
         assert round_trip_s(lab, "a1", to="b1") is None
         assert round_trip_s(lab, "a1") is not None
-        lab.cut("a", "server")
+        lab.cut("a", CUT_SERVER)
         assert round_trip_s(lab, "a1", to="b1") is not None
         assert round_trip_s(lab, "a1") is None
         lab.cut("a")

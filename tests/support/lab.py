@@ -16,41 +16,17 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from natlab.lab import Lab
+from natlab.namespaces import NAMESPACE_FOLDER
+from natlab.shapes import LinkShape
+from natlab.state import known_labs
+from natlab.topology import Router, Topology
 
-NETNS_SCRIPTS = Path(__file__).resolve().parents[2] / "netns-scripts"
-LAB_COMMAND = NETNS_SCRIPTS / "lab"
-sys.path.insert(0, str(NETNS_SCRIPTS))
-
-from natlab.errors import LabError  # noqa: E402
-from natlab.kinds import KINDS, Kind  # noqa: E402
-from natlab.lab import Lab  # noqa: E402
-from natlab.namespaces import NAMESPACE_FOLDER  # noqa: E402
-from natlab.selftest import differences, examine  # noqa: E402
-from natlab.shapes import LinkShape  # noqa: E402
-from natlab.state import STATE_FOLDER, known_labs  # noqa: E402
-from natlab.topology import Router, Topology  # noqa: E402
-
-__all__ = [
-    "KINDS",
-    "LAB_COMMAND",
-    "STATE_FOLDER",
-    "Kind",
-    "Lab",
-    "LabError",
-    "LabFactory",
-    "LinkShape",
-    "Router",
-    "Topology",
-    "differences",
-    "examine",
-    "lab_factory",
-    "routers",
-]
+LAB_COMMAND = Path(__file__).resolve().parents[2] / "netns-scripts" / "lab"
 
 LabFactory = Callable[[Topology], Lab]
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from types import TracebackType
 
-from tests.support.lab import Lab
+from natlab.lab import Lab
 
 ECHO_PORT = 7
 MIRROR_PORT = 8
