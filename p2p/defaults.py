@@ -258,10 +258,11 @@ RELAY_MAX_PERMISSIONS: Final = 1024
 """Peers of one allocation: a busy exposer holds one permission for each peer that is connecting."""
 RELAY_MAX_CHANNELS: Final = 1024
 """Channels of one allocation, out of the 4,096 numbers: as many as permissions."""
-RELAY_STRANGER_BURST_BYTES: Final = 8192
-"""What an address without a proof may get at first: some 80 challenges, an office that starts to work."""
-RELAY_STRANGER_BYTES_PER_S: Final = 2048
-"""What it gets each second beyond what it sends: 20 challenges, and no weapon."""
+RELAY_STRANGER_BURST_BYTES: Final = 32_768
+"""What an address without a proof may get at first beyond what it sends: a peer that asks STUN from 256 sockets at
+once takes 18 KiB, an office of 500 that starts to work 20 KiB."""
+RELAY_STRANGER_BYTES_PER_S: Final = 4096
+"""What it gets each second beyond what it sends: 57 STUN answers for the peers behind one NAT, and no weapon."""
 RELAY_STRANGERS_REMEMBERED: Final = 65_536
 """Sources whose budget is remembered: 15 MiB of memory at worst."""
 RELAY_STREAM_SETUP_S: Final = 20.0
