@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from p2p.address import TransportAddress
 from p2p.defaults import RELAY_PORT_ATTEMPTS, RELAY_PORT_FIRST, RELAY_PORT_LAST, RELAY_RESERVATION_LIFETIME_S
 from p2p.errors import ConnectivityError, ErrorCode, RelayError
 from relay.core.allocation import RelayedSocket
@@ -186,8 +185,3 @@ class RelayedPorts:
         self._reserved[token] = socket
         self._expiries.schedule(token, now + RELAY_RESERVATION_LIFETIME_S)
         return token
-
-
-def relayed_address(host: RelayHost, port: int) -> TransportAddress:
-    """The address of a relayed socket as peers see it."""
-    return TransportAddress(host.public_host, port)
