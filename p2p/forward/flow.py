@@ -34,7 +34,7 @@ class FlowOwner(Protocol):
     feeder: Feeder
     pool: CreditPool
     read_buffer: memoryview
-    """Shared by all flows: what is read is given to QUIC before anyone else reads."""
+    """Shared by all flows."""
 
     def header_received(self, flow: Flow) -> None:
         """A flow of the other side has told what it wants; call its ``connected`` or ``abort`` some time."""

@@ -179,6 +179,11 @@ class Multiplexer:
         return self._table.snapshot()
 
     @property
+    def last_flow_error(self) -> ForwardError | None:
+        """Why a flow had no connection to its service, the last time that happened, on either side."""
+        return self._table.last_error
+
+    @property
     def datagrams_ignored(self) -> int:
         """QUIC datagrams that came though nothing here uses any."""
         return self._datagrams_ignored

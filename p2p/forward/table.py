@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from typing import Final, Protocol
+from weakref import WeakKeyDictionary
 
 from p2p import defaults
 from p2p.errors import ErrorCode, ForwardError, RemoteProtocolError
@@ -27,6 +28,10 @@ CODE_NO_NEW_FLOWS: Final = ErrorCode(
     "P2P-6120", "Wait for the session to come back, or start a new one.", retryable=True
 )
 CODE_TOO_MANY_FLOWS: Final = ErrorCode("P2P-6121", "Close some connections, or start another session.", retryable=True)
+
+
+_read_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+"""One for all sessions of a loop: what is read is given to QUIC before anyone else reads."""
 
 
 class FlowGovernor(Protocol):
@@ -76,8 +81,10 @@ class FlowTable:
         self.transport = transport
         self.pool = pool
         self.feeder = Feeder(transport)
-        self.read_buffer = memoryview(bytearray(defaults.TUNNEL_QUANTUM_BYTES))
+        self.read_buffer = _read_buffers.setdefault(loop, memoryview(bytearray(defaults.TUNNEL_QUANTUM_BYTES)))
         self.acceptor = acceptor
+        self.last_error: ForwardError | None = None
+        """Why a flow had no connection to its service, the last time that happened."""
         self._governor = governor
         self._max_flows = max_flows
         self._peer_streams = PeerStreams(role, max_flows)
@@ -141,8 +148,9 @@ class FlowTable:
         if flow is None:
             self._is_new(stream_id)
             return
-        if code != StreamCode.ABORTED:
-            logger.info("stream %d: the other side says: %s", stream_id, stream_error(code))
+        if code >= StreamCode.FORWARD_REFUSED:
+            self.last_error = stream_error(code)
+            logger.info("stream %d: the other side says: %s", stream_id, self.last_error)
         flow.stream_reset()
 
     def sending_stopped(self, stream_id: int) -> None:
@@ -254,5 +262,6 @@ class FlowTable:
             flow.connected(result)
             return
         self._flows_refused += 1
-        logger.info("stream %d: %s", flow.stream_id, stream_error(result))
+        self.last_error = stream_error(result)
+        logger.info("stream %d: %s", flow.stream_id, self.last_error)
         flow.abort(result)

@@ -11,7 +11,7 @@ import pytest
 
 from p2p import defaults
 from p2p.address import TransportAddress
-from p2p.proto.tunnel.codes import StreamCode
+from p2p.proto.tunnel.codes import StreamCode, stream_error
 from tests.support.forward_session import Session, read_all, read_exactly, turns, until
 
 WINDOW = defaults.TUNNEL_WINDOW_BYTES
@@ -119,6 +119,9 @@ async def test_a_service_that_cannot_be_reached_resets_the_client(code: StreamCo
             await read_all(client)
         assert (4, code) in session.exposer_transport.resets
         assert session.exposer.snapshot().flows_refused == 1
+        for side in (session.dialer, session.exposer):
+            assert side.last_flow_error is not None
+            assert side.last_flow_error.code == stream_error(code).code
 
 
 async def test_what_arrives_while_the_service_is_dialled_is_kept() -> None:
@@ -232,4 +235,5 @@ async def test_idle_flows_hold_no_buffers() -> None:
         for side in (session.dialer, session.exposer):
             (flow,) = side._table._flows.values()
             assert flow._pending is None
+            assert side._table.read_buffer is session.dialer._table.read_buffer
             assert not hasattr(flow, "__dict__")
