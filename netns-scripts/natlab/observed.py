@@ -186,4 +186,6 @@ class ObservedProgram:
         if problems:
             return "; ".join(problems)
         tail = self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
-        return " | ".join(tail.splitlines()[-3:]) or "it said nothing"
+        if tail:
+            return " | ".join(tail.splitlines()[-3:])
+        return f"it last told {json.dumps(dict(self.told[-1].values))}" if self.told else "it said nothing"
