@@ -17,7 +17,6 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -79,26 +78,6 @@ class DelayLine:
             except OSError as error:
                 with contextlib.suppress(OSError):
                     connection.sendall(str(error).encode())
-
-
-def command_delay_line(path: str, delays: Mapping[int, tuple[float, float]]) -> str:
-    """Tell a running delay line what to do.
-
-    Args:
-        path: The socket it listens on.
-        delays: For each queue its delay and its jitter, in seconds.
-
-    Returns:
-        ``ok``, or what went wrong.
-
-    Raises:
-        OSError: It does not run.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.settimeout(_CONTROL_TIMEOUT_S)
-        link.connect(path)
-        link.sendall(json.dumps(delays).encode())
-        return link.recv(4096).decode()
 
 
 def main(path: str) -> None:

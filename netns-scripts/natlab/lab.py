@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from .builder import Builder, router_rules
-from .delay_line import command_delay_line
+from .cuts import CUT_ALL as CUT_ALL
+from .cuts import CUT_SERVER as CUT_SERVER
+from .cuts import CUT_UDP_PEER as CUT_UDP_PEER
+from .cuts import cut_table
+from .delays import command_delay_line, start_delay_line
 from .errors import LabError
 from .links import kernel_has_netem, loss_rules, queue_link, queue_numbers, set_queueing
 from .namespaces import NAMESPACE_FOLDER, entered, require_root
@@ -25,10 +27,6 @@ from .tools import ip_batch, load_rules, require_tools, run_tool
 from .topology import Topology
 
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9]{0,19}")
-
-CUT_ALL: Final = "all"
-CUT_UDP_PEER: Final = "udp-peer"
-CUT_SERVER: Final = "server"
 
 
 class Lab:
@@ -325,40 +323,19 @@ class Lab:
         if not shapes:
             return
         if self._state.delay_line is None:
-            self._start_delay_line()
+            self._delay_process = start_delay_line(self.namespace(INTERNET), self._state.control_path)
+            self._state.delay_line = OwnedProcess.of(self._delay_process.pid)
+            self._state.save()
         delays = {
             number: (shape.delay_s, shape.jitter_s)
             for router, shape in shapes.items()
             for number in queue_numbers(self._plans[router].number)
         }
-        answer = command_delay_line(str(self._state.control_path), delays)
-        if answer != "ok":
-            raise LabError(
-                f"packets cannot be delayed: {answer}", "Load the kernel module sch_netem or nfnetlink_queue."
-            )
+        command_delay_line(self._state.control_path, delays)
         for router in shapes:
             if router not in self._state.queued:
                 queue_link(self.prefix, router, self._plans[router].number)
                 self._state.queued.append(router)
-
-    def _start_delay_line(self) -> None:
-        process = self.popen(
-            INTERNET,
-            [sys.executable, "-E", "-S", "-m", "natlab.delay_line", str(self._state.control_path)],
-            cwd=Path(__file__).resolve().parent.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-        self._delay_process = process
-        assert process.stdout is not None
-        with process.stdout as output:
-            if output.readline().strip() != "ready":
-                raise LabError("the delay line did not start", "Run it by hand: python -m natlab.delay_line /tmp/x.")
-        self._state.delay_line = OwnedProcess.of(process.pid)
-        self._state.save()
 
     def cut(self, router: str, what: str = CUT_ALL) -> None:
         """Drop traffic of a router on its way through the internet, until `restore`.
@@ -386,25 +363,5 @@ class Lab:
         self._load_cuts()
 
     def _load_cuts(self) -> None:
-        rules = []
-        for router, what in self._state.cuts.items():
-            if what == CUT_ALL:
-                rules += [f'iifname "{router}" drop', f'oifname "{router}" drop']
-            elif what == CUT_UDP_PEER:
-                rules += [
-                    f'iifname "{router}" oifname != "{SERVER}" meta l4proto udp drop',
-                    f'oifname "{router}" iifname != "{SERVER}" meta l4proto udp drop',
-                ]
-            else:
-                rules += [
-                    f'iifname "{router}" oifname "{SERVER}" drop',
-                    f'oifname "{router}" iifname "{SERVER}" drop',
-                ]
-        body = "".join(f"\t\t{rule}\n" for rule in rules)
-        load_rules(
-            "table inet cut {\n}\ndelete table inet cut\n"
-            "table inet cut {\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy accept;\n"
-            f"{body}\t}}\n}}\n",
-            namespace=self.namespace(INTERNET),
-        )
+        load_rules(cut_table(self._state.cuts), namespace=self.namespace(INTERNET))
         self._state.save()
