@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
-from p2p.errors import ConfigError, P2PError
+from p2p.errors import ConfigError, ForwardError, P2PError
 from p2p.forward.listener import TcpListenerForward
 from p2p.forward.stdio import StdioFlow
 from p2p.identity import PeerId, Ticket
@@ -54,6 +54,7 @@ class Connector(Program):
         if not self._urls:
             raise ConfigError("the ticket names no rendezvous", code=CODE_NO_RENDEZVOUS)
         self._listener: TcpListenerForward | None = None
+        self._flow_error: ForwardError | None = None
         self._dials: dict[str, Dial] = {}
         self._lost: dict[str, asyncio.Future[P2PError]] = {}
 
@@ -81,6 +82,7 @@ class Connector(Program):
 
         Raises:
             P2PError: The session cannot be opened, and waiting will not help.
+            ForwardError: With ``stdio``: the exposing side could not connect to its service.
         """
         return await self.run_beside(stop, self._run_stdio() if self.options.stdio else self._run_listener())
 
@@ -152,6 +154,8 @@ class Connector(Program):
             flow.open(session.multiplexer)
             await flow.wait_closed()
         await session.multiplexer.drain(timeout_s=self.peer_options.timeout_s)
+        if self._flow_error is not None:
+            raise self._flow_error
 
     # --- SessionOwner and signals --------------------------------------------------------------------------
 
@@ -175,6 +179,11 @@ class Connector(Program):
             dial.established()
         self.tell(Connected(t_s=self.t_s, session=short_id(session), peer=str(session.peer), **path_fields(session)))
         self.tell_path_so_far(session)
+
+    def flow_failed(self, session: PeerSession, error: ForwardError) -> None:
+        """See ``SessionOwner``."""
+        super().flow_failed(session, error)
+        self._flow_error = error
 
     def closed(self, session: PeerSession, error: P2PError) -> None:
         """See ``SessionOwner``."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from p2p.address import TransportAddress
 from p2p.defaults import SESSION_SEEK_S
-from p2p.errors import DecodeError, P2PError
+from p2p.errors import DecodeError, ForwardError, P2PError
 from p2p.forward.credit import CreditPool
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.target import FlowAcceptor
@@ -61,6 +61,10 @@ class SessionOwner(Protocol):
 
     def relayed(self, session: PeerSession, reason: RelayReason) -> None:
         """The checks are over without a direct path."""
+        ...
+
+    def flow_failed(self, session: PeerSession, error: ForwardError) -> None:
+        """A connection could not be made to the service."""
         ...
 
     def closed(self, session: PeerSession, error: P2PError) -> None:
@@ -210,11 +214,15 @@ class PeerSession:
         self._use_facts()
 
     def start_over_relay(self) -> None:
-        """Dialer: do not wait for a check but send to the peer's relayed address at once."""
+        """Dialer: do not wait for a check but send to the peer's relayed address at once.
+
+        From a socket only when a STUN server has answered it: else UDP may be blocked, and the first packets lost.
+        """
         for remote in self.controller.agent.remote_candidates:
             if remote.type is not CandidateType.RELAYED:
                 continue
-            sockets = () if self._policy is RelayPolicy.ONLY else self._node.endpoint.sockets
+            is_socket_usable = self._policy is not RelayPolicy.ONLY and self._node.mapped_address is not None
+            sockets = self._node.endpoint.sockets if is_socket_usable else ()
             for base in (self._node.relay, *sockets):
                 if base is not None and base.local_address.is_ipv6 is remote.address.is_ipv6:
                     self.controller.set_optimistic(base.base_id, remote.address)
@@ -364,6 +372,9 @@ class _Observer:
     def established(self) -> None:
         self._session.is_established = True
         self._owner.established(self._session)
+
+    def flow_failed(self, error: ForwardError) -> None:
+        self._owner.flow_failed(self, error)
 
     def drain_requested(self) -> None:
         logger.info("session %s: the peer takes no new connections", self._session.session_id[:8])

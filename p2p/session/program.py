@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from p2p.aio.tasks import TaskScope, deadline
-from p2p.errors import DeadlineExceededError, P2PError, SessionClosedError, SignallingError
+from p2p.defaults import FLOW_PROBLEM_INTERVAL_S
+from p2p.errors import DeadlineExceededError, ForwardError, P2PError, SessionClosedError, SignallingError
 from p2p.forward.credit import CreditPool
 from p2p.identity import PeerId
 from p2p.proto.path.reason import RelayReason
@@ -17,7 +18,7 @@ from p2p.proto.signalling.bodies import Farewell, PeerBody, Trickle, decode_untr
 from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.frames import AuthRequest
 from p2p.session.describe import nat_facts, path_fields, relayed_reason, session_status, short_id
-from p2p.session.events import Event, PathChanged, Relayed, Report, SessionClosed, SignallingChanged
+from p2p.session.events import Event, PathChanged, Problem, Relayed, Report, SessionClosed, SignallingChanged
 from p2p.session.node import Node
 from p2p.session.options import PeerOptions
 from p2p.session.peer_session import PeerSession
@@ -58,6 +59,8 @@ class Program:
         self._started_at = 0.0
         self._finished: list[SessionStatus] = []
         self._phase = SignallingPhase.CONNECTING
+        self._flows_failed = 0
+        self._flow_problems_told_at: dict[str, float] = {}
 
     def make_node(self) -> Node:
         """Make the node this program lives on."""
@@ -146,7 +149,7 @@ class Program:
     def report(self) -> Report:
         """What happened from start to end."""
         running = [session_status(session) for session in self.sessions.values() if session.is_established]
-        return Report(t_s=self.t_s, sessions=(*self._finished, *running))
+        return Report(t_s=self.t_s, sessions=(*self._finished, *running), flows_failed=self._flows_failed)
 
     async def drain(self) -> None:
         """Take nothing new; return when the last connection has ended on both sides."""
@@ -180,6 +183,16 @@ class Program:
         """Tell why a session that has just been opened is relayed, when that was known before."""
         if session.reason is not None:
             self.relayed(session, session.reason)
+
+    def flow_failed(self, session: PeerSession, error: ForwardError) -> None:
+        """See ``SessionOwner``; what fails again and again is not told every time."""
+        assert self._loop is not None
+        self._flows_failed += 1
+        now = self._loop.time()
+        told_at = self._flow_problems_told_at.get(error.code)
+        if told_at is None or now - told_at >= FLOW_PROBLEM_INTERVAL_S:
+            self._flow_problems_told_at[error.code] = now
+            self.tell(Problem(t_s=self.t_s, error=error))
 
     def closed(self, session: PeerSession, error: P2PError) -> None:
         """See ``SessionOwner``."""
