@@ -418,6 +418,8 @@ QUIC_BLOCKED_TIMER_S: Final = 0.02
 """How often an engine's timers are looked at while the link takes no packets."""
 
 # --- Sessions --------------------------------------------------------------------------------------------------
+FLOW_PROBLEM_INTERVAL_S: Final = 10.0
+"""A service that refuses connections is told so often: a browser tries many times a second, a person reads once."""
 READY_WITHOUT_RELAY_S: Final = 2.0
 """How long `p2p expose` waits for its relayed address before it shows the ticket all the same."""
 ENGINE_WARM_UP_DELAY_S: Final = 0.005

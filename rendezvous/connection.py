@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from p2p.address import TransportAddress
-from p2p.defaults import RENDEZVOUS_LOGIN_TIMEOUT_S, RENDEZVOUS_OFFENCES
+from p2p.defaults import (
+    RENDEZVOUS_LOGIN_TIMEOUT_S,
+    RENDEZVOUS_OFFENCES,
+    RENDEZVOUS_SOCKET_BUFFER_BYTES,
+    RENDEZVOUS_STUCK_S,
+)
 from p2p.errors import DecodeError, IdentityError
 from p2p.identity import PeerId
 from p2p.proto.signalling.codes import SignallingCode
@@ -67,6 +73,7 @@ class Connection:
         "_is_ending",
         "_offences",
         "_seat",
+        "_slow_timer",
         "_socket",
         "_timer",
         "_transport",
@@ -85,10 +92,14 @@ class Connection:
         self._challenge = LoginChallenge(hub.random_bytes(NONCE_BYTES), hub.config.names)
         self._offences = 0
         self._seat: Seat | None = None
+        self._slow_timer: asyncio.TimerHandle | None = None
         self._is_ending = False
         self.scope: Scope | None = None
         # Twice what we let wait, so that the transport never makes a writer wait before we notice.
         transport.set_write_buffer_limits(high=2 * limits.send_buffer_bytes)
+        if (raw := transport.get_extra_info("socket")) is not None:
+            # The kernel lets a writer go on when a third of this is free: with megabytes that looks like being stuck.
+            raw.setsockopt(SOL_SOCKET, SO_SNDBUF, RENDEZVOUS_SOCKET_BUFFER_BYTES)
         self._timer: asyncio.TimerHandle | None = hub.loop.call_later(
             RENDEZVOUS_LOGIN_TIMEOUT_S, self.dismiss, SignallingCode.TIMEOUT, "no login in time"
         )
@@ -120,15 +131,32 @@ class Connection:
                 self._hub.metrics.online.set(len(self._hub.registry))
 
     async def send(self, message: ServerMessage) -> bool:
-        """Send a message; False when the connection is gone or was too slow."""
-        return await self.deliver(encode(message))
+        """Send a message of our own; False when the connection is gone or was too slow."""
+        data = encode(message)
+        if self._unsent_with(data) > self._hub.config.limits.send_buffer_bytes:
+            # It asks and does not read the answers.
+            self._cut_slow()
+        return await self._write(data)
 
     async def deliver(self, message: bytes) -> bool:
-        """Send an encoded message; see ``Member``."""
-        if self._is_ending or self._transport.is_closing():
+        """Send another client's message; see ``Member``.
+
+        Half of the buffer is for these: nobody gets a client disconnected by writing to it faster than its line is.
+        """
+        if self._unsent_with(message) > self._hub.config.limits.send_buffer_bytes // 2:
+            if self._slow_timer is None and not self._is_ending:
+                self._slow_timer = self._hub.loop.call_later(RENDEZVOUS_STUCK_S, self._cut_slow)
             return False
-        if self._transport.get_write_buffer_size() + len(message) > self._hub.config.limits.send_buffer_bytes:
-            self._cut_slow()
+        if self._slow_timer is not None:
+            self._slow_timer.cancel()
+            self._slow_timer = None
+        return await self._write(message)
+
+    def _unsent_with(self, message: bytes) -> int:
+        return self._transport.get_write_buffer_size() + len(message)
+
+    async def _write(self, message: bytes) -> bool:
+        if self._is_ending or self._transport.is_closing():
             return False
         try:
             await self._socket.send_frame(message, WSMsgType.TEXT)
@@ -160,6 +188,8 @@ class Connection:
             self._transport.abort()
 
     def _cut_slow(self) -> None:
+        if self._is_ending:
+            return
         logger.info("%s at %s reads too slowly", self._name, self._address)
         self._hub.metrics.dismissals.labels(SignallingCode.SLOW_CONSUMER).inc()
         self._is_ending = True
@@ -242,7 +272,7 @@ class Connection:
         presence = await self._hub.registry.find(Seat(_peer_id(message.to), message.instance))
         delivery = encode(SignalDelivery(sender=str(seat.peer_id), body=message.body, instance=seat.instance))
         if presence is None or not await presence.member.deliver(delivery):
-            raise Refusal(SignallingCode.PEER_OFFLINE, "the peer is not logged in")
+            raise Refusal(SignallingCode.PEER_OFFLINE, "the peer is not logged in, or takes no more for now")
         if message.id is not None:
             await self.send(Done(id=message.id))
 
@@ -279,6 +309,9 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._slow_timer is not None:
+            self._slow_timer.cancel()
+            self._slow_timer = None
 
 
 def _peer_id(text: str) -> PeerId:

@@ -275,7 +275,8 @@ async def test_garbage_leaves_the_server_serving(garbage: bytes) -> None:
             await alice.welcome()
 
 
-async def test_a_client_that_does_not_read_is_disconnected_and_holds_nobody_up() -> None:
+async def test_a_client_that_does_not_read_is_disconnected_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rendezvous.connection.RENDEZVOUS_STUCK_S", 0.2)
     limits = Limits(messages_per_s=1e6, message_burst=1_000_000, send_buffer_bytes=64 << 10)
     async with (
         RendezvousService(replace(BASE, limits=limits)) as service,
@@ -294,6 +295,51 @@ async def test_a_client_that_does_not_read_is_disconnected_and_holds_nobody_up()
         assert caught.value.code == "P2P-3301"
         assert time.monotonic() - began_at < 20
         await until(lambda: service.connection_count == 1)
+        transport.abort()
+
+
+async def test_a_flood_of_signals_does_not_get_the_receiver_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rendezvous.connection.RENDEZVOUS_STUCK_S", 0.5)
+    limits = Limits(messages_per_s=1e6, message_burst=1_000_000, send_buffer_bytes=64 << 10)
+    refused = 0
+    async with (
+        RendezvousService(replace(BASE, limits=limits)) as service,
+        SignallingClient([url_of(service)], ALICE) as alice,
+        raw(service) as victim,
+    ):
+        await victim.log_in(BOB)
+        assert (await victim.receive())["type"] == "welcome"
+        transport = victim.socket._writer.transport
+        assert transport is not None
+        ends_at = time.monotonic() + 2
+        while time.monotonic() < ends_at:
+            # A line that takes a message now and then, far fewer than are sent.
+            try:
+                await alice.send(BOB.peer_id, bytes(10_000))
+            except SignallingError as error:
+                refused += 1
+                assert error.code == "P2P-3301"
+                if refused % 20 == 0:
+                    assert [(await victim.receive())["type"] for _ in range(10)] == ["signal"] * 10
+        assert refused > 100
+        assert service.connection_count == 2
+        transport.abort()
+
+
+async def test_a_client_that_asks_and_does_not_read_the_answers_is_disconnected() -> None:
+    limits = Limits(messages_per_s=1e6, message_burst=1_000_000, send_buffer_bytes=16 << 10)
+    async with RendezvousService(replace(BASE, limits=limits)) as service, raw(service) as slow:
+        await slow.log_in(BOB)
+        await slow.receive()
+        transport = slow.socket._writer.transport
+        assert transport is not None
+        transport.pause_reading()
+        with contextlib.suppress(ConnectionError):
+            for number in range(100_000):
+                await slow.send(m.Renew(id=number))
+                if service.connection_count == 0:
+                    break
+        await until(lambda: service.connection_count == 0)
         transport.abort()
 
 
