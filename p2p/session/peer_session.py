@@ -374,7 +374,7 @@ class _Observer:
         self._owner.established(self._session)
 
     def flow_failed(self, error: ForwardError) -> None:
-        self._owner.flow_failed(self, error)
+        self._owner.flow_failed(self._session, error)
 
     def drain_requested(self) -> None:
         logger.info("session %s: the peer takes no new connections", self._session.session_id[:8])
