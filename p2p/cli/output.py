@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, Self, TextIO
 
 from p2p import defaults
 from p2p.cli.describe import Line, Tone, describe
-from p2p.session.events import Connected, Event, Problem, Ready, Report, SessionOpened, SignallingChanged
+from p2p.session.events import Connected, Event, PathChanged, Problem, Ready, Report, SessionOpened, SignallingChanged
 from p2p.session.status import SignallingPhase, Status
 
 
@@ -115,6 +115,8 @@ class PlainOutput:
         """Print the event in words."""
         if not self._repeats.is_news(event):
             return
+        if self._is_quiet and isinstance(event, PathChanged):
+            return  # a session begins on the relay, as it should
         is_problem = isinstance(event, Problem)
         for line in [*headline(event), *describe(event)]:
             if is_problem or not self._is_quiet or line.tone in _TROUBLE:

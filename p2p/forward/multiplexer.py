@@ -179,11 +179,6 @@ class Multiplexer:
         return self._table.snapshot()
 
     @property
-    def last_flow_error(self) -> ForwardError | None:
-        """Why a flow had no connection to its service, the last time that happened, on either side."""
-        return self._table.last_error
-
-    @property
     def datagrams_ignored(self) -> int:
         """QUIC datagrams that came though nothing here uses any."""
         return self._datagrams_ignored
@@ -297,6 +292,10 @@ class Multiplexer:
     def protocol_broken(self, error: RemoteProtocolError) -> None:
         """See ``FlowGovernor``."""
         self._abort(error, CLOSE_PROTOCOL_BROKEN, str(error))
+
+    def flow_failed(self, error: ForwardError) -> None:
+        """See ``FlowGovernor``."""
+        self._observer.flow_failed(error)
 
     def flow_ended(self) -> None:
         """See ``FlowGovernor``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from p2p.errors import P2PError
+from p2p.errors import ForwardError, P2PError
 from p2p.proto.tunnel.frames import AuthRequest
 
 
@@ -25,6 +25,14 @@ class SessionObserver(Protocol):
 
     def drain_requested(self) -> None:
         """The other side opens no more flows, and neither can we."""
+        ...
+
+    def flow_failed(self, error: ForwardError) -> None:
+        """A flow had no connection to its service; told on both sides, at most once a flow.
+
+        Args:
+            error: Why.
+        """
         ...
 
     def closed(self, error: P2PError) -> None:

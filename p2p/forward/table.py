@@ -45,6 +45,10 @@ class FlowGovernor(Protocol):
         """The other side broke the rules: the connection must end."""
         ...
 
+    def flow_failed(self, error: ForwardError) -> None:
+        """A flow has no connection to its service, on whichever side it was to be made."""
+        ...
+
     def flow_ended(self) -> None:
         """A flow was removed from the table."""
         ...
@@ -83,8 +87,6 @@ class FlowTable:
         self.feeder = Feeder(transport)
         self.read_buffer = _read_buffers.setdefault(loop, memoryview(bytearray(defaults.TUNNEL_QUANTUM_BYTES)))
         self.acceptor = acceptor
-        self.last_error: ForwardError | None = None
-        """Why a flow had no connection to its service, the last time that happened."""
         self._governor = governor
         self._max_flows = max_flows
         self._peer_streams = PeerStreams(role, max_flows)
@@ -149,8 +151,7 @@ class FlowTable:
             self._is_new(stream_id)
             return
         if code >= StreamCode.FORWARD_REFUSED:
-            self.last_error = stream_error(code)
-            logger.info("stream %d: the other side says: %s", stream_id, self.last_error)
+            self._failed(stream_id, code)
         flow.stream_reset()
 
     def sending_stopped(self, stream_id: int) -> None:
@@ -261,7 +262,11 @@ class FlowTable:
         if isinstance(result, socket.socket):
             flow.connected(result)
             return
-        self._flows_refused += 1
-        self.last_error = stream_error(result)
-        logger.info("stream %d: %s", flow.stream_id, self.last_error)
+        self._failed(flow.stream_id, result)
         flow.abort(result)
+
+    def _failed(self, stream_id: int, code: int) -> None:
+        error = stream_error(code)
+        logger.info("stream %d: %s", stream_id, error)
+        self._flows_refused += 1
+        self._governor.flow_failed(error)

@@ -28,6 +28,7 @@ class RecordingObserver:
         self.heard: list[str] = []
         self.requests: list[AuthRequest] = []
         self.errors: list[P2PError] = []
+        self.flow_errors: list[ForwardError] = []
 
     def handshake_completed(self) -> None:
         self.heard.append("handshake_completed")
@@ -45,6 +46,10 @@ class RecordingObserver:
 
     def drain_requested(self) -> None:
         self.heard.append("drain_requested")
+
+    def flow_failed(self, error: ForwardError) -> None:
+        self.heard.append("flow_failed")
+        self.flow_errors.append(error)
 
     def closed(self, error: P2PError) -> None:
         self.heard.append("closed")

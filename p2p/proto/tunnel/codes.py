@@ -133,6 +133,18 @@ _STREAM_ERRORS: Final[Mapping[int, ErrorCode]] = {
     ),
 }
 
+_STREAM_TEXTS: Final[Mapping[int, str]] = {
+    StreamCode.ABORTED: "the connection was reset on the other side",
+    StreamCode.FORWARD_REFUSED: "the service refused the connection",
+    StreamCode.FORWARD_TIMEOUT: "the service did not answer in time",
+    StreamCode.FORWARD_UNREACHABLE: "the exposing side cannot reach the service",
+    StreamCode.FORWARD_NAME_UNKNOWN: "the exposing side does not find the service's host",
+    StreamCode.SERVICE_UNKNOWN: "that service is not on offer",
+    StreamCode.HEADER_INVALID: "the two sides do not understand each other",
+    StreamCode.KIND_UNSUPPORTED: "the exposing side does not forward this kind of traffic",
+    StreamCode.TOO_MANY_FLOWS: "the exposing side has too many connections of this session",
+}
+
 
 def refusal_error(code: int, text: str) -> P2PError:
     """Make the error that a refused dialer shows its user.
@@ -161,8 +173,5 @@ def stream_error(code: int) -> ForwardError:
     Args:
         code: The application error code of the reset.
     """
-    try:
-        name = StreamCode(code).name.lower().replace("_", " ")
-    except ValueError:
-        name = f"code {code}"
-    return ForwardError(name, code=_STREAM_ERRORS.get(code, CODE_FLOW_RESET))
+    text = _STREAM_TEXTS.get(code, f"the other side gave the connection up (code {code})")
+    return ForwardError(text, code=_STREAM_ERRORS.get(code, CODE_FLOW_RESET))

@@ -190,6 +190,7 @@ class TestChoice:
     def test_payload_mode_tells_of_trouble_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stderr", stderr := io.StringIO())
         output = choose_output(as_json=False, stdio=True)
+        output.event(PathChanged(t_s=0, session="a1", path=PathKind.RELAY))
         output.event(Connected(t_s=0, session="a1", peer=PEER_A, path=PathKind.RELAY))
         output.event(Relayed(t_s=0, session="a1", reason=HARD))
         output.event(Problem(t_s=0, error=SignallingError("no answer")))

@@ -119,9 +119,8 @@ async def test_a_service_that_cannot_be_reached_resets_the_client(code: StreamCo
             await read_all(client)
         assert (4, code) in session.exposer_transport.resets
         assert session.exposer.snapshot().flows_refused == 1
-        for side in (session.dialer, session.exposer):
-            assert side.last_flow_error is not None
-            assert side.last_flow_error.code == stream_error(code).code
+        for observer in (session.dialer_observer, session.exposer_observer):
+            assert [error.code for error in observer.flow_errors] == [stream_error(code).code]
 
 
 async def test_what_arrives_while_the_service_is_dialled_is_kept() -> None:

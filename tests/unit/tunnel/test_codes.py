@@ -29,4 +29,4 @@ def test_codes_of_later_versions_have_a_text(error: P2PError) -> None:
 
 def test_the_other_sides_words_are_shown() -> None:
     assert "not today" in str(refusal_error(RefusalCode.PEER_NOT_ALLOWED, "not today"))
-    assert "forward refused" in str(stream_error(StreamCode.FORWARD_REFUSED))
+    assert "refused the connection" in str(stream_error(StreamCode.FORWARD_REFUSED))
