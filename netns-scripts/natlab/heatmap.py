@@ -19,7 +19,7 @@ th, td { border: 1px solid #fff; padding: .4em .6em; text-align: center; }
 th { font-weight: 600; background: #f2f2f2; }
 td.relay { background: #a9c4e8; } td.mixed { background: #e8d9a9; } td.fail { background: #e89a9a; }
 td.wrong { outline: 3px solid #c00; outline-offset: -3px; }
-small { display: block; color: #444; }
+small { display: block; color: #444; white-space: nowrap; }
 """
 
 
