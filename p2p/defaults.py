@@ -377,7 +377,7 @@ TUNNEL_INITIAL_CREDIT_BYTES: Final = 64 << 10
 that nobody reads cost 320 MiB, not 5 GiB."""
 TUNNEL_WINDOW_BYTES: Final = 1 << 20
 """The most one stream may have on the way or in our hands: 200 Mbit/s at 40 ms; a slow reader costs no more."""
-TUNNEL_CREDIT_STEP_BYTES: Final = 128 << 10
+TUNNEL_CREDIT_STEP_BYTES: Final = 32 << 10
 """Credit is granted in steps: an eighth of the window, so that a fast stream has seven eighths of it under way."""
 TUNNEL_CREDIT_POOL_BYTES: Final = 64 << 20
 """What all streams together may hold beyond their initial credit: 64 full windows."""
@@ -428,6 +428,8 @@ LOOK_AROUND_S: Final = 1.0
 """How often at most a doubt makes us ask STUN servers and relay again, however many sessions have it."""
 LOGIN_WATCH_S: Final = 1.0
 """How soon an exposer notices that another login of its key and name has taken over."""
+PATHS_REMEMBERED: Final = 100
+"""Path switches of a session that its report lists."""
 SESSION_SEEK_S: Final = 2.0
 """How often a session without a path asks relay and peer for one; an outage that ends is noticed so soon."""
 CHECKS_UNPROVEN_PER_S: Final = 500.0
@@ -440,6 +442,18 @@ SESSIONS_MAX: Final = 4096
 """Sessions of one exposer; each idle one costs about 100 KiB."""
 SESSIONS_OPENING_MAX: Final = 256
 """Sessions that may be opening at once: what ticket holders can make an exposer check at a time."""
+SESSIONS_REPORTED: Final = 1000
+"""Ended sessions that are kept for the report: a program that runs for months sees millions."""
+SERVERS_USED: Final = 8
+"""STUN servers, and relays, of a rendezvous that are asked: a fleet's neighbours, and no list of victims."""
+SESSIONS_PER_PEER: Final = 512
+"""Sessions of one peer with one exposer: a dialer needs one, a load test hundreds."""
+SESSIONS_OPENING_PER_PEER: Final = 64
+"""The same for those that are opening: a quarter of all, so that one key cannot keep everybody else out."""
+REPLIES_PER_S: Final = 5.0
+"""Answers an exposer gives to peers without a session: a quarter of what the rendezvous lets it send in all."""
+REPLIES_BURST: Final = 50.0
+"""The same at once: a quarter of the rendezvous' burst."""
 SESSION_OPENING_TIMEOUT_S: Final = 30.0
 """When an exposer forgets a dialer that asked for a session and did not come."""
 RELAY_UNLESS_MAPPED_S: Final = 0.25

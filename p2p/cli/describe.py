@@ -141,6 +141,8 @@ def _(event: Report) -> tuple[Line, ...]:
     ]
     for session in event.sessions:
         lines.extend(_session_summary(session))
+    if event.outages:
+        lines.append(Line(f"  the rendezvous was lost {text.plural(event.outages, 'time')}", Tone.QUIET))
     return tuple(lines)
 
 
@@ -155,6 +157,9 @@ def _session_summary(session: SessionStatus) -> list[Line]:
             Tone.QUIET,
         )
     ]
+    if len(session.history) > 1:
+        stays = ", ".join(f"{kind} at {t_s:.1f} s" for t_s, kind in session.history)
+        lines.append(Line(f"    {stays}", Tone.QUIET))
     if session.relayed is None:
         return lines
     lines.append(Line(f"    relayed: {text.printable(session.relayed.text)}", Tone.WARNING))

@@ -55,6 +55,7 @@ def session_status(session: PeerSession) -> SessionStatus:
         flows_open=figures.flows_open,
         flows_total=figures.flows_total,
         pairs=tuple(_pair(report) for report in session.controller.report()),
+        history=tuple(session.history),
     )
 
 

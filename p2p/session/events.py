@@ -182,6 +182,8 @@ class Report(Event):
     """Every session of this run, with its last state."""
     flows_failed: int = 0
     """Forwarded connections that could not be opened."""
+    outages: int = 0
+    """How often the connection to the rendezvous was lost."""
 
     def _fields(self) -> dict[str, Any]:
         return {
@@ -190,4 +192,5 @@ class Report(Event):
             "bytes_out": sum(session.bytes_out for session in self.sessions),
             "flows_total": sum(session.flows_total for session in self.sessions),
             "flows_failed": self.flows_failed,
+            "outages": self.outages,
         }

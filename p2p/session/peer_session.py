@@ -6,12 +6,13 @@ import asyncio
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from p2p.address import TransportAddress
-from p2p.defaults import SESSION_SEEK_S
+from p2p.defaults import PATHS_REMEMBERED, SESSION_SEEK_S
 from p2p.errors import DecodeError, ForwardError, P2PError
 from p2p.forward.credit import CreditPool
 from p2p.forward.multiplexer import Multiplexer
@@ -22,7 +23,7 @@ from p2p.path.relay_base import RelayBase
 from p2p.proto.ice import Candidate, CandidateType, Credentials
 from p2p.proto.path.controller import PathController
 from p2p.proto.path.events import AllPathsLost, ChecksExhausted, PathDoubted, PathEvent, PathLost, PathSelected
-from p2p.proto.path.path import PairReport, Path, PathKind
+from p2p.proto.path.path import PairReport, Path
 from p2p.proto.path.reason import NatFacts, RelayReason, why_relayed
 from p2p.proto.signalling.bodies import Answer, Offer, PeerBody, Trickle
 from p2p.proto.stun.message import Message
@@ -35,6 +36,7 @@ from p2p.session.node import Node
 from p2p.session.options import RelayPolicy
 from p2p.session.permissions import PeerPermissions
 from p2p.session.plausible import is_plausible
+from p2p.session.status import PathKind
 from p2p.session.version import toolkit_version
 
 logger = logging.getLogger(__name__)
@@ -117,6 +119,8 @@ class PeerSession:
         self.reason: RelayReason | None = None
         self.error: P2PError | None = None
         self.is_established = False
+        self.history: deque[tuple[float, PathKind]] = deque(maxlen=PATHS_REMEMBERED)
+        """When packets went over to which kind of path; the owner keeps it, by its own clock."""
         self._node = node
         self._loop = loop
         self._owner = owner
@@ -333,7 +337,7 @@ class PeerSession:
             case PathDoubted():
                 # Perhaps a router forgot us: then the relay and the outside know us by an address that is gone.
                 self._node.look_around()
-            case PathLost(path) if path.kind is PathKind.RELAY:
+            case PathLost(path) if not path.is_direct:
                 self._node.look_around()
             case AllPathsLost() if self._seek_timer is None:
                 self._seek()

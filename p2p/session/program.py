@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from p2p.aio.tasks import TaskScope, deadline
-from p2p.defaults import FLOW_PROBLEM_INTERVAL_S
+from p2p.defaults import FLOW_PROBLEM_INTERVAL_S, SESSIONS_REPORTED
 from p2p.errors import DeadlineExceededError, ForwardError, P2PError, SessionClosedError, SignallingError
 from p2p.forward.credit import CreditPool
 from p2p.identity import PeerId
@@ -57,8 +58,9 @@ class Program:
         self._scope = TaskScope()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started_at = 0.0
-        self._finished: list[SessionStatus] = []
+        self._finished: deque[SessionStatus] = deque(maxlen=SESSIONS_REPORTED)
         self._phase = SignallingPhase.CONNECTING
+        self._outages = 0
         self._flows_failed = 0
         self._flow_problems_told_at: dict[str, float] = {}
 
@@ -149,7 +151,9 @@ class Program:
     def report(self) -> Report:
         """What happened from start to end."""
         running = [session_status(session) for session in self.sessions.values() if session.is_established]
-        return Report(t_s=self.t_s, sessions=(*self._finished, *running), flows_failed=self._flows_failed)
+        return Report(
+            t_s=self.t_s, sessions=(*self._finished, *running), flows_failed=self._flows_failed, outages=self._outages
+        )
 
     async def drain(self) -> None:
         """Take nothing new; return when the last connection has ended on both sides."""
@@ -171,8 +175,10 @@ class Program:
 
     def path_changed(self, session: PeerSession) -> None:
         """See ``SessionOwner``; a connecting user sees the first paths come, an exposing one only those let in."""
+        fields = path_fields(session)
+        session.history.append((self.t_s, fields["path"]))
         if session.is_established or self.role == "connect":
-            self.tell(PathChanged(t_s=self.t_s, session=short_id(session), **path_fields(session)))
+            self.tell(PathChanged(t_s=self.t_s, session=short_id(session), **fields))
 
     def relayed(self, session: PeerSession, reason: RelayReason) -> None:
         """See ``SessionOwner``."""
@@ -228,7 +234,7 @@ class Program:
             return
         session = self.sessions.get(body.session)
         if session is not None and session.peer != peer:
-            logger.warning("peer %s names a session that is not its own", peer.short)
+            logger.info("peer %s names a session that is not its own", peer.short)
             return
         if session is not None and isinstance(body, Trickle):
             session.add_remote(body.candidates)
@@ -254,6 +260,8 @@ class Program:
     def _signalling_changed(self, state: SignallingState) -> None:
         phase = _PHASES[state]
         if phase is not self._phase:
+            # Attempts that fail alternate with waits; an outage is counted when it begins.
+            self._outages += self._phase is SignallingPhase.ONLINE and phase is SignallingPhase.OFFLINE
             self._phase = phase
             error = self.node.signalling.last_error
             detail = error.detail if error is not None and phase is SignallingPhase.OFFLINE else ""

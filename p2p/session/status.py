@@ -137,6 +137,8 @@ class SessionStatus:
     """Forwarded connections since the session was opened."""
     pairs: tuple[PairStatus, ...] = ()
     """The candidate pairs that were tried."""
+    history: tuple[tuple[float, PathKind], ...] = ()
+    """When the session went over to which kind of path, in seconds since signalling began; the latest ones."""
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -154,6 +156,7 @@ class SessionStatus:
             "flows_open": self.flows_open,
             "flows_total": self.flows_total,
             "pairs": [pair.to_json() for pair in self.pairs],
+            "history": [{"t": round(t_s, 6), "path": kind} for t_s, kind in self.history],
         }
 
 

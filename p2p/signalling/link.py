@@ -240,6 +240,10 @@ async def open_link(
         raise SignallingError(f"TLS with {url.authority} failed: {error}", code=CODE_TLS) from error
     except aiohttp.WSServerHandshakeError as error:
         raise SignallingError(f"{url} answered with HTTP status {error.status}", code=CODE_NO_RENDEZVOUS) from error
+    except aiohttp.ClientConnectorError as error:
+        # Its own text shows our TLS context and the address twice.
+        reason = error.os_error.strerror or str(error.os_error)
+        raise SignallingError(f"cannot reach {url.authority}: {reason}", code=CODE_UNREACHABLE) from error
     except (aiohttp.ClientError, OSError) as error:
         raise SignallingError(f"cannot reach {url.authority}: {error}", code=CODE_UNREACHABLE) from error
 
