@@ -1,7 +1,7 @@
-"""How many connectivity checks this program sends to addresses that have never answered.
+"""Limits on what others can make this program send.
 
 A peer names the addresses that we check. Whoever holds a ticket could name a stranger's in every offer, and the checks
-of many sessions together would be a flood. Checks on paths that have answered are heartbeats, and are not counted.
+of many sessions together would be a flood. Checks on paths that have answered are heartbeats, and cost nothing here.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from p2p.defaults import CHECKS_UNPROVEN_BURST, CHECKS_UNPROVEN_PER_S
 
 
-class CheckBudget:
-    """A token bucket for all sessions of one program; a check without a token is lost, as on a bad network.
+class TokenBudget:
+    """A token bucket shared by all sessions of one program; what finds no token is not sent.
 
     Args:
-        per_s: Checks a second in the long run.
-        burst: Checks at once.
+        per_s: Messages a second in the long run.
+        burst: Messages at once.
 
     Attributes:
-        denied: Checks that were not sent.
+        denied: Messages that were not sent.
     """
 
     __slots__ = ("_at", "_burst", "_per_s", "_tokens", "denied")
@@ -36,7 +36,7 @@ class CheckBudget:
             now: The monotonic time.
 
         Returns:
-            Whether the check may be sent.
+            Whether the message may be sent.
         """
         if self._at is not None and now > self._at:
             self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)

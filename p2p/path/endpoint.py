@@ -11,7 +11,7 @@ from typing import Protocol
 from p2p.address import TransportAddress
 from p2p.aio.udp import UdpSocket
 from p2p.path.base import Base, SocketBase
-from p2p.path.budget import CheckBudget
+from p2p.path.budget import TokenBudget
 from p2p.path.demux import Buffer, is_stun, runs
 
 
@@ -64,7 +64,7 @@ class Endpoint:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink) -> None:
         self.stats = EndpointStats()
-        self.check_budget = CheckBudget()
+        self.check_budget = TokenBudget()
         self._loop = loop
         self._sink = sink
         self._bases: dict[int, Base] = {}

@@ -14,10 +14,8 @@ from p2p.defaults import (
     LOGIN_WATCH_S,
     READY_WITHOUT_RELAY_S,
     SESSION_OPENING_TIMEOUT_S,
-    SESSIONS_MAX,
-    SESSIONS_OPENING_MAX,
 )
-from p2p.errors import ConfigError, DecodeError, ErrorCode, IdentityError, P2PError
+from p2p.errors import ConfigError, DecodeError, ErrorCode, IdentityError, IntegrityError, P2PError
 from p2p.forward.target import ServiceDialer, TcpTarget
 from p2p.identity import PeerId, proof
 from p2p.proto.ice import Candidate, Credentials
@@ -27,6 +25,7 @@ from p2p.proto.tunnel.control import Role
 from p2p.proto.tunnel.frames import AuthRequest
 from p2p.quic.engine import EngineConfig, ServerCredentials
 from p2p.session.access import AccessRefusedError, ServiceAccess, service_name
+from p2p.session.admission import OfferAdmission
 from p2p.session.describe import nat_facts, path_fields, short_id
 from p2p.session.events import Event, Problem, Ready, Report, SessionOpened
 from p2p.session.node import Node
@@ -65,6 +64,7 @@ class Exposer(Program):
         self.options = options
         self._service = service_name(options.name or options.target)
         self._access: ServiceAccess | None = None
+        self._admission = OfferAdmission()
         self._ticket = ""
         self._done = asyncio.Event()
         self._relay_told = asyncio.Event()
@@ -172,7 +172,7 @@ class Exposer(Program):
         if isinstance(body, Offer):
             if session is None:
                 self._take_offer(peer, instance, body)
-            else:
+            elif self._admission.may_reply(self.t_s):
                 self.send_signal(session, self._answer(session))
         elif isinstance(body, Trickle):
             self._reply(peer, instance, Farewell(session=body.session, text="no such session"))
@@ -190,15 +190,13 @@ class Exposer(Program):
                 exposer=self.node.identity.peer_id,
                 now_wall=time.time(),
             )
-            opening = sum(not session.is_established for session in self.sessions.values())
-            if len(self.sessions) >= SESSIONS_MAX or opening >= SESSIONS_OPENING_MAX:
-                raise AccessRefusedError(RefusalCode.OVERLOADED, "too many sessions")
+            self._admission.check(offer.session, peer, self.sessions.values(), now=self.t_s)
             Credentials.from_wire_untrusted(offer.ice)
         except AccessRefusedError as refused:
             logger.info("offer of %s refused: %s", peer.short, refused)
             self._reply(peer, instance, Refusal(session=offer.session, code=int(refused.refusal), text=refused.detail))
             return
-        except DecodeError as error:
+        except (DecodeError, IntegrityError) as error:
             logger.info("offer of %s dropped: %s", peer.short, error)
             return
         session = self._make_session(peer, instance, offer)
@@ -241,7 +239,9 @@ class Exposer(Program):
         )
 
     def _reply(self, peer: PeerId, instance: str, body: PeerBody) -> None:
-        self._scope.start(self._send(peer, instance, body), name="signal")
+        """Answer somebody who has no session; the rendezvous would disconnect us for answering them all."""
+        if self._admission.may_reply(self.t_s):
+            self._scope.start(self._send(peer, instance, body), name="signal")
 
     async def _expect(self, session: PeerSession) -> None:
         """Forget a dialer that asked for a session and never came."""
