@@ -54,6 +54,8 @@ async def allocate(endpoint: Endpoint, server: RelayServer, *, ssl_context: ssl.
     """
     problem: P2PError = RelayError(f"no usable address for {server.host}", code=CODE_NO_RELAY)
     for address in await resolve(server.host, server.port):
+        if not server.may_be_local and (address.ip.is_loopback or address.ip.is_link_local):
+            continue
         try:
             async with deadline(RELAY_ALLOCATE_TIMEOUT_S, f"allocating on {server.url}"):
                 return await _allocate_at(endpoint, server, address, ssl_context)

@@ -25,6 +25,8 @@ class RelayServer:
     password: str = field(repr=False)
     realm: str | None = None
     nonce: str | None = None
+    may_be_local: bool = True
+    """Whether its host may turn out to be this one, or one without a router in between."""
 
     @classmethod
     def from_url(

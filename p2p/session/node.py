@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import random
 import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
+from urllib.parse import urlsplit
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
@@ -16,6 +19,7 @@ from p2p.defaults import (
     ENGINE_WARM_UP_DELAY_S,
     LOOK_AROUND_S,
     RELAY_PROBE_S,
+    SERVERS_USED,
     SIGNALLING_BACKOFF_MAX_S,
     SIGNALLING_BACKOFF_MIN_S,
 )
@@ -38,6 +42,7 @@ from p2p.quic.engine import Engine, EngineConfig
 from p2p.quic.load import load_engine
 from p2p.quic.routing import CidRouter
 from p2p.session.options import PeerOptions, RelayPolicy
+from p2p.session.plausible import is_plausible
 from p2p.signalling.client import SignallingClient
 
 logger = logging.getLogger(__name__)
@@ -282,15 +287,19 @@ class Node:
 
     def _welcomed(self, welcome: Welcome) -> None:
         servers = []
-        for turn in welcome.turn:
+        is_local = any(ipaddress.ip_address(host).is_loopback for host in self.hosts)
+        for turn in welcome.turn[:SERVERS_USED]:
             try:
-                servers.append(
-                    RelayServer.from_url(turn.url, turn.username, turn.password, realm=turn.realm, nonce=turn.nonce)
+                server = RelayServer.from_url(
+                    turn.url, turn.username, turn.password, realm=turn.realm, nonce=turn.nonce
                 )
+                # A rendezvous elsewhere has no business with what only this host can reach.
+                servers.append(replace(server, may_be_local=is_local))
             except ConfigError as error:
                 logger.warning("%s", error)
         self._relay_keeper.update(servers)
-        self._discovery.update(welcome.stun)
+        stun = [server for server in welcome.stun if is_plausible(server, self.hosts)]
+        self._discovery.update(stun[:SERVERS_USED])
 
     def _start_relay(self) -> None:
         self._scope.start(self._relay_keeper.run(backoff=_backoff, probe_s=RELAY_PROBE_S), name="relay keeper")
@@ -357,5 +366,9 @@ def _backoff(failures: int) -> float:
 
 
 def _is_loopback_url(url: str) -> bool:
-    host = url.partition("://")[2].partition("/")[0]
-    return host.startswith(("127.", "localhost", "[::1]"))
+    host = urlsplit(url).hostname or ""
+    try:
+        # Not by its first characters: anybody may own 127.example.com.
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -4,6 +4,7 @@ import contextlib
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,16 +16,17 @@ peers = st.from_regex(r"[a-z2-7]{52}", fullmatch=True)
 services = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", fullmatch=True)
 ids = st.integers(0, 2**53 - 1)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+credentials = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60)
 bodies = st.binary(min_size=1, max_size=m.BODY_MAX_BYTES)
 addresses = st.builds(TransportAddress, st.ip_addresses().map(str), st.integers(0, 65535))
 turn_servers = st.builds(
     m.TurnServer,
     url=texts,
-    username=texts,
-    password=texts,
+    username=credentials,
+    password=credentials,
     expires_wall=st.integers(0, 2**40),
-    realm=st.none() | texts,
-    nonce=st.none() | texts,
+    realm=st.none() | credentials,
+    nonce=st.none() | credentials,
 )
 client_messages = st.one_of(
     st.builds(
@@ -107,3 +109,12 @@ def test_a_damaged_message_does_no_harm(message: Any, data: st.DataObject) -> No
     for decode in (m.decode_client_untrusted, m.decode_server_untrusted):
         with contextlib.suppress(DecodeError):
             decode(bytes(damaged))
+
+
+@pytest.mark.parametrize("field", ["username", "password", "realm", "nonce"])
+def test_relay_credentials_are_no_lines_of_another_protocol(field: str) -> None:
+    credentials = {"username": "u", "password": "p", "realm": "r", "nonce": "n", field: "a\r\nFLUSHALL\r\n"}
+    turn = {"url": "turn:10.0.0.1:6379?transport=tcp", "expires_wall": 1, **credentials}
+    message = {"type": "welcome", "observed_address": ["192.0.2.1", 1], "now_wall": 1.0, "turn": [turn]}
+    with pytest.raises(DecodeError):
+        m.decode_server_untrusted(json.dumps(message).encode())

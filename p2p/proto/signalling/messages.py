@@ -36,7 +36,9 @@ Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 Signature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
 SealedBody = Annotated[bytes, Meta(min_length=1, max_length=BODY_MAX_BYTES)]
 ShortText = Annotated[str, Meta(max_length=255)]
-Credential = Annotated[str, Meta(max_length=763)]
+Credential = Annotated[str, Meta(max_length=763, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+"""No control characters: a relay's address is the rendezvous' word, and its credentials must not be lines of another
+protocol for whoever listens there. Source: RFC 8489 sections 14.3, 14.9 and 14.10."""
 
 
 class _Message(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
