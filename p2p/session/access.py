@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from p2p.proto.tunnel.codes import RefusalCode, refusal_error
 from p2p.proto.tunnel.ticket_proof import verify_ticket_proof
 from p2p.session.options import ExposeOptions
 
+_NAME_BYTES: Final = 5
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -46,7 +48,7 @@ class ServiceAccess:
         Raises:
             IdentityError: An allowed peer is no peer id.
         """
-        service = service_name(options.name or options.target)
+        service = service_of(options, identity)
         is_limited = options.once or options.expires_s is not None
         return cls(
             service=service,
@@ -119,11 +121,23 @@ class AccessRefusedError(IdentityError):
         self.refusal = refusal
 
 
+def service_of(options: ExposeOptions, identity: Identity) -> str:
+    """Name a service for tickets and the rendezvous.
+
+    Without a name from the user it is one that says nothing: the rendezvous need not know which machines there are.
+    It is the same after a restart.
+    """
+    if options.name:
+        return service_name(options.name)
+    digits = identity.derive_secret(f"name of {options.target}", _NAME_BYTES)
+    return f"service-{base64.b32encode(digits).decode().lower()}"
+
+
 def service_name(text: str) -> str:
-    """Turn a name or target as a person writes it into a service's name.
+    """Turn a name as a person writes it into a service's name.
 
     Args:
-        text: Such as ``My blog`` or ``127.0.0.1:8080``.
+        text: Such as ``My blog``.
     """
     name = _NOT_IN_A_NAME.sub("-", text.lower()).strip("._-")[:SERVICE_NAME_MAX_CHARACTERS].strip("._-")
     return name or "service"

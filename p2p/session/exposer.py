@@ -17,14 +17,14 @@ from p2p.defaults import (
 )
 from p2p.errors import ConfigError, DecodeError, ErrorCode, IdentityError, IntegrityError, P2PError
 from p2p.forward.target import ServiceDialer, TcpTarget
-from p2p.identity import PeerId, proof
+from p2p.identity import Identity, PeerId, proof
 from p2p.proto.ice import Candidate, Credentials
 from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, Trickle
 from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode
 from p2p.proto.tunnel.control import Role
 from p2p.proto.tunnel.frames import AuthRequest
 from p2p.quic.engine import EngineConfig, ServerCredentials
-from p2p.session.access import AccessRefusedError, ServiceAccess, service_name
+from p2p.session.access import AccessRefusedError, ServiceAccess, service_of
 from p2p.session.admission import OfferAdmission
 from p2p.session.describe import nat_facts, path_fields, short_id
 from p2p.session.events import Event, Problem, Ready, Report, SessionOpened
@@ -62,7 +62,7 @@ class Exposer(Program):
         if not peer.rendezvous_urls:
             raise ConfigError("no rendezvous to publish the service at", code=CODE_NO_RENDEZVOUS)
         self.options = options
-        self._service = service_name(options.name or options.target)
+        self._service = ""
         self._access: ServiceAccess | None = None
         self._admission = OfferAdmission()
         self._ticket = ""
@@ -71,6 +71,7 @@ class Exposer(Program):
 
     def make_node(self) -> Node:
         """See ``Program``."""
+        self._service = service_of(self.options, Identity.load_or_create(self.peer_options.identity_path))
         node = Node(
             self.peer_options,
             self.peer_options.rendezvous_urls,
