@@ -45,12 +45,11 @@ class News:
 
 
 class World:
-    """One rendezvous with relay, and the peers that meet there."""
+    """One rendezvous, and the peers that meet there."""
 
-    def __init__(self, folder: Path, stack: AsyncExitStack, scope: TaskScope, url: str, servers: Servers) -> None:
+    def __init__(self, folder: Path, stack: AsyncExitStack, scope: TaskScope, url: str) -> None:
         self.folder = folder
         self.url = url
-        self.servers = servers
         self._stack = stack
         self._scope = scope
         self._count = 0
@@ -99,7 +98,7 @@ async def _quiet(work: Any) -> Any:
 async def world(folder: Path, serve: ServeOptions = SERVE) -> AsyncIterator[World]:
     """Run the servers; peers end before them."""
     async with Servers(serve) as servers, TaskScope() as scope, AsyncExitStack() as stack:
-        yield World(folder, stack, scope, servers.facts.rendezvous_url, servers)
+        yield World(folder, stack, scope, servers.facts.rendezvous_url)
 
 
 @asynccontextmanager
