@@ -299,6 +299,8 @@ async def test_the_relay_sees_no_payload_and_peers_no_addresses(
         hidden = {"both": (offer, connector), "dialer": (connector,), "exposer": (offer,)}[side]
         for program in hidden:
             own = {base.local_address.port for base in program.node.endpoint.sockets}
+            # Whoever has the other side's allocation learns where its peers are.
+            assert own.isdisjoint(peer.port for peer in attacker.peers)
             (other,) = {offer, connector} - {program}
             for session in other.sessions.values():
                 for remote in session.controller.agent.remote_candidates:

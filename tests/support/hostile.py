@@ -31,6 +31,7 @@ class Attacker:
         signals: Every signal that was sent, with its sender.
         logins: Every login.
         relayed: Every datagram to or from a peer of the relay.
+        peers: Who sent to a relayed address, or was sent to from one.
         on_signal: Changes signals.
         on_relayed: Changes datagrams.
         send_from_relay: Sends datagrams out of a relayed address, past ``on_relayed``.
@@ -40,6 +41,7 @@ class Attacker:
         self.signals: list[tuple[Seat, SignalRequest]] = []
         self.logins: list[Login] = []
         self.relayed: list[bytes] = []
+        self.peers: set[TransportAddress] = set()
         self.on_signal: OnSignal | None = None
         self.on_relayed: OnRelayed | None = None
         self.connections: list[Connection] = []
@@ -56,6 +58,7 @@ class Attacker:
         self, socket: RelayedSocket, payloads: Sequence[Payload], peer: TransportAddress, *, is_inbound: bool
     ) -> list[Payload]:
         """Record datagrams, and say what is left of them."""
+        self.peers.add(peer)
         kept: list[Payload] = []
         for payload in map(bytes, payloads):
             self.relayed.append(payload)
