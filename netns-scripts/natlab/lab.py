@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,9 +18,9 @@ from .cuts import CUT_UDP_PEER as CUT_UDP_PEER
 from .cuts import cut_table
 from .delays import command_delay_line, start_delay_line
 from .errors import LabError
+from .interfaces import switch_off_offload, wait_until_running
 from .links import kernel_has_netem, loss_rules, queue_link, queue_numbers, set_queueing
 from .namespaces import NAMESPACE_FOLDER, entered, require_root
-from .offload import switch_off_offload
 from .plan import INTERNET, SERVER, SERVER_ADDRESSES, SERVER_ADDRESSES6, RouterPlan, namespace_name, plan_routers
 from .shapes import LinkShape
 from .state import LabState, OwnedProcess, load_state
@@ -58,7 +59,7 @@ class Lab:
         if _PREFIX.fullmatch(prefix) is None:
             raise LabError(f"{prefix!r} is no prefix", "Take a letter and up to nineteen letters or digits.")
         builder = Builder(prefix, topology, plan_routers(topology))
-        state = LabState(prefix=prefix, topology=topology, namespaces=builder.namespaces)
+        state = LabState(prefix=prefix, identity=secrets.token_hex(8), topology=topology, namespaces=builder.namespaces)
         state.links = {router.name: LinkShape() for router in topology.routers if router.uplink is None}
         state.claim()
         foreign = [name for name in builder.namespaces if (NAMESPACE_FOLDER / name).exists()]
@@ -75,6 +76,7 @@ class Lab:
                 for name in (SERVER, *(host for router in topology.routers for host in router.host_names)):
                     switch_off_offload(namespace_name(prefix, name), "eth0")
             lab.set_links({r.name: r.link for r in topology.routers if r.link != LinkShape()})
+            wait_until_running(state.namespaces)
         except BaseException:
             lab.down()
             raise
@@ -108,18 +110,31 @@ class Lab:
         """What it was built from."""
         return self._state.topology
 
+    def _refresh(self) -> None:
+        """Take over what other processes did to the lab since.
+
+        Raises:
+            LabError: One of them took it down.
+        """
+        found = load_state(self.prefix)
+        if found.identity != self._state.identity:
+            raise LabError(f"the lab {self.prefix!r} was taken down", "Another one has its prefix now.")
+        self._state = found
+
     def down(self) -> None:
         """End its delay line and delete its namespaces. Doing it again does nothing."""
         process, self._delay_process = self._delay_process, None
         if process is not None:
             process.kill()
             process.wait()
-        elif self._state.delay_line is not None:
+        try:
+            self._refresh()
+        except LabError:
+            return
+        if self._state.delay_line is not None:
             self._state.delay_line.kill()
-        self._state.delay_line = None
         present = [name for name in self._state.namespaces if (NAMESPACE_FOLDER / name).exists()]
         ip_batch((f"netns del {name}" for name in present), may_fail=True)
-        self._state.namespaces = []
         self._state.forget()
 
     def namespace(self, name: str) -> str:
@@ -214,6 +229,7 @@ class Lab:
             LabError: There is no such router.
         """
         require_tools("conntrack")
+        self._refresh()
         rules = "flush ruleset\n" + router_rules(
             self.topology.router(router), self.address(router), self._plans[router].pool
         )
@@ -233,6 +249,7 @@ class Lab:
         Raises:
             LabError: There is no such router, it is not on the internet itself, or the address is none.
         """
+        self._refresh()
         values, plan = self.topology.router(router), self._plans[router]
         if values.uplink is not None or values.hairpin:
             raise LabError(f"router {router} cannot get another address", "Take one without uplink and hairpin.")
@@ -269,6 +286,7 @@ class Lab:
         Raises:
             LabError: There is no such router on the internet itself.
         """
+        self._refresh()
         try:
             return self._state.links[router]
         except KeyError:

@@ -72,6 +72,7 @@ class LabState:
 
     Attributes:
         prefix: What its namespaces' names start with.
+        identity: Tells it from a later lab with the same prefix.
         topology: What it was made from.
         namespaces: The namespaces it made.
         links: The shape of each uplink now.
@@ -83,6 +84,7 @@ class LabState:
     """
 
     prefix: str
+    identity: str
     topology: Topology
     namespaces: list[str]
     links: dict[str, LinkShape] = field(default_factory=dict)
@@ -133,6 +135,7 @@ class LabState:
         line = self.delay_line
         return {
             "prefix": self.prefix,
+            "identity": self.identity,
             "topology": topology_to_json(self.topology),
             "namespaces": self.namespaces,
             "links": {router: shape_to_json(shape) for router, shape in self.links.items()},

@@ -29,6 +29,13 @@ def lab_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_life_of_a_lab_on_the_command_line(tmp_path: Path) -> None:
     prefix = unique_prefix()
     topology = tmp_path / "two.toml"
@@ -57,9 +64,7 @@ def test_life_of_a_lab_on_the_command_line(tmp_path: Path) -> None:
     assert lab_command("down", prefix).returncode == 0
     assert prefix not in lab_command("list").stdout
     assert not [name for name in os.listdir("/run/netns") if name.startswith(f"{prefix}-")]
-    if delay_line is not None:
-        status = Path(f"/proc/{delay_line[0]}/stat")
-        assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert delay_line is None or not runs(delay_line[0])
 
 
 def test_only_its_own_namespaces_are_deleted(lab_factory: LabFactory) -> None:
@@ -182,9 +187,22 @@ def test_another_process_disturbs_a_lab(lab_factory: LabFactory) -> None:
         assert round_trip_s(lab, "a1") is None
         assert lab_command("restore", lab.prefix, "a").returncode == 0
         assert round_trip_s(lab, "a1") is not None
-    # This process's view of the lab predates the delay line that the other one started.
+    # This process did not start the delay line, but ends it.
+    pid = json.loads((STATE_FOLDER / f"{lab.prefix}.json").read_text())["delay_line"]
+    lab.down()
+    assert pid is None or not runs(pid[0])
+
+
+def test_a_lab_that_others_took_down_stays_down(lab_factory: LabFactory) -> None:
+    lab = lab_factory(routers(a="open"))
     assert lab_command("down", lab.prefix).returncode == 0
-    assert not (STATE_FOLDER / f"{lab.prefix}.json").exists()
+    with pytest.raises(LabError, match="is up"):
+        lab.reboot("a")
+    with Lab.up(routers(a="open"), prefix=lab.prefix) as successor:
+        lab.down()
+        assert successor.run("a1", ["true"]).returncode == 0
+        with pytest.raises(LabError, match="was taken down"):
+            lab.cut("a")
 
 
 @pytest.mark.parametrize("arguments", [("reboot", "nolab", "a"), ("exec", "nolab", "a1", "--", "true")])
