@@ -1,0 +1,70 @@
+"""Every relative link in the documents leads to a file and, where it names one, to a heading of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from tests.architecture.error_codes import ROOT
+
+FOLDERS = ("docs", "deploy", "netns-scripts", "benchmarks", "tests", ".github")
+"""Where documents are, beside the root of the repository; not in the virtual environment."""
+
+_FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`[^`\n]*`")
+_LINK = re.compile(r"\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
+_DEFINITION = re.compile(r"^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:")
+
+
+def documents() -> Iterator[Path]:
+    yield from sorted(ROOT.glob("*.md"))
+    for folder in FOLDERS:
+        yield from sorted((ROOT / folder).rglob("*.md"))
+
+
+def links(document: Path) -> list[str]:
+    text = _FENCE.sub("", document.read_text(encoding="utf-8"))
+    found = _LINK.findall(_CODE.sub("", text)) + _DEFINITION.findall(text)
+    return [link for link in found if not _ABSOLUTE.match(link)]
+
+
+def anchors(document: Path) -> set[str]:
+    """The names that headings get on the web: lower case, words joined by hyphens, no punctuation."""
+    headings = re.findall(r"^#+ +(.+?) *#*$", _FENCE.sub("", document.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_documents_are_found() -> None:
+    assert len(list(documents())) > 100
+    assert any(links(document) for document in documents())
+
+
+@pytest.mark.parametrize("document", list(documents()), ids=relative)
+def test_links_resolve(document: Path) -> None:
+    for link in links(document):
+        path, _, anchor = link.partition("#")
+        target = (document.parent / unquote(path)).resolve() if path else document
+        assert target.is_relative_to(ROOT), f"{link} leads out of the repository"
+        assert target.exists(), f"{link} leads nowhere"
+        if anchor:
+            assert anchor in anchors(target), f"{link}: {relative(target)} has no such heading"
+
+
+@pytest.mark.parametrize("document", list(documents()), ids=relative)
+def test_decisions_are_named_by_their_number(document: Path) -> None:
+    for label, target in re.findall(r"\[ADR\s+(\d+)\]\(\S*?adr/(\d+)-\S+\)", document.read_text(encoding="utf-8")):
+        assert int(label) == int(target), f"ADR {label} is a link to {target}"
+
+
+def test_decisions_are_numbered_in_order() -> None:
+    numbers = [page.name[:4] for page in sorted((ROOT / "docs" / "adr").glob("*.md"))]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
