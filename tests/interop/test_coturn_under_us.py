@@ -5,18 +5,19 @@ All that is ours besides the peers is a rendezvous, which shares coturn's secret
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from p2p.aio.tasks import TaskScope
-from p2p.session.events import Connected, PathChanged, Problem, Relayed
+from p2p.session.events import Connected, PathChanged, Problem, Relayed, SessionClosed
 from p2p.session.options import PeerOptions, RelayPolicy
 from p2p.session.status import PathKind
 from rendezvous.service import RendezvousService
@@ -87,6 +88,34 @@ async def test_relay_only(tmp_path: Path, coturn: Coturn, authority: Authority, 
     assert errors["401"] == 2
     assert set(errors) <= {"401", "420"}
     assert len(re.findall("refreshed, .* lifetime=0", log)) == 2
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_session_survives_its_restart(tmp_path: Path, authority: Authority, transport: str) -> None:
+    folders = tmp_path / "first", tmp_path / "second"
+    for folder in folders:
+        folder.mkdir()
+    async with AsyncExitStack() as stack:
+        # The world ends first: peers give their addresses back to a relay that is there.
+        first = ExitStack()
+        second = stack.enter_context(ExitStack())
+        stack.callback(first.close)
+        coturn = first.enter_context(run_coturn(folders[0], shared_secret=True))
+        here = await stack.enter_async_context(world(tmp_path, coturn, transport))
+        port = await stack.enter_async_context(echo_service())
+        offer, _, _ = await here.expose(port, options=relay_only(here, authority))
+        _, news, _, address = await here.connect(offer.ticket, options=relay_only(here, authority))
+        await news.wait_for(Connected)
+        reader, writer = await asyncio.open_connection(*address)
+        stack.callback(writer.close)
+        writer.write(b"before")
+        assert await reader.readexactly(6) == b"before"
+        await asyncio.to_thread(first.close)
+        writer.write(b"after")
+        await asyncio.to_thread(second.enter_context, run_coturn(folders[1], shared_secret=True, instead_of=coturn))
+        async with asyncio.timeout(15):
+            assert await reader.readexactly(5) == b"after"
+        assert not [event for event in news.events if isinstance(event, SessionClosed)]
 
 
 async def test_direct_with_its_stun(tmp_path: Path, coturn: Coturn) -> None:

@@ -94,19 +94,25 @@ def shared_secret_credentials(peer: str = "peer", lifetime_s: int = 600) -> tupl
 
 
 @contextmanager
-def run_coturn(folder: Path, *options: str, shared_secret: bool = False) -> Iterator[Coturn]:
+def run_coturn(
+    folder: Path, *options: str, shared_secret: bool = False, instead_of: Coturn | None = None
+) -> Iterator[Coturn]:
     """Run coturn until the block ends; skips the test where it is not installed.
 
     Args:
         folder: For its files.
         options: Further options.
         shared_secret: Whether users have time-limited credentials instead of a password of their own.
+        instead_of: One that has ended, whose addresses it takes.
     """
     program = shutil.which("turnserver")
     if program is None:
         pytest.skip("coturn (turnserver) is not installed")
     certificate, key = make_certificate(folder)
-    port, tls_port = free_port(), free_port()
+    if instead_of is not None:
+        port, tls_port = instead_of.address.port, instead_of.tls_address.port
+    else:
+        port, tls_port = free_port(), free_port()
     log = folder / "coturn.log"
     users = (
         ["--use-auth-secret", f"--static-auth-secret={SECRET}"] if shared_secret else [f"--user={USERNAME}:{PASSWORD}"]
