@@ -75,10 +75,13 @@ class Feeder:
             self._fresh.append(flow)
             self._transport.kick()
         else:
-            moved = flow.feed(self._quantum)
+            # To the very end: uvloop calls back once, and never again, for a connection that has both data and an error.
+            left = self._quantum
+            while left and (moved := flow.feed(left)):
+                left -= moved
             flow.deficit = 0
             self._transport.kick()
-            if moved == self._quantum:
+            if not left:
                 flow.watch(False)
                 self._busy.append(flow)
             elif not flow.can_feed:

@@ -13,6 +13,7 @@ from p2p import defaults
 from p2p.address import TransportAddress
 from p2p.proto.tunnel.codes import StreamCode, stream_error
 from tests.support.forward_session import Session, read_all, read_exactly, turns, until
+from tests.support.loops import on_every_loop
 
 WINDOW = defaults.TUNNEL_WINDOW_BYTES
 
@@ -77,6 +78,18 @@ async def test_a_reset_reaches_the_other_side_as_a_reset() -> None:
             await read_all(service)
         await until(lambda: session.exposer.flow_count == session.dialer.flow_count == 0)
         assert session.dialer.snapshot().flows_reset == session.exposer.snapshot().flows_reset == 1
+
+
+@on_every_loop
+async def test_a_reset_right_behind_data_is_noticed() -> None:
+    """uvloop reports the two together, and only once."""
+    async with Session() as session:
+        client, service = await session.open_both()
+        service.send(b"last words")
+        reset(service)
+        with pytest.raises(ConnectionResetError):
+            await read_all(client)
+        await until(lambda: session.exposer.flow_count == session.dialer.flow_count == 0)
 
 
 async def test_an_orderly_end_is_no_reset() -> None:
