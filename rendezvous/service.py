@@ -21,6 +21,7 @@ from rendezvous.config import Limits, RendezvousConfig, StunConfig
 from rendezvous.core.credentials import RealmNonce
 from rendezvous.core.limits import AddressLimiter
 from rendezvous.core.registry import MemoryRegistry, Registry
+from rendezvous.http_log import http_logger
 from rendezvous.hub import Hub
 from rendezvous.listener import Listener, ProtocolFactory, load_certificate, server_context
 from rendezvous.metrics import Metrics
@@ -149,6 +150,7 @@ class RendezvousService:
         runner = web.AppRunner(
             WebApplication(hub, limiter, self._collectors).application(),
             access_log=None,
+            logger=http_logger,
             # Counts from the first byte to the end of the headers, too.
             keepalive_timeout=RENDEZVOUS_LOGIN_TIMEOUT_S,
             shutdown_timeout=RENDEZVOUS_CLOSE_TIMEOUT_S,
