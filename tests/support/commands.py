@@ -89,6 +89,11 @@ class Command:
         if error is None:
             assert (code, "".join(self._errors)) == (0, ""), self._arguments[0]
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def wait_for(self, event: str, **fields: object) -> dict[str, Any]:
         """Wait until the command has told an event, which may have been before."""
 
