@@ -226,6 +226,72 @@ QUIC_DATAGRAM_QUEUE: Final = 1024
 QUIC_DATAGRAM_MAX_AGE_S: Final = 0.1
 """How long an unreliable datagram may wait: voice and games throw away what comes later."""
 
+# --- Guessing ports (p2p.proto.path.plans) -----------------------------------------------------------------
+GUESS_GRACE_S: Final = 0.15
+"""Plain checks get this long first: where they get through at all, most do within a round trip and a half."""
+GUESS_GRACE_UNSURE_S: Final = 0.5
+"""The same before a birthday while the easy side's filtering is not known: its tests take 1.5 s, a useless birthday
+costs 256 sockets."""
+GUESS_GRACE_ROUND_TRIPS: Final = 2.0
+"""And at least so many round trips of the path in use."""
+GUESS_ASK_INTERVAL_S: Final = 0.1
+"""Between two questions to the STUN server for one port: they use the mapping that was made, so repeating is free."""
+GUESS_ASK_S: Final = 0.5
+"""When to go on with what the server has answered: five questions at 20 % loss each way fail once in 160 times."""
+GUESS_PROBE_INTERVAL_S: Final = 0.01
+"""Between two guesses from one socket: 100 packets of 120 bytes a second are 0.1 Mbit/s, and home routers stand it."""
+GUESS_PROBES_AT_ONCE: Final = 4
+"""How many guesses a late timer may make up for at once."""
+GUESS_PROBE_RENEWAL_S: Final = 2.0
+"""How long one check goes to address after address before it gets a new transaction: answers are believed for 10 s."""
+GUESS_ROUNDS: Final = 3
+"""How often a prediction is repeated from fresh sockets: one in three fails at worst where others use the NAT too."""
+GUESS_ROUND_S: Final = 0.7
+"""How long a round waits for its guesses, three round trips not counted."""
+GUESS_COMMIT_S: Final = 2.0
+"""How long the way on which a guess arrived has to prove itself: seven checks from each side."""
+GUESS_WINDOW_SOCKETS: Final = 8
+"""Targets of one round: at 20 % loss the chance that no guess meets any is one in a million."""
+GUESS_WINDOW_PORTS: Final = 96
+"""Ports further apart before and after the round's packets were not given one after the other; at 100 a second they are
+through within a second."""
+GUESS_WINDOW_PASSES: Final = 4
+"""How often each port of a window is tried."""
+GUESS_WINDOW_PASS_S: Final = 0.12
+"""At least so long from one pass to the next: loss comes in bursts."""
+GUESS_MEETING_SOCKETS: Final = 32
+"""Packets of each side when both predict: how far the two counters may have moved since they were told, and a few."""
+GUESS_MEETING_AIM: Final = 27
+"""Which of the other side's predicted ports the aiming side sends to, from 0: what is below it is tolerance for
+mappings that others took meanwhile, what is above for answers that came out of order."""
+GUESS_MEETING_REPEATS: Final = 2
+"""How often the packets of a meeting are repeated, against loss."""
+GUESS_MEETING_REPEAT_S: Final = 0.15
+"""Between repetitions."""
+GUESS_HINT_WAIT_S: Final = 2.5
+"""How long the easy side waits for the hard side to say where to guess: its grace, its questions and a slow signal."""
+GUESS_RETRY_S: Final = 10.0
+"""A direct path that was lost is guessed for again at the earliest this long after the last plan ended."""
+BIRTHDAY_SOCKETS: Final = 256
+"""The hard side's open doors. Among 64,512 ports, 100 guesses a second meet one of so many after 1.75 s in the median,
+and within 15 s in 99.7 % of all cases; half as many doors would take twice as long."""
+BIRTHDAY_BATCH: Final = 16
+"""Doors opened in one go, each GUESS_PROBE_INTERVAL_S: all stand after 0.16 s, and the loop never stops for long."""
+BIRTHDAY_SAMPLES: Final = 16
+"""Sockets that ask a STUN server too, to see the range that the NAT takes its ports from."""
+BIRTHDAY_S: Final = 15.0
+"""How long to guess: 1,500 packets in all. Beyond it the chance grows by 1 % in 3 s."""
+BIRTHDAY_REFRESH_S: Final = 8.0
+"""When the doors are sent through once more: NATs keep a mapping that nothing came in on for 20 s at least."""
+BIRTHDAY_COOLDOWN_S: Final = 60.0
+"""After a birthday that failed none is tried with the same network for so long: 512 packets and 256 mappings each."""
+BIRTHDAYS_AT_ONCE: Final = 2
+"""Birthdays of one program at a time: 512 sockets, half of the usual limit of descriptors, and 200 packets a second."""
+GUESS_PORT_FIRST: Final = 1024
+"""The lowest port that a NAT gives to a socket from the unprivileged range. Source: RFC 4787 section 4.2.2."""
+GUESS_PORT_LAST: Final = 65_535
+"""The highest port."""
+
 # --- Relay (TURN server) -----------------------------------------------------------------------------------
 RELAY_DEFAULT_LIFETIME_S: Final = 600
 """Lifetime of an allocation, unless the client asks for more. Source: RFC 8656 section 3.2."""
@@ -378,7 +444,8 @@ that nobody reads cost 320 MiB, not 5 GiB."""
 TUNNEL_WINDOW_BYTES: Final = 1 << 20
 """The most one stream may have on the way or in our hands: 200 Mbit/s at 40 ms; a slow reader costs no more."""
 TUNNEL_CREDIT_STEP_BYTES: Final = 32 << 10
-"""Credit is granted in steps: an eighth of the window, so that a fast stream has seven eighths of it under way."""
+"""Credit is granted in steps: a thirty-second of the window, since what is not granted yet is missing on a fast path. On
+loopback it gives a tenth more than an eighth; a frame of ten bytes for it joins an ACK that leaves anyway."""
 TUNNEL_CREDIT_POOL_BYTES: Final = 64 << 20
 """What all streams together may hold beyond their initial credit: 64 full windows."""
 TUNNEL_CREDIT_SHARE: Final = 8
