@@ -444,8 +444,8 @@ that nobody reads cost 320 MiB, not 5 GiB."""
 TUNNEL_WINDOW_BYTES: Final = 1 << 20
 """The most one stream may have on the way or in our hands: 200 Mbit/s at 40 ms; a slow reader costs no more."""
 TUNNEL_CREDIT_STEP_BYTES: Final = 32 << 10
-"""Credit is granted in steps: a thirty-second of the window, since what is not granted yet is missing on a fast path. On
-loopback it gives a tenth more than an eighth; a frame of ten bytes for it joins an ACK that leaves anyway."""
+"""Credit is granted in steps: a thirty-second of the window, since what is not granted yet is missing on a fast path.
+On loopback it gives a tenth more than an eighth; a frame of ten bytes for it joins an ACK that leaves anyway."""
 TUNNEL_CREDIT_POOL_BYTES: Final = 64 << 20
 """What all streams together may hold beyond their initial credit: 64 full windows."""
 TUNNEL_CREDIT_SHARE: Final = 8

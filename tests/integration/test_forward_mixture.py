@@ -30,8 +30,8 @@ class Script:
         self.seed = seed
         self.up = pattern(chance.choice((0, 1, 100, 70_000, 400_000)), 2 * seed)
         self.down = pattern(chance.choice((0, 1, 100, 70_000, 400_000)), 2 * seed + 1)
-        self.pause_s = chance.choice((0.0, 0.0, 0.001, 0.01))
         self.piece = chance.choice((1 << 10, 1 << 14, 1 << 18))
+        self.pause_s = chance.choice((0.0, 0.0, 0.001, 0.01)) * self.piece / (1 << 18)
         self.client_aborts_at = chance.choice((None, None, None, len(self.down) // 2))
         self.service_aborts_at = chance.choice((None, None, None, len(self.up) // 2))
 
