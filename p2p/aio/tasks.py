@@ -41,6 +41,11 @@ class TaskScope:
             task.cancel()
         await self._group.__aexit__(kind, error, traceback)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether ``start`` takes work: from the block's beginning until its end."""
+        return self._is_open
+
     def start(self, work: Coroutine[Any, Any, ResultT], *, name: str) -> asyncio.Task[ResultT]:
         """Run a coroutine until it ends or the scope does.
 

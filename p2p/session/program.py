@@ -214,11 +214,15 @@ class Program:
                 )
             )
         self.sessions.pop(session.session_id, None)
-        self._scope.start(self._bury(session), name="end of a session")
+        if self._scope.is_open:
+            self._scope.start(self._bury(session), name="end of a session")
+        else:
+            # What a cancelled attempt leaves: the program ends, and waits for nobody's last packet.
+            session.release()
 
     def send_signal(self, session: PeerSession, body: PeerBody) -> None:
         """See ``SessionOwner``."""
-        if self.node.signalling.connected:
+        if self.node.signalling.connected and self._scope.is_open:
             self._scope.start(self._send(session.peer, session.peer_instance, body), name="signal")
 
     # --- signals -------------------------------------------------------------------------------------------
