@@ -175,12 +175,13 @@ class FacadeConnection:
 
     def open_stream(self) -> int:
         """See ``EngineConnection``."""
+        stream_id: int = self._quic.get_next_available_stream_id()
         try:
-            stream_id: int = self._quic.get_next_available_stream_id()
             # Writing nothing makes the stream exist, so that the next call returns another id.
             self._quic.send_stream_data(stream_id, b"")
         except Exception as error:
-            raise LocalProtocolError(f"no stream can be opened: {error}") from error
+            if not self._is_closed():
+                raise LocalProtocolError(f"no stream can be opened: {error}") from error
         return stream_id
 
     def send(self, stream_id: int, data: bytes | memoryview, *, end: bool = False) -> None:
@@ -188,7 +189,8 @@ class FacadeConnection:
         try:
             self._quic.send_stream_data(stream_id, data, end)
         except Exception as error:
-            raise LocalProtocolError(f"stream {stream_id} takes no more data: {error}") from error
+            if not self._is_closed():
+                raise LocalProtocolError(f"stream {stream_id} takes no more data: {error}") from error
 
     def reset(self, stream_id: int, code: int) -> None:
         """See ``EngineConnection``."""
@@ -278,6 +280,13 @@ class FacadeConnection:
     def _peer_spki(self) -> bytes:
         """The SubjectPublicKeyInfo of the certificate whose key the peer proved to own, in DER."""
         raise NotImplementedError
+
+    def _is_closed(self) -> bool:
+        """Whether the connection is over, though the events before the last one may still be handed out.
+
+        A peer's last words often arrive together with its close frame, and whoever hears them may want to answer.
+        """
+        return getattr(self._quic, "_close_event", None) is not None  # there is no public way to know
 
     def _terminate(self, event: ConnectionTerminated) -> ConnectionTerminated | None:
         """Let the last event through once, whoever noticed the end first."""

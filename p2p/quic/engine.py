@@ -219,7 +219,11 @@ class EngineConnection(Protocol):
         ...
 
     def send(self, stream_id: int, data: bytes | memoryview, *, end: bool = False) -> None:
-        """Queue bytes on a stream."""
+        """Queue bytes on a stream; does nothing once the peer has closed the connection.
+
+        Raises:
+            LocalProtocolError: The stream takes no more.
+        """
         ...
 
     def reset(self, stream_id: int, code: int) -> None:

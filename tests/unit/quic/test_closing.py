@@ -37,6 +37,31 @@ def test_what_was_queued_before_the_end_still_arrives(make: MakeWorld) -> None:
     assert world.server_handler.data[stream_id] == b"goodbye"
 
 
+def test_an_answer_to_what_arrives_together_with_the_end_is_for_nothing(make: MakeWorld) -> None:
+    world = make().connect()
+    packets: list[bytes] = []
+    world.up.deliver = packets.append
+    stream_id = world.client.open_stream()
+    world.client.send(stream_id, b"last words")
+    world.client.close(5, "gone")
+    world.loop.run_for(0.02)
+
+    def answer(*_: object) -> None:
+        world.server.send(stream_id, b"answer", end=True)
+        world.server.send(world.server.open_stream(), b"more")
+
+    world.server_handler.on_data = answer
+    now = world.loop.time()
+    for packet in packets:
+        world.server.receive(packet, len(packet), now)
+    world.server.after_receive(now)
+    world.loop.run_for(0.1)
+    assert world.server_handler.data[stream_id] == b"last words"
+    [error] = world.server_handler.errors
+    assert isinstance(error, ConnectionClosedError)
+    assert (error.close_code, error.by_peer) == (5, True)
+
+
 def test_a_lost_close_is_repeated_to_whoever_still_sends(make: MakeWorld) -> None:
     world = make().connect()
     world.down.is_up = False
