@@ -86,8 +86,8 @@ class Command:
             code = self._process.wait()
         for thread in self._threads:
             thread.join()
-        if error is None:
-            assert (code, "".join(self._errors)) == (0, ""), self._arguments[0]
+        if error is None and (code or self._errors):
+            pytest.fail(f"{self._arguments[0]} ended with {code}: {''.join(self._errors)} {self.events[-3:]}")
 
     @property
     def pid(self) -> int:
