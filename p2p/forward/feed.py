@@ -15,6 +15,9 @@ class Feedable(Protocol):
     deficit: int
     """Bytes left of its turn; kept here so that an idle flow costs no entry in a table."""
 
+    parked: bool
+    """Whether the flow neither waits for its turn nor is watched; ``Feeder.resume`` takes it back."""
+
     @property
     def can_feed(self) -> bool:
         """Whether the flow is open in this direction and has credit."""
@@ -75,7 +78,7 @@ class Feeder:
             self._fresh.append(flow)
             self._transport.kick()
         else:
-            # To the very end: uvloop calls back once, and never again, for a connection that has both data and an error.
+            # To the very end: uvloop calls back once, and never again, for a connection with both data and an error.
             left = self._quantum
             while left and (moved := flow.feed(left)):
                 left -= moved
@@ -86,9 +89,11 @@ class Feeder:
                 self._busy.append(flow)
             elif not flow.can_feed:
                 flow.watch(False)
+                flow.parked = True
 
     def resume(self, flow: Feedable) -> None:
-        """Take a flow back that ran out of credit and has some now; it may not be waiting already."""
+        """Take a parked flow back that ran out of credit and has some now."""
+        flow.parked = False
         self._busy.append(flow)
         self._transport.kick()
 
@@ -116,6 +121,7 @@ class Feeder:
                 continue
             queue.popleft()
             if not flow.can_feed:
+                flow.parked = True
                 moved_any = True  # it may have queued its end
             elif queue is fresh and busy:
                 busy.append(flow)  # once round before it may be fresh again, or it would always go first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -74,7 +75,6 @@ class Flow:
     """
 
     __slots__ = (
-        "_blocked",
         "_cancel_dial",
         "_cut",
         "_delivery_due",
@@ -93,6 +93,7 @@ class Flow:
         "deficit",
         "header",
         "opened_at",
+        "parked",
         "send_limit",
         "sent",
         "stream_id",
@@ -109,7 +110,6 @@ class Flow:
         self._overhead_in = 0
         self._reading = False
         self._writing = False
-        self._blocked = False
         self._out_ended = False
         self._stream_ended = False
         self._in_ended = False
@@ -121,6 +121,7 @@ class Flow:
         self._cancel_dial: Callable[[], None] | None = None
         self.closed = False
         self.deficit = 0
+        self.parked = False
         self.sent = 0
         self.send_limit = defaults.TUNNEL_INITIAL_CREDIT_BYTES
 
@@ -156,18 +157,15 @@ class Flow:
     @property
     def can_feed(self) -> bool:
         """Whether *out* is open and has credit."""
-        return not (self._out_ended or self._blocked)
+        return not self._out_ended and self.sent < self.send_limit
 
     def feed(self, limit: int) -> int:
         """Move up to ``limit`` bytes from the local connection into QUIC; see ``Feedable``."""
         sock = self._socket
-        if sock is None or self._out_ended:
+        room = self.send_limit - self.sent
+        if sock is None or self._out_ended or room <= 0:
             return 0
         owner = self._owner
-        room = self.send_limit - self.sent
-        if room <= 0:
-            self._blocked = True
-            return 0
         buffer = owner.read_buffer
         try:
             length = sock.recv_into(buffer, min(limit, room))
@@ -181,8 +179,6 @@ class Flow:
             return 0
         owner.transport.send(self.stream_id, buffer[:length])
         self.sent += length
-        if length == room:
-            self._blocked = True
         return length
 
     def watch(self, enabled: bool) -> None:
@@ -198,10 +194,8 @@ class Flow:
     def credit_received(self, max_offset: int) -> None:
         """The other side allows more; a lower offset is old news."""
         self.send_limit = max(self.send_limit, max_offset)
-        if self._blocked and self.sent < self.send_limit:
-            self._blocked = False
-            if not self._out_ended:
-                self._owner.feeder.resume(self)
+        if self.parked and self.can_feed:
+            self._owner.feeder.resume(self)
 
     def sending_stopped(self) -> None:
         """The other side takes no more: what it has to say is delivered, then the local connection is reset."""
@@ -324,10 +318,8 @@ class Flow:
     def _end_in(self) -> None:
         self._in_ended = True
         if not self._cut and self._socket is not None:
-            try:
+            with contextlib.suppress(OSError):  # it was reset meanwhile: reading from it will tell
                 self._socket.shutdown(socket.SHUT_WR)
-            except OSError:  # it was reset meanwhile; reading from it will tell
-                self._cut = True
         self._finish_if_over()
 
     def _fail_in(self) -> None:

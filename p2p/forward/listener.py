@@ -15,6 +15,7 @@ from p2p.address import TransportAddress
 from p2p.errors import ErrorCode, ForwardError
 from p2p.forward import sockets
 from p2p.forward.multiplexer import Multiplexer
+from p2p.os_errors import reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class TcpListenerForward:
         try:
             self._socket = socket.create_server(self._requested, family=family, backlog=defaults.FORWARD_BACKLOG)
         except OSError as error:
-            raise ForwardError(f"cannot listen on {self._requested}: {error.strerror}", code=CODE_LISTEN) from error
+            raise ForwardError(f"cannot listen on {self._requested}: {reason_of(error)}", code=CODE_LISTEN) from error
         self._socket.setblocking(False)
         self._loop.add_reader(self._socket, self._accept)
         return self

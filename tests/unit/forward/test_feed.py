@@ -28,6 +28,7 @@ class Program:
         self.credit = credit
         self.deficit = 0
         self.watched = True
+        self.parked = False
         self.fed: list[int] = []
 
     @property
@@ -141,10 +142,23 @@ def test_a_flow_without_credit_is_left_out_until_it_has_some() -> None:
     assert not program.watched
     transport.unsent = 0
     assert not feeder.pull()
+    assert program.parked
     program.credit = 200
     feeder.resume(program)
     assert feeder.pull()
     assert program.fed == [300, 200]
+    assert program.parked
+
+
+def test_a_flow_whose_credit_ends_with_its_turn_is_parked_at_its_next_turn() -> None:
+    transport, feeder, (program,) = make(5000)
+    program.credit = QUANTUM
+    feeder.ready(program)
+    assert not program.parked, "it waits for its turn still: new credit must not queue it twice"
+    transport.unsent = 0
+    feeder.pull()
+    assert program.parked
+    assert program.fed == [QUANTUM]
 
 
 def test_nothing_is_read_for_a_connection_that_is_gone() -> None:

@@ -104,6 +104,32 @@ async def test_an_orderly_end_is_no_reset() -> None:
         assert not session.exposer_transport.stops
 
 
+async def test_a_reset_of_a_connection_that_was_told_everything_is_told_too() -> None:
+    """The service has the whole request, and breaks off while it answers: no clean end may reach the client."""
+    async with Session() as session:
+        client, service = await session.open_both()
+        client.shutdown(socket.SHUT_WR)
+        assert await read_all(service) == b""
+        await push(service, b"half an ans")
+        assert await read_exactly(client, 11) == b"half an ans"
+        reset(service)
+        with pytest.raises(ConnectionResetError):
+            await read_all(client)
+
+
+async def test_a_flow_is_never_queued_twice() -> None:
+    async with Session(flight_bytes=1 << 20, piece_bytes=1 << 14) as session:
+        client, service = await session.open_both()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(push(client, bytes(8 << 20), end=True))
+            reading = group.create_task(read_all(service))
+            while not reading.done():
+                feeder = session.dialer._table.feeder
+                assert len(feeder._busy) + len(feeder._fresh) <= 1
+                await asyncio.sleep(0)
+        assert len(reading.result()) == 8 << 20
+
+
 async def test_an_early_answer_is_heard_before_the_reset() -> None:
     """A service that answers without reading its request, and closes: the kernel resets its connection."""
     async with Session() as session:
