@@ -7,7 +7,6 @@ section 7); HTTP starts with a letter. Under TLS the byte that counts is the fir
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +14,15 @@ from typing import Final, cast
 
 from p2p.address import TransportAddress
 from p2p.defaults import RENDEZVOUS_BACKLOG, RENDEZVOUS_LOGIN_TIMEOUT_S
-from p2p.errors import ConfigError
+from p2p.errors import ConfigError, ErrorCode
+from p2p.os_errors import reason_of
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+CODE_LISTEN: Final = ErrorCode(
+    "P2P-1403",
+    "Choose an address of this machine and a port that no other program uses for the rendezvous to listen on.",
+)
 
 _FIRST_BYTE_OF_STUN_MAX: Final = 0x03
 
@@ -64,9 +69,7 @@ class Listener:
                 ssl_handshake_timeout=RENDEZVOUS_LOGIN_TIMEOUT_S if context else None,
             )
         except OSError as error:
-            # asyncio puts a sentence with the address in place of the plain reason.
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise ConfigError(f"cannot listen on {address}: {reason}") from error
+            raise ConfigError(f"cannot listen on {address}: {reason_of(error)}", code=CODE_LISTEN) from error
         self._servers.append(server)
         return TransportAddress.from_socket(server.sockets[0].getsockname())
 

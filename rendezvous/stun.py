@@ -14,9 +14,11 @@ from p2p.address import TransportAddress
 from p2p.aio.udp import UdpSocket
 from p2p.defaults import STUN_STREAM_CONNECTIONS, STUN_STREAM_IDLE_S
 from p2p.errors import ConfigError, ConnectivityError, DecodeError
+from p2p.os_errors import reason_of
 from p2p.proto.stun.responder import BindingResponder
 from p2p.proto.turn.framing import StreamFramer
 from rendezvous.config import StunConfig
+from rendezvous.listener import CODE_LISTEN
 from rendezvous.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -179,7 +181,7 @@ class StunService:
             if local.host == "::":
                 logger.info("no STUN over IPv6: %s", error)
                 return None
-            raise ConfigError(f"cannot serve STUN on {local}: {error.detail}") from error
+            raise ConfigError(f"cannot serve STUN on {local}: {error.detail}", code=CODE_LISTEN) from error
         self._sockets.append(udp)
         bound = udp.local_address
         self._planned[bound] = local._replace(port=bound.port)
@@ -190,7 +192,8 @@ class StunService:
         try:
             self._servers.append(await loop.create_server(self.stream_protocol, local.host, local.port))
         except OSError as error:
-            raise ConfigError(f"cannot serve STUN over TCP on {local}: {error.strerror}") from error
+            what = f"cannot serve STUN over TCP on {local}: {reason_of(error)}"
+            raise ConfigError(what, code=CODE_LISTEN) from error
 
     def _receive(self, index: int, buffer: bytes, segment_size: int, source: TransportAddress, now: float) -> None:
         local = self._sockets[index].local_address

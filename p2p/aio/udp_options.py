@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 from p2p.address import TransportAddress
 from p2p.defaults import UDP_RECEIVE_BYTES
 from p2p.errors import ConnectivityError, ErrorCode
+from p2p.os_errors import reason_of
 
 CODE_BIND: Final = ErrorCode(
     "P2P-4101", "Choose an address of this machine and a port that no other program uses, or port 0 for any."
@@ -64,7 +65,7 @@ def bind(local: TransportAddress) -> socket.socket:
         made.bind(local)
     except OSError as error:
         made.close()
-        raise ConnectivityError(f"cannot bind UDP {local}: {error.strerror or error}", code=CODE_BIND) from error
+        raise ConnectivityError(f"cannot bind UDP {local}: {reason_of(error)}", code=CODE_BIND) from error
     return made
 
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from p2p.cli import text
 from p2p.errors import AllPathsFailedError, P2PError
+from p2p.os_errors import reason_of
 from p2p.session.events import (
     Connected,
     Event,
@@ -54,11 +55,18 @@ def error_lines(error: P2PError) -> list[str]:
     if isinstance(error, AllPathsFailedError):
         lines.extend(f"  Tried: {text.printable(line)}" for line in error.report)
     cause = error.__cause__
-    if cause is not None and str(cause) and str(cause) not in error.detail:
+    if cause is not None and (said := _words_of(cause)) and said not in error.detail:
         lines.append(f"  Cause: {type(cause).__name__}: {text.printable(str(cause))}")
     lines.append(f"  Fix:   {error.hint}")
     lines.append(f"  More:  {ERROR_PAGES}/{error.code}.md")
     return lines
+
+
+def _words_of(cause: BaseException) -> str:
+    """What a cause says beyond its numbers: an error that repeats it needs no second line."""
+    if isinstance(cause, P2PError):
+        return cause.detail
+    return reason_of(cause) if isinstance(cause, OSError) else str(cause)
 
 
 @singledispatch

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
 from typing import Final
 
 from p2p import defaults
 from p2p.errors import ErrorCode, ForwardError
+from p2p.os_errors import reason_of
 
 CODE_TARGET_SILENT: Final = ErrorCode(
     "P2P-6190",
@@ -35,7 +35,7 @@ async def look_for_target(host: str, port: int) -> ForwardError | None:
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        return _silent(host, port, error.strerror or str(error))
+        return _silent(host, port, reason_of(error))
     answers = {_is_taken(family, address) for family, _, _, _, address in found}
     if True in answers:
         return None
@@ -47,8 +47,7 @@ async def look_for_target(host: str, port: int) -> ForwardError | None:
     except TimeoutError:
         return _silent(host, port, "no answer")
     except OSError as error:
-        # asyncio's own text repeats the address instead of saying what is wrong.
-        return _silent(host, port, os.strerror(error.errno) if error.errno else str(error))
+        return _silent(host, port, reason_of(error))
     writer.close()
     return None
 

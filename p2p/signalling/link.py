@@ -15,6 +15,7 @@ from yarl import URL
 from p2p.defaults import SIGNALLING_CONNECT_TIMEOUT_S, SIGNALLING_HEARTBEAT_S
 from p2p.errors import ConfigError, DecodeError, SignallingError
 from p2p.identity import Identity
+from p2p.os_errors import reason_of
 from p2p.proto.signalling.codes import SignallingCode
 from p2p.proto.signalling.messages import (
     MESSAGE_MAX_BYTES,
@@ -242,7 +243,7 @@ async def open_link(
         raise SignallingError(f"{url} answered with HTTP status {error.status}", code=CODE_NO_RENDEZVOUS) from error
     except aiohttp.ClientConnectorError as error:
         # Its own text shows our TLS context and the address twice.
-        reason = error.os_error.strerror or str(error.os_error)
+        reason = reason_of(error.os_error)
         raise SignallingError(f"cannot reach {url.authority}: {reason}", code=CODE_UNREACHABLE) from error
     except (aiohttp.ClientError, OSError) as error:
         raise SignallingError(f"cannot reach {url.authority}: {error}", code=CODE_UNREACHABLE) from error

@@ -13,6 +13,7 @@ from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
 from p2p.defaults import RELAY_ACCEPT_RETRY_S, RELAY_ACCEPTS_PER_WAKEUP, RELAY_TCP_BACKLOG, RELAY_TLS_HANDSHAKE_S
 from p2p.errors import ConnectivityError, ErrorCode
+from p2p.os_errors import reason_of
 from relay.core.counters import Drop, RelayCounters
 from relay.shell.connections import ConnectionLimiter
 from relay.shell.streams import StreamClient
@@ -132,6 +133,6 @@ def _listen(address: TransportAddress) -> socket.socket:
         made.listen(RELAY_TCP_BACKLOG)
     except OSError as error:
         made.close()
-        what = f"cannot listen on TCP {address}: {error.strerror or error}"
+        what = f"cannot listen on TCP {address}: {reason_of(error)}"
         raise ConnectivityError(what, code=CODE_LISTEN) from error
     return made

@@ -1,0 +1,20 @@
+"""What the operating system said, in its own words."""
+
+from __future__ import annotations
+
+import os
+
+
+def reason_of(error: OSError) -> str:
+    """Tell why a system call failed, without what libraries write around it: numbers, addresses, Python's quotes.
+
+    Args:
+        error: From the socket module, asyncio or an HTTP library.
+
+    Returns:
+        Such as ``Address already in use``; the error's whole text where it has no number of the system's.
+    """
+    # A name that does not resolve has a negative number, and no words but its own.
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
