@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import typer
@@ -75,7 +75,14 @@ def reporting(*, as_json: bool = False, verbose: bool = False, stdio: bool = Fal
         error = find_error(exception)
         if as_json:
             problem = Problem(t_s=time.monotonic() - started_at, error=error)
-            print_json(problem.to_json(), sys.stderr if stdio else sys.stdout)
+            try:
+                print_json(problem.to_json(), sys.stderr if stdio else sys.stdout)
+            except OSError:
+                # Whoever reads the objects is gone, or the disk is full; a person may still see why.
+                if not stdio:
+                    silence_stdout()
+                with suppress(OSError):
+                    print_error(error)
         else:
             print_error(error)
         if verbose:

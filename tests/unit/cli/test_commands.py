@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
 import subprocess
 import sys
@@ -12,8 +13,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from p2p.cli.app import app
 from p2p.cli.expose import resolve_peers
-from p2p.cli.main import app
 from p2p.cli.problems import InternalError, find_error, reporting
 from p2p.errors import ConfigError, IdentityError, RelayError
 
@@ -183,10 +184,43 @@ class TestReporting:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    script = "import sys, p2p.cli.main; print('\\n'.join(sys.modules))"
+    script = "import sys, p2p.cli.app; print('\\n'.join(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"aiohttp", "aioquic", "asyncio", "cryptography", "msgspec", "prometheus_client", "qh3", "rich", "ssl"}
     assert heavy.isdisjoint(modules)
+
+
+def test_interrupt_while_importing_is_no_traceback() -> None:
+    script = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from p2p.cli.main import run\n"
+        "run()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=False)
+    assert result.stderr == ""
+    assert result.returncode == -signal.SIGINT
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_full_disk_is_no_traceback() -> None:
+    script = "from p2p.cli.main import run; run()"
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-c", script, "identity", "show", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.stderr.startswith("Error P2P-0000: OSError: [Errno 28] No space left on device")
+    assert "Traceback" not in result.stderr
+    assert result.returncode == 70
 
 
 def test_closed_pipe_is_no_traceback() -> None:
