@@ -397,6 +397,9 @@ RENDEZVOUS_CONNECTIONS_PER_ADDRESS: Final = 256
 """Open connections of one address (or IPv6 /64): an office behind one NAT fits."""
 RENDEZVOUS_BACKLOG: Final = 1024
 """Connections the kernel holds until they are accepted: all clients come back at once after a restart."""
+RENDEZVOUS_SOCKETS_PER_HOST: Final = 1024
+"""TCP connections of one host on the HTTP port, before and after they have said what they are: those of an office, its
+relayed ones included, and a sixtieth of the descriptors of a server."""
 RENDEZVOUS_CONNECTS_PER_S: Final = 10.0
 """New connections a second of one address; each costs a signature check of 0.1 ms."""
 RENDEZVOUS_CONNECT_BURST: Final = 256

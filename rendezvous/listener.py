@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from p2p.address import TransportAddress
-from p2p.defaults import RENDEZVOUS_BACKLOG, RENDEZVOUS_LOGIN_TIMEOUT_S
+from p2p.defaults import RENDEZVOUS_BACKLOG, RENDEZVOUS_LOGIN_TIMEOUT_S, RENDEZVOUS_SOCKETS_PER_HOST
 from p2p.errors import ConfigError, ErrorCode
 from p2p.os_errors import reason_of
 
@@ -25,6 +25,7 @@ CODE_LISTEN: Final = ErrorCode(
 )
 
 _FIRST_BYTE_OF_STUN_MAX: Final = 0x03
+_SWEEP_LEAST: Final = 256
 
 
 class Listener:
@@ -37,13 +38,28 @@ class Listener:
         foreign: Makes the protocol of a STUN or TURN connection; it is given ``connection_made`` and then the first
             bytes by ``data_received``, buffered protocols too. None closes such connections.
         waiting_limit: How many connections may wait at once; more are closed.
+        host_limit: How many connections one client host may have open, waiting or not; more are closed.
+        is_proxy: Tells hosts that speak for many clients, to whom that limit does not apply.
     """
 
-    def __init__(self, http: ProtocolFactory, foreign: ProtocolFactory | None, *, waiting_limit: int) -> None:
+    def __init__(
+        self,
+        http: ProtocolFactory,
+        foreign: ProtocolFactory | None,
+        *,
+        waiting_limit: int,
+        host_limit: int = RENDEZVOUS_SOCKETS_PER_HOST,
+        is_proxy: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self.http: Final = http
         self.foreign: Final = foreign
         self.waiting: Final[set[asyncio.Transport]] = set()
         self.waiting_limit: Final = waiting_limit
+        self._host_limit = host_limit
+        self._is_proxy = is_proxy
+        self._open: dict[str, list[asyncio.Transport]] = {}
+        self._noted = 0
+        self._sweep_at = _SWEEP_LEAST
         self._servers: list[asyncio.Server] = []
 
     async def listen(self, address: TransportAddress, context: ssl.SSLContext | None = None) -> TransportAddress:
@@ -73,6 +89,36 @@ class Listener:
         self._servers.append(server)
         return TransportAddress.from_socket(server.sockets[0].getsockname())
 
+    def admit(self, transport: asyncio.Transport) -> bool:
+        """Count a new connection for as long as it is open, whoever gets it.
+
+        Returns:
+            Whether its host may have one more.
+        """
+        peer = transport.get_extra_info("peername")
+        host = str(peer[0]) if peer else ""
+        if self._is_proxy(host):
+            return True
+        connections = self._open.setdefault(host, [])
+        if len(connections) >= self._host_limit:
+            connections[:] = [other for other in connections if not other.is_closing()]
+            if len(connections) >= self._host_limit:
+                return False
+        connections.append(transport)
+        self._noted += 1
+        if self._noted >= self._sweep_at:
+            self._sweep()
+        return True
+
+    def _sweep(self) -> None:
+        """Forget connections that have ended: only their new owners hear of it, so it is looked up, and seldom."""
+        for host, connections in tuple(self._open.items()):
+            self._open[host] = left = [transport for transport in connections if not transport.is_closing()]
+            if not left:
+                del self._open[host]
+        self._noted = sum(map(len, self._open.values()))
+        self._sweep_at = max(_SWEEP_LEAST, 2 * self._noted)
+
     def close(self) -> None:
         """Take no more connections and cut those that wait. Those given away are their new owners'."""
         for server in self._servers:
@@ -99,7 +145,7 @@ class FirstByteProtocol(asyncio.Protocol):
         """Begin to wait."""
         # uvloop's transports are transports in all but their class.
         self._transport = cast("asyncio.Transport", transport)
-        if len(self._listener.waiting) >= self._listener.waiting_limit:
+        if len(self._listener.waiting) >= self._listener.waiting_limit or not self._listener.admit(self._transport):
             self._transport.abort()
             return
         self._listener.waiting.add(self._transport)

@@ -15,11 +15,17 @@ from prometheus_client import CollectorRegistry
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
-from p2p.defaults import RENDEZVOUS_ADDRESS_TABLE, RENDEZVOUS_CLOSE_TIMEOUT_S, RENDEZVOUS_LOGIN_TIMEOUT_S
+from p2p.defaults import (
+    RENDEZVOUS_ADDRESS_TABLE,
+    RENDEZVOUS_CLOSE_TIMEOUT_S,
+    RENDEZVOUS_LOGIN_TIMEOUT_S,
+    RENDEZVOUS_SOCKETS_PER_HOST,
+)
 from p2p.proto.signalling.codes import SignallingCode
 from rendezvous.config import Limits, RendezvousConfig, StunConfig
 from rendezvous.core.credentials import RealmNonce
 from rendezvous.core.limits import AddressLimiter
+from rendezvous.core.observed import is_within
 from rendezvous.core.registry import MemoryRegistry, Registry
 from rendezvous.http_log import http_logger
 from rendezvous.hub import Hub
@@ -158,7 +164,13 @@ class RendezvousService:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None, "a runner that was set up has a server"
-        listener = Listener(runner.server, self._foreign, waiting_limit=limits.connections)
+        listener = Listener(
+            runner.server,
+            self._foreign,
+            waiting_limit=limits.connections,
+            host_limit=max(RENDEZVOUS_SOCKETS_PER_HOST, 2 * limits.connections_per_address),
+            is_proxy=lambda host: is_within(host, hub.config.trusted_proxies),
+        )
         stack.push_async_callback(self._say_goodbye, hub)
         stack.callback(listener.close)
         await self._listen(listener)

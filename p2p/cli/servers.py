@@ -22,6 +22,7 @@ from p2p.address import TransportAddress
 from p2p.cli import text
 from p2p.cli.server_hosts import find_hosts, is_wildcard, listen_addresses, one_of_each_family
 from p2p.config import ServeOptions
+from p2p.forward import raise_descriptor_limit
 from relay.service import RelayConfig, RelayService
 from rendezvous.core.admission import AdmissionToken
 from rendezvous.core.credentials import RealmNonce
@@ -69,6 +70,8 @@ class Servers:
         self._relay: RelayService | None = None
 
     async def __aenter__(self) -> Self:
+        # Each client needs one, and the usual thousand is soon used up.
+        raise_descriptor_limit()
         async with AsyncExitStack() as stack:
             registry = CollectorRegistry()
             # Port 0 is known only when it is bound, so the relay comes first and learns of the STUN service later.

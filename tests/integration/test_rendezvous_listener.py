@@ -85,6 +85,65 @@ def test_one_port_serves_signalling_and_a_foreign_protocol_with_and_without_tls(
     run_on(loop_name, main())
 
 
+@pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("scheme", ["plain", "tls"])
+def test_one_host_cannot_take_all_connections(
+    loop_name: str, scheme: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rendezvous.service.RENDEZVOUS_SOCKETS_PER_HOST", 8)
+    config = replace(BASE, limits=replace(BASE.limits, connections_per_address=4))
+    if scheme == "tls":
+        config = replace(
+            config, listen=(), listen_tls=(LOOPBACK,), tls_certificate=authority.certificate, tls_key=authority.key
+        )
+
+    async def main() -> None:
+        async with RendezvousService(config, foreign_protocol=Shout) as service:
+            address = (service.listen_addresses or service.listen_tls_addresses)[0]
+            context = authority.context() if scheme == "tls" else None
+
+            async def take(beginning: bytes) -> list[asyncio.StreamWriter]:
+                """Open ten connections that begin something and never end it; gives those that may stay."""
+                kept = []
+                for _ in range(10):
+                    reader, writer = await asyncio.open_connection(*address, ssl=context)
+                    writer.write(beginning)
+                    with contextlib.suppress(ConnectionError):
+                        await writer.drain()
+                    try:
+                        async with asyncio.timeout(0.15):
+                            await reader.read(1)
+                        # A foreign connection is answered, one too many is closed.
+                        is_kept = beginning.startswith(b"\0") and not reader.at_eof()
+                    except TimeoutError:
+                        is_kept = True
+                    except ConnectionError:
+                        is_kept = False
+                    if is_kept:
+                        kept.append(writer)
+                    else:
+                        writer.close()
+                return kept
+
+            for beginning in (b"GET / HTTP/1.1\r\n", b"\0hello", b""):
+                kept = await take(beginning)
+                assert len(kept) == 8, beginning
+                for writer in kept:
+                    writer.close()
+                    with contextlib.suppress(ConnectionError):
+                        await writer.wait_closed()
+                await asyncio.sleep(0.1)
+            # All were counted out again, or the next ones would not have found room.
+            reader, writer = await asyncio.open_connection(*address, ssl=context)
+            writer.write(b"\0a")
+            assert await asyncio.wait_for(reader.readexactly(2), 5) == b"\0A"
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    run_on(loop_name, main())
+
+
 async def test_a_first_byte_of_the_foreign_protocol_without_one_closes() -> None:
     async with RendezvousService(BASE) as service:
         reader, writer = await asyncio.open_connection(*service.listen_addresses[0])
