@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from p2p.aio.tasks import TaskScope, deadline
 from p2p.defaults import FLOW_PROBLEM_INTERVAL_S, SESSIONS_REPORTED
 from p2p.errors import DeadlineExceededError, ForwardError, P2PError, SessionClosedError, SignallingError
+from p2p.forward import raise_descriptor_limit
 from p2p.forward.credit import CreditPool
 from p2p.identity import PeerId
 from p2p.proto.path.reason import RelayReason
@@ -69,6 +70,7 @@ class Program:
         raise NotImplementedError
 
     async def __aenter__(self) -> Self:
+        raise_descriptor_limit()
         loop = asyncio.get_running_loop()
         self.node = self.make_node()
         self._loop = loop
