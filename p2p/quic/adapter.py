@@ -175,13 +175,13 @@ class FacadeConnection:
 
     def open_stream(self) -> int:
         """See ``EngineConnection``."""
-        stream_id: int = self._quic.get_next_available_stream_id()
         try:
-            # Writing nothing makes the stream exist, so that the next call returns another id.
-            self._quic.send_stream_data(stream_id, b"")
-        except Exception as error:
+            stream_id: int = self._quic.get_next_available_stream_id()
             if not self._is_closed():
-                raise LocalProtocolError(f"no stream can be opened: {error}") from error
+                # Writing nothing makes the stream exist, so that the next call returns another id.
+                self._quic.send_stream_data(stream_id, b"")
+        except Exception as error:
+            raise LocalProtocolError(f"no stream can be opened: {error}") from error
         return stream_id
 
     def send(self, stream_id: int, data: bytes | memoryview, *, end: bool = False) -> None:
