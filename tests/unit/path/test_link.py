@@ -1,0 +1,81 @@
+"""A link sends checks within the budget of the program, and all else without."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from p2p.address import TransportAddress
+from p2p.path.budget import TokenBudget
+from p2p.path.link import PathLink
+from p2p.proto.ice import Transmit
+
+PROVEN = TransportAddress("192.0.2.1", 1)
+CHECK = bytes.fromhex("0001") + bytes(18)
+ANSWER = bytes.fromhex("0101") + bytes(18)
+
+
+class Base:
+    """Counts what is sent where."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, TransportAddress]] = []
+
+    def send(self, datagrams: Sequence[bytes], destination: TransportAddress) -> int:
+        self.sent += [(datagram, destination) for datagram in datagrams]
+        return len(datagrams)
+
+
+class Endpoint:
+    """One base."""
+
+    def __init__(self) -> None:
+        self.base = Base()
+        self.bases = {0: self.base}
+        self.check_budget = TokenBudget(per_s=1.0, burst=10.0)
+
+
+class Controller:
+    """Wants to send what it is told."""
+
+    def __init__(self) -> None:
+        self.wanted: list[Transmit] = []
+
+    def transmits(self, now: float) -> list[Transmit]:
+        wanted, self.wanted = self.wanted, []
+        return wanted
+
+    def is_validated(self, base_id: int, remote: TransportAddress) -> bool:
+        return remote == PROVEN
+
+    def next_event(self) -> None:
+        return None
+
+    def get_timer(self) -> None:
+        return None
+
+
+def make() -> tuple[PathLink, Any, Any]:
+    endpoint, controller = Endpoint(), Controller()
+    loop = asyncio.get_running_loop()
+    link = PathLink(loop, endpoint, controller, on_event=print)  # type: ignore[arg-type]
+    return link, endpoint, controller
+
+
+async def test_checks_to_addresses_that_never_answered_are_bounded() -> None:
+    link, endpoint, controller = make()
+    victims = [TransportAddress(f"203.0.113.{number % 250}", number) for number in range(1, 500)]
+    controller.wanted = [Transmit(0, victim, CHECK) for victim in victims]
+    link.poke()
+    assert len(endpoint.base.sent) == 10
+    assert endpoint.check_budget.denied == 489
+
+
+async def test_answers_and_heartbeats_go_when_the_budget_is_spent() -> None:
+    link, endpoint, controller = make()
+    while endpoint.check_budget.take(0.0):
+        pass
+    controller.wanted = [Transmit(0, PROVEN, CHECK), Transmit(0, TransportAddress("203.0.113.1", 1), ANSWER)] * 50
+    link.poke()
+    assert len(endpoint.base.sent) == 100
