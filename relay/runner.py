@@ -51,7 +51,6 @@ async def serve(path: Path) -> None:
         try:
             with _metrics_server(config.metrics, registry):
                 await drain.wait()
-                logger.info("draining: %d allocations, at most %g s", service.allocations, config.drain_s)
                 async with asyncio.TaskGroup() as tasks:
                     draining = tasks.create_task(service.drain(config.drain_s), name="drain")
                     draining.add_done_callback(lambda _: abort.set())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import time
 from collections.abc import Callable
 from secrets import token_bytes
@@ -42,6 +43,8 @@ from relay.shell.stream_listener import StreamListener
 from relay.shell.streams import StreamClient
 
 __all__ = ["BindingService", "Challenge", "RelayConfig", "RelayService"]
+
+logger = logging.getLogger(__name__)
 
 
 class Challenge(NamedTuple):
@@ -128,6 +131,7 @@ class RelayService:
         """
         server = self._running().server
         server.stop_allocating()
+        logger.info("draining: %d allocations, at most %g s", len(server.table), deadline_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
                 while len(server.table):
