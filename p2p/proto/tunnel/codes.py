@@ -79,7 +79,7 @@ _REFUSALS: Final[Mapping[int, tuple[type[P2PError], ErrorCode]]] = {
     RefusalCode.TICKET_EXPIRED: (IdentityError, ErrorCode("P2P-6303", "Ask for a new ticket: this one has expired.")),
     RefusalCode.PEER_NOT_ALLOWED: (
         IdentityError,
-        ErrorCode("P2P-6304", "Ask the exposing side to allow your peer id (`p2p identity` shows it)."),
+        ErrorCode("P2P-6304", "Ask the exposing side to allow your peer id (`p2p identity show` prints it)."),
     ),
     RefusalCode.SERVICE_USED_UP: (
         SessionClosedError,
