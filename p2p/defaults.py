@@ -375,8 +375,6 @@ SIGNALLING_RENEW_MARGIN: Final = 0.25
 """Relay credentials are renewed when this part of their life is left."""
 SIGNALLING_STABLE_S: Final = 10.0
 """A connection that lived this long has earned a quick first reconnect."""
-SIGNALLING_UNSENT_BYTES: Final = 256 << 10
-"""What may wait in the client's socket: 16 of the largest messages; more means the server is stuck."""
 
 # --- Rendezvous --------------------------------------------------------------------------------------------
 RENDEZVOUS_LOGIN_TIMEOUT_S: Final = 10.0

@@ -1,12 +1,11 @@
-"""Logging: one set-up for every command, and loggers that know which session, peer and path they talk about."""
+"""Logging: one set-up for every command."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from p2p.errors import ConfigError, ErrorCode
 
@@ -17,32 +16,6 @@ _TIME_FORMAT: Final = "%H:%M:%S"
 _OURS: Final = ("p2p", "relay", "rendezvous")
 _NOISY: Final = ("quic", "aiohttp", "asyncio")
 """Libraries that warn about what is normal, such as the end of a connection."""
-
-
-class BoundLogger(logging.LoggerAdapter[logging.Logger]):
-    """A logger that puts ids before each message.
-
-    Args:
-        logger: The module's logger.
-        ids: What the messages are about, such as ``{"session": "a1", "peer": "k7…", "path": "relay"}``.
-    """
-
-    def __init__(self, logger: logging.Logger, **ids: object) -> None:
-        super().__init__(logger, ids)
-        # A per cent sign in an id must not meet the message's own arguments.
-        self._prefix = " ".join(f"{name}={value}" for name, value in ids.items()).replace("%", "%%")
-
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Put the ids before the message; called only when somebody listens."""
-        return f"{self._prefix} {msg}" if self._prefix else msg, kwargs
-
-    def bind(self, **ids: object) -> BoundLogger:
-        """Make a logger with more ids.
-
-        Args:
-            **ids: The further ids; one that exists already is replaced.
-        """
-        return BoundLogger(self.logger, **{**(self.extra or {}), **ids})
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):

@@ -17,8 +17,6 @@ Buffer = bytes | memoryview
 
 STUN_BELOW = 4
 QUIC_BIT = 0x40
-CHANNEL_DATA_FIRST = 0x40
-CHANNEL_DATA_LAST = 0x4F
 
 
 def is_stun(first_byte: int) -> bool:

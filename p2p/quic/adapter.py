@@ -43,7 +43,6 @@ MAX_DATAGRAM_FRAME_BYTES: Final = 65_535
 _ED25519_SPKI_PREFIX: Final = bytes.fromhex("302a300506032b6570032100")
 """DER of a SubjectPublicKeyInfo up to the 32 bytes of an Ed25519 key. Source: RFC 8410 section 4."""
 
-_FRAME_TYPE_PADDING: Final = 0
 _UNLIMITED_ROOM: Final = 1 << 30
 
 

@@ -1,4 +1,4 @@
-"""Log set-up and bound loggers."""
+"""Log set-up."""
 
 from __future__ import annotations
 
@@ -29,25 +29,6 @@ def restored_logging() -> Iterator[None]:
     root.setLevel(level)
     for name, value in levels.items():
         logging.getLogger(name).setLevel(value)
-
-
-class Explosive:
-    def __str__(self) -> str:
-        raise AssertionError("formatted though nobody listens")
-
-
-def test_bound_logger_puts_ids_first(caplog: pytest.LogCaptureFixture) -> None:
-    logger = log.BoundLogger(logging.getLogger("p2p.x"), session="a1", peer="100%d")
-    with caplog.at_level(logging.INFO, logger="p2p.x"):
-        logger.info("moved to %s", "relay")
-        logger.bind(path="direct", peer="k7").info("done")
-    assert caplog.messages == ["session=a1 peer=100%d moved to relay", "session=a1 peer=k7 path=direct done"]
-
-
-def test_arguments_are_lazy() -> None:
-    logger = log.BoundLogger(logging.getLogger("p2p.quiet"), session="a1")
-    logger.logger.setLevel(logging.WARNING)
-    logger.debug("%s", Explosive())
 
 
 def test_quiet_shows_warnings_only(monkeypatch: pytest.MonkeyPatch) -> None:
