@@ -229,7 +229,7 @@ QUIC_DATAGRAM_MAX_AGE_S: Final = 0.1
 # --- Guessing ports (p2p.proto.path.plans) -----------------------------------------------------------------
 GUESS_GRACE_S: Final = 0.15
 """Plain checks get this long first: where they get through at all, most do within a round trip and a half."""
-GUESS_GRACE_UNSURE_S: Final = 0.5
+GUESS_GRACE_UNSURE_S: Final = 0.3
 """The same before a birthday while the easy side's filtering is not known: its tests take 1.5 s, a useless birthday
 costs 256 sockets."""
 GUESS_GRACE_ROUND_TRIPS: Final = 2.0
@@ -444,6 +444,9 @@ TUNNEL_INITIAL_CREDIT_BYTES: Final = 64 << 10
 that nobody reads cost 320 MiB, not 5 GiB."""
 TUNNEL_WINDOW_BYTES: Final = 1 << 20
 """The most one stream may have on the way or in our hands: 200 Mbit/s at 40 ms; a slow reader costs no more."""
+TUNNEL_ABSORBED_BYTES: Final = 3 << 20
+"""The most that may be under way on top of the window because the kernel has room for it: 800 Mbit/s at 40 ms in all,
+and with the window below QUIC's own limit for a stream. Should the kernel break its word, a stream holds that too."""
 TUNNEL_CREDIT_STEP_BYTES: Final = 32 << 10
 """Credit is granted in steps: a thirty-second of the window, since what is not granted yet is missing on a fast path.
 On loopback it gives a tenth more than an eighth; a frame of ten bytes for it joins an ACK that leaves anyway."""

@@ -35,6 +35,7 @@ class Discovery:
         on_facts: Called each time more is known of the NAT.
         on_done: Called when the tests are over.
         direct_disabled: Whether the user wants no direct path; part of the facts.
+        birthday_disabled: Whether the user does not want many ports tried at random; part of the facts.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class Discovery:
         on_facts: Callable[[NatFacts], None],
         on_done: Callable[[], None],
         direct_disabled: bool = False,
+        birthday_disabled: bool = False,
     ) -> None:
-        self.facts = NatFacts(direct_disabled=direct_disabled)
+        self.facts = NatFacts(direct_disabled=direct_disabled, birthday_disabled=birthday_disabled)
         self.is_done = False
         self.mapped_address: TransportAddress | None = None
         self._loop = loop
@@ -60,6 +62,11 @@ class Discovery:
         self._servers: tuple[TransportAddress, ...] = ()
         self._drivers: dict[tuple[int, TransportAddress], MachineDriver[BindingEvent]] = {}
         self._tests: asyncio.Task[None] | None = None
+
+    @property
+    def servers(self) -> tuple[TransportAddress, ...]:
+        """The STUN servers in use."""
+        return self._servers
 
     def update(self, servers: Sequence[TransportAddress]) -> None:
         """Use these STUN servers; nothing happens when they are the same as before."""
@@ -130,7 +137,11 @@ class Discovery:
         self._on_done()
 
     def _learn(self, behaviour: NatBehaviour) -> None:
-        facts = NatFacts.of(behaviour, direct_disabled=self.facts.direct_disabled)
+        facts = NatFacts.of(
+            behaviour,
+            direct_disabled=self.facts.direct_disabled,
+            birthday_disabled=self.facts.birthday_disabled,
+        )
         if facts != self.facts:
             self.facts = facts
             self._on_facts(facts)

@@ -44,12 +44,19 @@ class Base(Protocol):
 
 
 class SocketBase:
-    """A base that is a UDP socket of this host."""
+    """A base that is a UDP socket of this host.
+
+    Args:
+        base_id: Its id.
+        udp: The socket.
+        is_spare: Whether it is one that a session opened for itself.
+    """
 
     relay_protocol: RelayProtocol | None = None
 
-    def __init__(self, base_id: int, udp: UdpSocket) -> None:
+    def __init__(self, base_id: int, udp: UdpSocket, *, is_spare: bool = False) -> None:
         self.base_id = base_id
+        self.is_spare = is_spare
         self._udp = udp
 
     @property

@@ -78,14 +78,15 @@ class Endpoint:
 
     @property
     def sockets(self) -> tuple[SocketBase, ...]:
-        """The bases that are sockets, in the order they were opened."""
-        return tuple(base for base in self._bases.values() if isinstance(base, SocketBase))
+        """The bases that are sockets for all sessions, in the order they were opened."""
+        return tuple(base for base in self._bases.values() if isinstance(base, SocketBase) and not base.is_spare)
 
-    def open_socket(self, local: TransportAddress) -> SocketBase:
+    def open_socket(self, local: TransportAddress, *, is_spare: bool = False) -> SocketBase:
         """Bind a UDP socket.
 
         Args:
             local: Where; port 0 lets the system choose.
+            is_spare: Whether one session uses it alone, and closes it.
 
         Raises:
             ConnectivityError: The address cannot be bound.
@@ -94,7 +95,7 @@ class Endpoint:
         udp = UdpSocket(
             self._loop, local, on_batch=partial(self._batch_received, base_id), on_drained=self._sink.drained
         )
-        base = SocketBase(base_id, udp)
+        base = SocketBase(base_id, udp, is_spare=is_spare)
         self._bases[base_id] = base
         return base
 

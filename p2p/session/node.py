@@ -34,15 +34,17 @@ from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
 from p2p.proto.ice import Candidate
 from p2p.proto.ice.messages import receiver_fragment
+from p2p.proto.path.plans import BirthdayLimits
 from p2p.proto.path.reason import NatFacts
 from p2p.proto.signalling.messages import Welcome
-from p2p.proto.stun.message import Message, MessageClass, decode_untrusted
+from p2p.proto.stun.message import MessageClass, decode_untrusted
 from p2p.quic.connection import QuicConnection
 from p2p.quic.engine import Engine, EngineConfig
 from p2p.quic.load import load_engine
 from p2p.quic.routing import CidRouter
 from p2p.session.options import PeerOptions, RelayPolicy
 from p2p.session.plausible import is_plausible
+from p2p.session.spare_sockets import SpareSockets, StunTaker
 from p2p.signalling.client import SignallingClient
 
 logger = logging.getLogger(__name__)
@@ -70,19 +72,11 @@ class NodeListener(Protocol):
         ...
 
 
-class StunTaker(Protocol):
-    """Who may want a STUN message."""
-
-    def stun_received(self, message: Message, base_id: int, source: TransportAddress, now: float) -> bool:
-        """Take it, or return False."""
-        ...
-
-
 class PacketTaker(Protocol):
     """Who wants to know on which path a connection's packets arrive."""
 
-    def packets_received(self, base_id: int, source: TransportAddress, now: float) -> None:
-        """Note it."""
+    def packets_received(self, base_id: int, source: TransportAddress, size: int, now: float) -> None:
+        """Note it, and how many bytes they are."""
         ...
 
 
@@ -123,6 +117,7 @@ class Node:
         self.sessions: dict[str, StunTaker] = {}
         """By the user name fragment of their ICE credentials."""
         self.packet_takers: dict[QuicConnection, PacketTaker] = {}
+        self.birthday_limits = BirthdayLimits()
         self.last_relay_error: RelayError | None = None
         self.hosts: tuple[str, ...] = ()
         """This host's addresses, as far as peers may be there; loopback ones when the rendezvous is on this host."""
@@ -135,6 +130,7 @@ class Node:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self.endpoint = Endpoint(loop, self)
+        self.spare_sockets = SpareSockets(self.endpoint)
         self._discovery = Discovery(
             loop,
             self.endpoint,
@@ -143,6 +139,7 @@ class Node:
             on_facts=self._facts_changed,
             on_done=self._gathered,
             direct_disabled=self.options.relay_policy is RelayPolicy.ONLY,
+            birthday_disabled=not self.options.birthday,
         )
         self._relay_keeper = RelayKeeper(
             self.endpoint,
@@ -199,6 +196,11 @@ class Node:
         """Our address on a relay, when we have one."""
         return self._relay_keeper.current
 
+    @property
+    def stun_servers(self) -> tuple[TransportAddress, ...]:
+        """The servers that tell us our mapped address."""
+        return self._discovery.servers
+
     def want_relay(self) -> None:
         """Hold an address on a relay from now on; a second call does nothing."""
         if not self._wants_relay and self.options.relay_policy is not RelayPolicy.NEVER:
@@ -235,7 +237,9 @@ class Node:
             message = decode_untrusted(data)
         except DecodeError:
             return
-        if message.message_class is MessageClass.REQUEST:
+        if (owner := self.spare_sockets.taker(base_id)) is not None:
+            owner.stun_received(message, base_id, source, now)
+        elif message.message_class is MessageClass.REQUEST:
             session = self.sessions.get(receiver_fragment(message))
             if session is not None:
                 session.stun_received(message, base_id, source, now)
@@ -251,7 +255,7 @@ class Node:
         """Give packets to their connections, and their path to the sessions."""
         connection = self.router.receive(buffer, segment_size, now)
         if connection is not None and (taker := self.packet_takers.get(connection)) is not None:
-            taker.packets_received(base_id, source, now)
+            taker.packets_received(base_id, source, len(buffer), now)
 
     def drained(self, now: float) -> None:
         """Let the connections answer what they received."""

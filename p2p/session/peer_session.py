@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from p2p.address import TransportAddress
 from p2p.defaults import PATHS_REMEMBERED, SESSION_SEEK_S
@@ -22,60 +21,35 @@ from p2p.path.link import PathLink
 from p2p.path.relay_base import RelayBase
 from p2p.proto.ice import Candidate, CandidateType, Credentials
 from p2p.proto.path.controller import PathController
-from p2p.proto.path.events import AllPathsLost, ChecksExhausted, PathDoubted, PathEvent, PathLost, PathSelected
+from p2p.proto.path.events import (
+    AllPathsLost,
+    ChecksExhausted,
+    PathAdded,
+    PathDoubted,
+    PathEvent,
+    PathLost,
+    PathSelected,
+)
 from p2p.proto.path.path import PairReport, Path
+from p2p.proto.path.plans import PortHint
 from p2p.proto.path.reason import NatFacts, RelayReason, why_relayed
-from p2p.proto.signalling.bodies import Answer, Offer, PeerBody, Trickle
+from p2p.proto.signalling.bodies import Answer, Offer, Trickle
 from p2p.proto.stun.message import Message
 from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
 from p2p.proto.tunnel.frames import AuthRequest, Hello
 from p2p.quic.connection import QuicConnection
 from p2p.quic.engine import EngineConnection
+from p2p.session.guessing import Guessing
 from p2p.session.node import Node
 from p2p.session.options import RelayPolicy
+from p2p.session.owner import SessionOwner
 from p2p.session.permissions import PeerPermissions
 from p2p.session.plausible import is_plausible
 from p2p.session.status import PathKind
 from p2p.session.version import toolkit_version
 
 logger = logging.getLogger(__name__)
-
-
-class SessionOwner(Protocol):
-    """Who decides about a session and hears what becomes of it. All calls come from the event loop."""
-
-    def handshake_completed(self, session: PeerSession) -> None:
-        """QUIC is up: a dialer asks to be let in now."""
-        ...
-
-    def auth_requested(self, session: PeerSession, request: AuthRequest) -> None:
-        """An exposer is asked to let the dialer in."""
-        ...
-
-    def established(self, session: PeerSession) -> None:
-        """The dialer was let in; flows may be opened."""
-        ...
-
-    def path_changed(self, session: PeerSession) -> None:
-        """Packets go another way from now on; ``session.path`` tells which."""
-        ...
-
-    def relayed(self, session: PeerSession, reason: RelayReason) -> None:
-        """The checks are over without a direct path."""
-        ...
-
-    def flow_failed(self, session: PeerSession, error: ForwardError) -> None:
-        """A connection could not be made to the service."""
-        ...
-
-    def closed(self, session: PeerSession, error: P2PError) -> None:
-        """The session is over; the last call."""
-        ...
-
-    def send_signal(self, session: PeerSession, body: PeerBody) -> None:
-        """Pass a body to the peer through the rendezvous, when it can be reached."""
-        ...
 
 
 class PeerSession:
@@ -136,6 +110,17 @@ class PeerSession:
             direct_enabled=self._policy is not RelayPolicy.ONLY,
         )
         self.link = PathLink(loop, node.endpoint, self.controller, on_event=self._path_event)
+        self._guessing = Guessing(
+            loop,
+            node,
+            self.controller,
+            self.link,
+            facts=lambda: (node.facts, self._remote_facts),
+            tell=self._tell_hint,
+            controlling=role is Role.DIALER,
+        )
+        if role is Role.EXPOSER:
+            self.link.limit_until_proven()
         self.connection = QuicConnection(
             loop, engine_connection, self.link, peer_public_key=peer.public_key if role is Role.DIALER else None
         )
@@ -208,6 +193,7 @@ class PeerSession:
                 self._permissions.add(candidate, self._node.relay)
                 self.controller.add_remote_candidate(candidate)
         self.link.poke()
+        self._guessing.update()
 
     def set_remote_facts(self, facts: object) -> None:
         """Take what the peer knows of its NAT; nonsense is ignored."""
@@ -216,6 +202,10 @@ class PeerSession:
         except DecodeError:
             return
         self._use_facts()
+
+    def take_hint(self, hint: object) -> None:
+        """Take what the peer says of its ports, for the plans that guess them; nonsense is ignored."""
+        self._guessing.hint_received(hint)
 
     def start_over_relay(self) -> None:
         """Dialer: do not wait for a check but send to the peer's relayed address at once.
@@ -251,8 +241,9 @@ class PeerSession:
         """Offer a STUN message; see ``PathLink.stun_received``."""
         return self.link.stun_received(message, base_id, source, now)
 
-    def packets_received(self, base_id: int, source: TransportAddress, now: float) -> None:
+    def packets_received(self, base_id: int, source: TransportAddress, size: int, now: float) -> None:
         """Note where packets of the connection come from; without a path yet, answers go back there."""
+        self.link.packets_received(size)
         self.controller.path_alive(base_id, source, now)
         is_allowed = self._policy is not RelayPolicy.ONLY or isinstance(
             self._node.endpoint.bases.get(base_id), RelayBase
@@ -293,6 +284,10 @@ class PeerSession:
         if self.reason is not None:
             self._explain(self.controller.report())
         self.link.poke()
+        self._guessing.update()
+
+    def _tell_hint(self, hint: PortHint) -> None:
+        self._owner.send_signal(self, Trickle(session=self.session_id, guess=hint.to_wire()))
 
     def _explain(self, report: Sequence[PairReport]) -> None:
         """Say why the session is relayed, again when better knowledge gives another reason."""
@@ -309,6 +304,7 @@ class PeerSession:
     def release(self) -> None:
         """Leave the node; the connection's last packet has been sent or is not worth waiting for."""
         self._stop_seeking()
+        self._guessing.close()
         self.link.close()
         self._permissions.release()
         self._node.packet_takers.pop(self.connection, None)
@@ -326,6 +322,7 @@ class PeerSession:
                 else:
                     self.connection.path_up()
                 if path.validated:
+                    self.link.lift_limit()
                     self._stop_seeking()
                 if path.is_direct:
                     self.reason = None
@@ -341,6 +338,8 @@ class PeerSession:
                 self._node.look_around()
             case AllPathsLost() if self._seek_timer is None:
                 self._seek()
+        if isinstance(event, PathAdded | PathLost):
+            self._guessing.update()
 
     def _seek(self) -> None:
         """Without any path: ask the relay whether we still have an address there, and the peer whether it knows us.
@@ -368,6 +367,7 @@ class _Observer:
         self._owner = owner
 
     def handshake_completed(self) -> None:
+        self._session.link.lift_limit()
         self._owner.handshake_completed(self._session)
 
     def auth_requested(self, request: AuthRequest) -> None:

@@ -246,6 +246,8 @@ class Program:
             session.add_remote(body.candidates)
             if body.nat is not None:
                 session.set_remote_facts(body.nat)
+            if body.guess is not None:
+                session.take_hint(body.guess)
             if body.end:
                 session.controller.end_of_candidates(remote=True)
                 session.link.poke()

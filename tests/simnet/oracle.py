@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from p2p.proto.path import NatFacts
-from p2p.proto.stun.nat import FilteringBehaviour, MappingBehaviour
-from tests.simnet.nat import Dependence, NatBehaviour
+from p2p.proto.stun.nat import FilteringBehaviour, MappingBehaviour, PortAllocation
+from tests.simnet.nat import Allocator, Dependence, NatBehaviour
 
 _MAPPING = {
     Dependence.INDEPENDENT: MappingBehaviour.ENDPOINT_INDEPENDENT,
@@ -16,6 +16,11 @@ _FILTERING = {
     Dependence.ADDRESS: FilteringBehaviour.ADDRESS_DEPENDENT,
     Dependence.ADDRESS_AND_PORT: FilteringBehaviour.ADDRESS_AND_PORT_DEPENDENT,
 }
+_ALLOCATION = {
+    Allocator.PRESERVING: PortAllocation.PRESERVING,
+    Allocator.SEQUENTIAL: PortAllocation.SEQUENTIAL,
+    Allocator.RANDOM: PortAllocation.RANDOM,
+}
 OPEN = NatBehaviour()
 
 
@@ -24,7 +29,14 @@ def facts_of(behaviour: NatBehaviour | None) -> NatFacts:
     behaviour = behaviour or OPEN
     if behaviour.udp_blocked:
         return NatFacts(udp_blocked=True)
-    return NatFacts(_MAPPING[behaviour.mapping], _FILTERING[behaviour.filtering], udp_blocked=False)
+    allocation = _ALLOCATION[behaviour.allocator]
+    return NatFacts(
+        _MAPPING[behaviour.mapping],
+        _FILTERING[behaviour.filtering],
+        udp_blocked=False,
+        allocation=allocation,
+        port_step=1 if allocation is PortAllocation.SEQUENTIAL else None,
+    )
 
 
 def direct_possible(one: NatBehaviour | None, other: NatBehaviour | None) -> bool:

@@ -26,6 +26,8 @@ class Scene:
         peer: What both peers get besides.
     """
 
+    peer_type: type[Peer] = Peer
+
     def __init__(
         self,
         dialer: NatBehaviour | None,
@@ -55,7 +57,7 @@ class Scene:
         self.nats.append(nat)
         host = Host(self.world, public if nat is None else private, nat)
         peer.setdefault("facts", facts_of(behaviour))
-        return Peer(self.world, host, self.reflector, self.relay, **peer)
+        return self.peer_type(self.world, host, self.reflector, self.relay, **peer)
 
     def both_direct(self) -> bool:
         """Whether both send on a validated direct path now."""

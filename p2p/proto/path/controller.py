@@ -195,6 +195,11 @@ class PathController:
         self._verdict.set_facts(local, remote)
         self._plan(now)
 
+    def set_guessing(self, now: float, *, running: bool) -> None:
+        """Learn whether ports are being guessed beside the plain checks: the verdict then waits for the end of it."""
+        self._verdict.hold(held=running)
+        self._plan(now)
+
     def network_changed(self, now: float) -> None:
         """Doubt everything: probe all paths now, try all failed pairs again now.
 
@@ -387,10 +392,9 @@ class PathController:
     def _plan(self, now: float) -> None:
         """Work out when to look again by ourselves."""
         timers = [at for at in (self._book.next_at(now), self._rechecks.get_timer()) if at is not None]
-        hopeless_at = self._verdict.hopeless_at()
-        if hopeless_at is not None and not self.has_direct_path:
-            if hopeless_at <= now:
-                self._report_exhausted()
-            else:
-                timers.append(hopeless_at)
+        due_at = None if self.has_direct_path else self._verdict.due_at(now)
+        if due_at is not None and due_at <= now:
+            self._report_exhausted()
+        elif due_at is not None:
+            timers.append(due_at)
         self._own_timer = min(timers, default=None)

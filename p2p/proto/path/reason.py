@@ -44,6 +44,7 @@ class NatFacts:
         allocation: How the NAT picks the port of a new mapping.
         port_step: The distance between consecutive ports, with its sign, when they are sequential.
         direct_disabled: Whether the peer's user wants no direct path.
+        birthday_disabled: Whether the peer's user does not want many ports to be tried at random.
     """
 
     mapping: MappingBehaviour = MappingBehaviour.UNKNOWN
@@ -54,14 +55,16 @@ class NatFacts:
     allocation: PortAllocation = PortAllocation.UNKNOWN
     port_step: int | None = None
     direct_disabled: bool = False
+    birthday_disabled: bool = False
 
     @classmethod
-    def of(cls, behaviour: NatBehaviour, *, direct_disabled: bool = False) -> NatFacts:
+    def of(cls, behaviour: NatBehaviour, *, direct_disabled: bool = False, birthday_disabled: bool = False) -> NatFacts:
         """Take what the STUN tests found out.
 
         Args:
             behaviour: From ``BehaviourDiscovery``.
             direct_disabled: See the attribute.
+            birthday_disabled: See the attribute.
         """
         return cls(
             behaviour.mapping,
@@ -72,6 +75,7 @@ class NatFacts:
             behaviour.allocation,
             behaviour.port_step,
             direct_disabled,
+            birthday_disabled,
         )
 
     @property
@@ -95,6 +99,7 @@ class NatFacts:
             "allocation": self.allocation.value,
             "port_step": self.port_step,
             "direct_disabled": self.direct_disabled,
+            "birthday_disabled": self.birthday_disabled,
         }
 
     @classmethod
@@ -121,6 +126,7 @@ class NatFacts:
             _member(PortAllocation, value.get("allocation"), PortAllocation.UNKNOWN),
             port_step,
             value.get("direct_disabled") is True,
+            value.get("birthday_disabled") is True,
         )
 
 
@@ -135,7 +141,7 @@ def _flag(value: object) -> bool | None:
 def plain_checks_can_succeed(one: NatFacts, other: NatFacts) -> bool | None:
     """Tell whether plain checks between two NATs can succeed at all, by the table above.
 
-    Other ways (the same LAN, IPv6, a port mapping, prediction) may succeed all the same.
+    Other ways (the same LAN, IPv6, a port mapping, guessed ports) may succeed all the same.
 
     Args:
         one: About one side's network.
@@ -200,6 +206,7 @@ _OPEN_A_PORT: Final = (
     "Use IPv6 on both sides, or let one of the routers forward a UDP port: switch on UPnP, NAT-PMP or PCP, "
     "or write a rule by hand."
 )
+_ALLOW_BIRTHDAY: Final = "Start both sides without `--no-birthday`, so that ports may be guessed. "
 _LIKELY: Final = " This is the likeliest cause: the filtering could not be measured."
 _TEXTS: Final = {
     RelayReasonCode.DIRECT_DISABLED: (
@@ -246,6 +253,7 @@ _FROM_FILTERING: Final = (
     RelayReasonCode.PORT_FILTERING_HERE,
     RelayReasonCode.PORT_FILTERING_THERE,
 )
+_BY_GUESSING: Final = (RelayReasonCode.PORT_FILTERING_HERE, RelayReasonCode.PORT_FILTERING_THERE)
 
 
 def why_relayed(local: NatFacts, remote: NatFacts, report: Sequence[PairReport] = ()) -> RelayReason:
@@ -258,6 +266,8 @@ def why_relayed(local: NatFacts, remote: NatFacts, report: Sequence[PairReport] 
     """
     code = _code(local, remote, report)
     text, remedy = _TEXTS[code]
+    if code in _BY_GUESSING and (local.birthday_disabled or remote.birthday_disabled):
+        remedy = _ALLOW_BIRTHDAY + remedy
     if code in _FROM_FILTERING and plain_checks_can_succeed(local, remote) is None:
         return RelayReason(code, text + _LIKELY, remedy, certain=False)
     return RelayReason(code, text, remedy)

@@ -3,7 +3,7 @@
     dialer                                exposer
       Offer    --------------------------->          proves the ticket, brings addresses
                <---------------------------  Answer  or Refusal
-      Trickle  <-------------------------->  Trickle  addresses found later, NAT facts
+      Trickle  <-------------------------->  Trickle  addresses found later, NAT facts, ports to guess
       Farewell <-------------------------->  Farewell the session is over
 
 Each is a JSON object with a ``type``; unknown types and fields are ignored. Candidates are lines as in
@@ -73,12 +73,14 @@ class Refusal(_Body, frozen=True, tag="refusal"):
 
 
 class Trickle(_Body, frozen=True, tag="trickle"):
-    """Either: more addresses, or better knowledge of the NAT."""
+    """Either: more addresses, better knowledge of the NAT, or ports to guess."""
 
     candidates: CandidateLines = ()
     end: bool = False
     """Whether no more are expected for now."""
     nat: dict[str, Any] | None = None
+    guess: dict[str, Any] | None = None
+    """Where a NAT that plain checks do not pass can be met: see ``p2p.proto.path.plans.hint``."""
 
 
 class Farewell(_Body, frozen=True, tag="farewell"):

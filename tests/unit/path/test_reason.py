@@ -125,7 +125,9 @@ def test_a_report_reads_as_a_line():
 
 
 def test_facts_travel():
-    facts = NatFacts(APD, FAD, True, False, True, PortAllocation.SEQUENTIAL, -2, direct_disabled=True)
+    facts = NatFacts(
+        APD, FAD, True, False, True, PortAllocation.SEQUENTIAL, -2, direct_disabled=True, birthday_disabled=True
+    )
     assert NatFacts.from_wire_untrusted(json.loads(json.dumps(facts.to_wire()))) == facts
     assert NatFacts.from_wire_untrusted({}) == NatFacts()
 
@@ -155,3 +157,10 @@ def test_facts_of_the_stun_tests():
     assert (facts.mapping, facts.filtering, facts.is_dependent, facts.udp_blocked) == (APD, FAPD, True, False)
     assert facts.direct_disabled
     assert NatFacts.of(NatBehaviour()).udp_blocked is None
+
+
+def test_who_wants_no_guesses_is_told_that_they_would_help():
+    hard, easy = NatFacts(APD, FAPD), NatFacts(EI, FAPD, birthday_disabled=True)
+    assert why_relayed(hard, easy).remedy.startswith("Start both sides without `--no-birthday`")
+    assert "--no-birthday" not in why_relayed(hard, NatFacts(EI, FAPD)).remedy
+    assert "--no-birthday" not in why_relayed(hard, NatFacts(APD, FAPD, birthday_disabled=True)).remedy

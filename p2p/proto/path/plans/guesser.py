@@ -1,0 +1,268 @@
+"""When to guess ports, by which plan, and when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from p2p.address import TransportAddress
+from p2p.defaults import GUESS_GRACE_ROUND_TRIPS, GUESS_GRACE_S, GUESS_GRACE_UNSURE_S, GUESS_RETRY_S, QUIC_INITIAL_RTT_S
+from p2p.proto.path.plans.birthday import BirthdayPlan
+from p2p.proto.path.plans.choice import PlanKind, choose_plan
+from p2p.proto.path.plans.commands import CloseSocket, Command
+from p2p.proto.path.plans.hint import HintKind, PortHint
+from p2p.proto.path.plans.limits import BirthdayLimits
+from p2p.proto.path.plans.meeting import MeetingPlan
+from p2p.proto.path.plans.plan import Plan, PlanSetting
+from p2p.proto.path.plans.spray import SprayPlan
+from p2p.proto.path.plans.window import WindowPlan
+from p2p.proto.path.reason import NatFacts
+from p2p.proto.stun.message import Message
+from p2p.proto.stun.nat import FilteringBehaviour, PortAllocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What is known when the guesser is asked.
+
+    Attributes:
+        local: About our network.
+        remote: About the peer's.
+        server: A STUN server that we can ask over IPv4.
+        peer: The peer's mapped IPv4 address.
+        rtt_s: The round-trip time of the path in use.
+        has_direct_path: Whether there is a direct path that works.
+        met: A socket of the plan's on which a check of the peer's arrived, or an answer to one of ours.
+    """
+
+    local: NatFacts
+    remote: NatFacts
+    server: TransportAddress | None
+    peer: TransportAddress | None
+    rtt_s: float | None
+    has_direct_path: bool
+    met: int | None = None
+
+
+class PortGuesser:
+    """Runs the plan that two NATs call for, once plain checks have had their chance.
+
+    Driven by the session: ``update`` whenever anything of the situation may have changed; after any call the commands
+    are to be done in order, and ``handle_timer`` called when ``get_timer`` says. A plan runs once; again after a direct
+    path was lost.
+
+    States: idle, waiting for the grace to pass, running a plan, done. Timers: the grace, those of the plan.
+
+    Args:
+        random_bytes: Where randomness comes from.
+        controlling: Our role.
+        limits: Shared by the program's sessions.
+    """
+
+    def __init__(self, *, random_bytes: Callable[[int], bytes], controlling: bool, limits: BirthdayLimits) -> None:
+        self._random_bytes = random_bytes
+        self._controlling = controlling
+        self._limits = limits
+        self._numbers = count()
+        self._situation: Situation | None = None
+        self._kind = PlanKind.NONE
+        self._plan: Plan | None = None
+        self._claimed: str | None = None
+        self._winner: int | None = None
+        self._commands: list[Command] = []
+        self._hint: PortHint | None = None
+        self._began_at: float | None = None
+        self._not_before = 0.0
+        self._start_at: float | None = None
+        self._is_done = self._was_direct = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a plan runs or is about to: the verdict waits for it."""
+        return self._plan is not None or self._start_at is not None
+
+    @property
+    def kind(self) -> PlanKind:
+        """The plan that the two NATs call for, by what is known now."""
+        return self._kind
+
+    # --- what happens --------------------------------------------------------------------------------------
+    def update(self, situation: Situation, now: float) -> None:
+        """Take what is known now. The first call starts the clock.
+
+        Args:
+            situation: All of it.
+            now: The monotonic time.
+        """
+        self._situation = situation
+        if self._began_at is None:
+            self._began_at = now
+        if situation.met is not None and self._plan is not None:
+            self._plan.met(situation.met, now)
+            self._settle(now)
+        if situation.has_direct_path:
+            self._was_direct = True
+            self._start_at = None
+            self._end_plan(now, failed=False)
+        elif self._was_direct:
+            self._was_direct = self._is_done = False
+            self._began_at = now
+        self._plan_start(now)
+
+    def receive_hint(self, hint: PortHint, now: float) -> None:
+        """Take the peer's hint; before its facts are known it is kept."""
+        if self._plan is not None:
+            self._plan.receive_hint(hint, now)
+            self._settle(now)
+            return
+        self._hint = hint
+        if self._is_done and now >= self._not_before:
+            self._is_done = False
+        self._plan_start(now)
+
+    def receive_answer(self, message: Message, socket: int, now: float) -> bool:
+        """Take a message that may be a STUN server's answer to a plan's question; see ``Plan``."""
+        if self._plan is None or not self._plan.receive_answer(message, socket, now):
+            return False
+        self._settle(now)
+        return True
+
+    def close(self, now: float) -> None:
+        """End what runs; sockets are the caller's to close."""
+        self._start_at = None
+        self._is_done = True
+        self._end_plan(now, failed=False)
+
+    # --- the verbs -----------------------------------------------------------------------------------------
+    def take_commands(self) -> list[Command]:
+        """Take what must be done, in order."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    def get_timer(self) -> float | None:
+        """When ``handle_timer`` must be called next, or None."""
+        return self._start_at if self._plan is None else self._plan.get_timer()
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due."""
+        if self._plan is not None:
+            self._plan.handle_timer(now)
+            self._settle(now)
+        elif self._start_at is not None and now >= self._start_at:
+            self._begin(now)
+
+    # --- inside --------------------------------------------------------------------------------------------
+    def _plan_start(self, now: float) -> None:
+        """Work out whether and when to begin, by what is known now."""
+        situation = self._situation
+        if situation is None or self._began_at is None or self._plan is not None:
+            return
+        self._kind = choose_plan(situation.local, situation.remote)
+        is_ready = situation.server is not None and (
+            situation.peer is not None or self._kind in (PlanKind.SPRAY, PlanKind.MEETING)
+        )
+        if self._kind is PlanKind.NONE or self._is_done or situation.has_direct_path or not is_ready:
+            self._start_at = None
+            return
+        rtt_s = GUESS_GRACE_ROUND_TRIPS * (situation.rtt_s or 0.0)
+        self._start_at = max(self._began_at + max(self._grace_s(situation), rtt_s), self._not_before)
+        if self._is_awaited() and now >= self._not_before:
+            self._begin(now)
+
+    def _grace_s(self, situation: Situation) -> float:
+        is_unsure = situation.remote.filtering is FilteringBehaviour.UNKNOWN
+        return GUESS_GRACE_UNSURE_S if self._kind is PlanKind.BIRTHDAY and is_unsure else GUESS_GRACE_S
+
+    def _is_awaited(self) -> bool:
+        """Whether the peer has begun already, and told us what we need."""
+        if self._hint is None:
+            return False
+        if self._kind is PlanKind.MEETING:
+            return self._hint.kind is HintKind.NEXT
+        return self._kind is PlanKind.SPRAY and self._hint.kind is not HintKind.NEXT
+
+    def _begin(self, now: float) -> None:
+        self._start_at = None
+        plan = self._make(now)
+        if plan is None:
+            self._is_done = True
+            self._hint = None
+        else:
+            self._run(plan, now)
+
+    def _make(self, now: float) -> Plan | None:
+        situation = self._situation
+        if situation is None or situation.server is None:
+            return None
+        # Only the hard side sends to the mapped address.
+        peer = situation.peer or situation.server
+        setting = PlanSetting(
+            random_bytes=self._random_bytes,
+            numbers=self._numbers,
+            server=situation.server,
+            peer=peer,
+            step=situation.local.port_step,
+            rtt_s=situation.rtt_s or QUIC_INITIAL_RTT_S,
+            controlling=self._controlling,
+        )
+        match self._kind:
+            case PlanKind.WINDOW:
+                return WindowPlan(setting, is_sequential=situation.local.allocation is PortAllocation.SEQUENTIAL)
+            case PlanKind.BIRTHDAY:
+                return BirthdayPlan(setting) if self._claim(peer.host, now) else None
+            case PlanKind.SPRAY:
+                return SprayPlan(setting, may_spray=self._claim)
+            case PlanKind.MEETING:
+                return MeetingPlan(setting)
+            case _:
+                return None
+
+    def _run(self, plan: Plan, now: float) -> None:
+        if self._winner is not None:
+            # What it led to is lost, or there would be nothing to guess.
+            self._commands.append(CloseSocket(self._winner))
+            self._winner = None
+        self._plan = plan
+        plan.start(now)
+        if self._hint is not None:
+            plan.receive_hint(self._hint, now)
+            self._hint = None
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
+        """Take what the plan wants done; when it is over, so are we, unless ports turned out to be scattered."""
+        plan = self._plan
+        if plan is None:
+            return
+        self._commands += plan.take_commands()
+        if not plan.is_over:
+            return
+        self._end_plan(now, failed=True)
+        if isinstance(plan, WindowPlan) and plan.is_scattered:
+            self._kind = PlanKind.BIRTHDAY
+            self._begin(now)
+
+    def _end_plan(self, now: float, *, failed: bool) -> None:
+        plan, self._plan = self._plan, None
+        if plan is None:
+            return
+        plan.end()
+        self._commands += plan.take_commands()
+        self._is_done = True
+        self._winner = plan.winner
+        if plan.has_acted:
+            self._not_before = now + GUESS_RETRY_S
+        claimed, self._claimed = self._claimed, None
+        if claimed is not None:
+            self._limits.end(claimed, now, failed=failed)
+
+    def _claim(self, network: str, now: float) -> bool:
+        """Ask for a birthday with a network."""
+        situation = self._situation
+        if situation is None or situation.local.birthday_disabled or situation.remote.birthday_disabled:
+            return False
+        if not self._limits.begin(network, now):
+            return False
+        self._claimed = network
+        return True

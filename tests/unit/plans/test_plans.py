@@ -1,0 +1,349 @@
+"""Each plan alone, with a clock of the test's."""
+
+from __future__ import annotations
+
+import random
+from itertools import count
+
+import pytest
+
+from p2p import defaults
+from p2p.address import TransportAddress
+from p2p.proto.path.plans import (
+    MAIN_SOCKET,
+    AskServer,
+    BirthdayLimits,
+    CloseSocket,
+    HintKind,
+    OpenSocket,
+    PortHint,
+    SendCheck,
+    TellPeer,
+)
+from p2p.proto.path.plans.birthday import BirthdayPlan
+from p2p.proto.path.plans.meeting import MeetingPlan
+from p2p.proto.path.plans.plan import PlanSetting
+from p2p.proto.path.plans.spray import SprayPlan
+from p2p.proto.path.plans.window import WindowPlan
+from p2p.proto.stun.attributes import XOR_MAPPED_ADDRESS
+from p2p.proto.stun.message import decode_untrusted
+
+SERVER, PEER = TransportAddress("203.0.113.30", 3478), TransportAddress("198.51.100.1", 5000)
+HOST = "192.0.2.1"
+START = 100.0
+
+
+class Stage:
+    """Runs one plan: commands are noted, time goes from timer to timer."""
+
+    def __init__(self, make, *, controlling=True, step=None, **options):
+        rng = random.Random(1)
+        setting = PlanSetting(
+            random_bytes=rng.randbytes,
+            numbers=count(),
+            server=SERVER,
+            peer=PEER,
+            step=step,
+            rtt_s=0.04,
+            controlling=controlling,
+        )
+        self.now = START
+        self.done = []
+        self.plan = make(setting, **options)
+        self.plan.start(self.now)
+        self.take()
+
+    def take(self):
+        self.done += [(self.now, command) for command in self.plan.take_commands()]
+
+    def of(self, kind):
+        return [command for _, command in self.done if isinstance(command, kind)]
+
+    @property
+    def open(self):
+        return {c.socket for c in self.of(OpenSocket)} - {c.socket for c in self.of(CloseSocket)}
+
+    @property
+    def hints(self):
+        return [command.hint for command in self.of(TellPeer)]
+
+    def answer(self, socket, port):
+        question = [command for command in self.of(AskServer) if command.socket == socket][-1]
+        message = decode_untrusted(question.data).success_response(XOR_MAPPED_ADDRESS(TransportAddress(HOST, port)))
+        taken = self.plan.receive_answer(message, socket, self.now)
+        self.take()
+        return taken
+
+    def hint(self, kind, *ports, number=1):
+        self.plan.receive_hint(PortHint(kind, number, HOST, ports), self.now)
+        self.take()
+
+    def met(self, socket):
+        self.plan.met(socket, self.now)
+        self.take()
+
+    def run(self, duration_s):
+        end = self.now + duration_s
+        while (timer := self.plan.get_timer()) is not None and timer <= end:
+            self.now = max(timer, self.now)
+            self.plan.handle_timer(self.now)
+            self.take()
+        self.now = end
+
+
+def window_stage(*, is_sequential=True, **options):
+    return Stage(WindowPlan, is_sequential=is_sequential, **options)
+
+
+def spray_stage(*, allowed=True):
+    return Stage(SprayPlan, may_spray=lambda host, now: allowed)
+
+
+# --- window ------------------------------------------------------------------------------------------------
+
+
+def test_window_asks_before_and_after_its_row():
+    stage = window_stage()
+    sends = [command for _, command in stage.done if not isinstance(command, OpenSocket)]
+    assert [type(command) for command in (sends[0], sends[-1])] == [AskServer, AskServer]
+    assert sends[1:-1] == [SendCheck(socket, PEER) for socket in range(defaults.GUESS_WINDOW_SOCKETS)]
+
+
+def test_window_tells_what_lies_between():
+    stage = window_stage()
+    assert stage.answer(0, 30_000)
+    assert not stage.hints
+    assert stage.answer(7, 30_009)
+    assert stage.hints == [PortHint(HintKind.WINDOW, 1, HOST, tuple(range(30_001, 30_009)))]
+
+
+def test_window_makes_do_with_one_answer():
+    stage = window_stage(step=1)
+    stage.answer(0, 30_000)
+    stage.run(defaults.GUESS_ASK_S + 0.05)
+    assert stage.hints[0].ports[0] == 30_001
+    assert len(stage.of(AskServer)) > 3
+
+
+def test_window_takes_fresh_sockets_for_each_round_and_ends():
+    stage = window_stage()
+    stage.run(10.0)
+    assert stage.plan.is_over
+    assert len(stage.of(OpenSocket)) == defaults.GUESS_ROUNDS * defaults.GUESS_WINDOW_SOCKETS
+    assert not stage.open
+    assert stage.plan.get_timer() is None
+
+
+@pytest.mark.parametrize(("is_sequential", "scattered"), [(False, True), (True, False)])
+def test_window_notices_that_ports_are_scattered_unless_it_is_known_better(is_sequential, scattered):
+    stage = window_stage(is_sequential=is_sequential, step=1)
+    stage.answer(0, 30_000)
+    stage.answer(7, 50_000)
+    assert stage.plan.is_scattered is stage.plan.is_over is scattered
+    assert bool(stage.hints) is not scattered
+
+
+def test_a_met_socket_is_kept_and_given_time():
+    stage = window_stage()
+    stage.met(3)
+    stage.met(4)
+    assert stage.open == {3}
+    stage.run(1.0)
+    assert not stage.plan.is_over
+    stage.plan.end()
+    stage.take()
+    assert stage.open == {3}
+    assert stage.plan.winner == 3
+
+
+def test_a_met_socket_that_proves_nothing_is_followed_by_another_round():
+    stage = window_stage()
+    stage.met(3)
+    stage.run(defaults.GUESS_COMMIT_S + 0.1)
+    assert stage.open == set(range(8, 16))
+    assert stage.plan.winner is None
+
+
+def test_an_answer_at_another_socket_is_none():
+    stage = window_stage()
+    question = stage.of(AskServer)[0]
+    message = decode_untrusted(question.data).success_response(XOR_MAPPED_ADDRESS(TransportAddress(HOST, 1)))
+    assert not stage.plan.receive_answer(message, 5, stage.now)
+    assert not stage.plan.receive_answer(decode_untrusted(question.data), question.socket, stage.now)
+
+
+# --- birthday ----------------------------------------------------------------------------------------------
+
+
+def test_birthday_opens_all_its_doors_at_once_and_goes_through_them_once_more():
+    stage = Stage(BirthdayPlan)
+    stage.run(0.3)
+    assert len(stage.open) == defaults.BIRTHDAY_SOCKETS
+    assert len(stage.of(SendCheck)) == defaults.BIRTHDAY_SOCKETS
+    for socket in range(defaults.BIRTHDAY_SAMPLES):
+        stage.answer(socket, 40_000 + 100 * socket)
+    assert stage.hints[0].kind is HintKind.RANGE
+    stage.run(defaults.BIRTHDAY_S - 1.0)
+    assert len(stage.of(SendCheck)) == 2 * defaults.BIRTHDAY_SOCKETS
+    assert not stage.plan.is_over
+    stage.run(3.0)
+    assert stage.plan.is_over
+    assert not stage.open
+    assert len(stage.hints) == 1
+
+
+def test_birthday_goes_on_with_the_answers_that_came():
+    stage = Stage(BirthdayPlan)
+    stage.answer(0, 40_000)
+    stage.run(1.0)
+    assert stage.hints[0].ports == (defaults.GUESS_PORT_FIRST, defaults.GUESS_PORT_LAST)
+
+
+def test_birthday_without_any_answer_ends():
+    stage = Stage(BirthdayPlan)
+    stage.run(1.0)
+    assert stage.plan.is_over
+    assert not stage.open
+
+
+# --- spray -------------------------------------------------------------------------------------------------
+
+
+def test_spray_goes_through_a_window_a_few_times_at_its_pace():
+    stage = spray_stage()
+    stage.run(0.5)
+    stage.hint(HintKind.WINDOW, 30_001, 30_002, 30_003)
+    stage.run(2.0)
+    sent = [(at, command) for at, command in stage.done if isinstance(command, SendCheck)]
+    ports = [command.destination.port for _, command in sent]
+    assert ports == [30_001, 30_002, 30_003] * defaults.GUESS_WINDOW_PASSES
+    assert {command.socket for _, command in sent} == {MAIN_SOCKET}
+    assert sent[3][0] - sent[0][0] >= defaults.GUESS_WINDOW_PASS_S - 1e-6
+
+
+def test_spray_takes_the_later_round_only():
+    stage = spray_stage()
+    stage.hint(HintKind.WINDOW, 30_001, number=2)
+    stage.hint(HintKind.WINDOW, 40_001, number=1)
+    stage.hint(HintKind.WINDOW, 50_001, number=3)
+    stage.run(1.0)
+    assert {command.destination.port for command in stage.of(SendCheck)} == {30_001, 50_001}
+
+
+def test_spray_tries_a_range_without_repeating_itself_and_without_haste():
+    stage = spray_stage()
+    stage.hint(HintKind.RANGE, 30_000, 40_000)
+    stage.run(defaults.BIRTHDAY_S + 1)
+    ports = [command.destination.port for command in stage.of(SendCheck)]
+    assert len(set(ports)) == len(ports)
+    assert 1490 <= len(ports) <= 1501
+    assert all(30_000 <= port <= 40_000 for port in ports)
+    assert stage.plan.is_over
+
+
+def test_spray_that_is_woken_late_does_not_make_up_for_it_all():
+    stage = spray_stage()
+    stage.hint(HintKind.RANGE, 30_000, 40_000)
+    stage.now += 1.0
+    stage.plan.handle_timer(stage.now)
+    stage.take()
+    assert len(stage.of(SendCheck)) <= 1 + defaults.GUESS_PROBES_AT_ONCE
+    assert stage.plan.get_timer() >= stage.now
+
+
+def test_spray_covers_a_small_range_again_and_again():
+    stage = spray_stage()
+    stage.hint(HintKind.RANGE, 30_000, 30_003)
+    stage.run(1.0)
+    assert {command.destination.port for command in stage.of(SendCheck)} == set(range(30_000, 30_004))
+
+
+def test_spray_that_is_not_allowed_or_hears_nothing_ends_without_a_packet():
+    stage = spray_stage(allowed=False)
+    stage.hint(HintKind.RANGE, 30_000, 40_000)
+    stage.hint(HintKind.NEXT, 30_000)
+    stage.run(defaults.GUESS_HINT_WAIT_S + 1.0)
+    assert stage.plan.is_over
+    assert not stage.plan.has_acted
+
+
+# --- meeting -----------------------------------------------------------------------------------------------
+
+
+def met_in(aiming, sweeping, *, aimed_taken=0, swept_taken=0):
+    """Whether any packet of one row leaves from where one of the other row goes, both ways."""
+    first_a, first_b = 30_000 + aimed_taken, 40_000 + swept_taken
+    ours = {(first_a + n, c.destination.port) for n, c in enumerate(aiming.of(SendCheck)[:32], 1)}
+    theirs = {(c.destination.port, first_b + n) for n, c in enumerate(sweeping.of(SendCheck)[:32], 1)}
+    return bool(ours & theirs)
+
+
+@pytest.mark.parametrize("aimed_taken", [0, 1, 7, 13])
+@pytest.mark.parametrize("swept_taken", [0, 1, 6, 12])
+def test_rows_meet_whatever_others_took_meanwhile(aimed_taken, swept_taken):
+    aiming, sweeping = Stage(MeetingPlan, controlling=True), Stage(MeetingPlan, controlling=False)
+    aiming.answer(0, 30_000)
+    sweeping.answer(0, 40_000)
+    aiming.hint(HintKind.NEXT, *sweeping.hints[0].ports)
+    sweeping.hint(HintKind.NEXT, *aiming.hints[0].ports)
+    assert met_in(aiming, sweeping, aimed_taken=aimed_taken, swept_taken=swept_taken)
+
+
+def test_a_meeting_waits_for_the_other_side_and_repeats_its_row():
+    stage = Stage(MeetingPlan)
+    stage.hint(HintKind.NEXT, *range(40_001, 40_033))
+    assert not stage.of(SendCheck)
+    stage.answer(0, 30_000)
+    assert len(stage.of(SendCheck)) == defaults.GUESS_MEETING_SOCKETS
+    stage.run(0.5)
+    assert len(stage.of(SendCheck)) == defaults.GUESS_MEETING_SOCKETS * (1 + defaults.GUESS_MEETING_REPEATS)
+
+
+def test_a_meeting_joins_the_round_of_the_other_side_and_forgets_older_ones():
+    stage = Stage(MeetingPlan)
+    stage.hint(HintKind.NEXT, 40_001, number=2)
+    stage.hint(HintKind.NEXT, 40_001, number=1)
+    stage.hint(HintKind.WINDOW, 40_001, number=2)
+    assert stage.open == set(range(32, 64))
+    stage.answer(32, 30_000)
+    assert stage.hints[-1].round == 2
+    assert len(stage.of(SendCheck)) == defaults.GUESS_MEETING_SOCKETS
+
+
+def test_a_meeting_ends_after_its_rounds():
+    stage = Stage(MeetingPlan)
+    stage.run(20.0)
+    assert stage.plan.is_over
+    assert not stage.open
+    assert len(stage.of(OpenSocket)) == defaults.GUESS_ROUNDS * defaults.GUESS_MEETING_SOCKETS
+
+
+# --- limits ------------------------------------------------------------------------------------------------
+
+
+def test_a_few_birthdays_at_a_time():
+    limits = BirthdayLimits()
+    hosts = [f"192.0.2.{n}" for n in range(defaults.BIRTHDAYS_AT_ONCE + 1)]
+    assert [limits.begin(host, START) for host in hosts] == [True] * defaults.BIRTHDAYS_AT_ONCE + [False]
+    limits.end(hosts[0], START, failed=False)
+    assert limits.begin(hosts[-1], START)
+    assert limits.refused == 1
+
+
+def test_a_network_where_one_failed_has_a_rest():
+    limits = BirthdayLimits()
+    assert limits.begin(HOST, START)
+    limits.end(HOST, START, failed=True)
+    assert not limits.begin(HOST, START + defaults.BIRTHDAY_COOLDOWN_S - 1)
+    assert limits.begin("192.0.2.9", START)
+    assert limits.begin(HOST, START + defaults.BIRTHDAY_COOLDOWN_S)
+
+
+def test_no_more_networks_are_remembered_than_there_is_room_for():
+    limits = BirthdayLimits()
+    for n in range(1100):
+        assert limits.begin(f"{n}", START)
+        limits.end(f"{n}", START, failed=True)
+    assert limits.begin("0", START + 1)
+    limits.end("0", START + 1, failed=False)
+    assert not limits.begin("1099", START + 1)
