@@ -58,12 +58,13 @@ class Expectation:
         return ""
 
 
-def expect(dialer: Kind, exposer: Kind, *, hard: Path = Path.EITHER) -> Expectation:
+def expect(dialer: Kind, exposer: Kind, *, hard: Path = Path.DIRECT) -> Expectation:
     """Tell what two kinds must come to by what RFC 4787 behaviour allows.
 
     Two mappings that depend on nothing meet by plain checks, whatever the filters. One that depends on the
     destination meets another side whose filter does not look at ports: that side takes the port from the first packet
-    it hears. Everything else needs the other side's next port, which is guessed or not.
+    it hears. Everything else needs the other side's next port, which is guessed: a random one only for a mapping that
+    depends on nothing.
 
     Args:
         dialer: The dialer's kind.
@@ -81,11 +82,15 @@ def expect(dialer: Kind, exposer: Kind, *, hard: Path = Path.EITHER) -> Expectat
     if dialer.mapping is independent and exposer.mapping is independent:
         return Expectation(Path.DIRECT)
     if dialer.mapping is not independent and exposer.mapping is not independent:
-        # With both ports at random there is nothing to guess from.
-        guessable = dialer.step is not None or exposer.step is not None
+        # Where one of the ports is random, each guess at it uses up a prediction of the other.
+        guessable = dialer.step is not None and exposer.step is not None
         return Expectation(hard if guessable else Path.RELAY, frozenset({REASON_BOTH_DEPENDENT}), guessable)
     easy = exposer if exposer.mapping is independent else dialer
     if easy.filtering is not by_port:
         return Expectation(Path.DIRECT)
     reason = REASON_PORT_FILTER_THERE if easy is exposer else REASON_PORT_FILTER_HERE
+    difficult = dialer if easy is exposer else exposer
+    if difficult.keeps_port:
+        # Its port is no secret; it is the address that changes, and nobody guesses addresses.
+        return Expectation(Path.RELAY, frozenset({reason}))
     return Expectation(hard, frozenset({reason}), needs_guess=True)

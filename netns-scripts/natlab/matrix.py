@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hard-deadline", type=parse_duration_s, default=20.0, help="the same where a port is guessed (default 20s)"
     )
     parser.add_argument(
-        "--hard", choices=[path.value for path in Path], default="either", help="what pairs that need a guess must be"
+        "--hard", choices=[path.value for path in Path], default="direct", help="what pairs that need a guess must be"
     )
     parser.add_argument("--ipv6", action="store_true", help="give the labs IPv6, which every pair can punch through")
     parser.add_argument("--json", type=FilePath, metavar="FILE", help="write what was found for machines")

@@ -36,3 +36,20 @@ def test_pairs_come_to_what_they_must_come_to(tmp_path: Path) -> None:
     assert all(cell["bytes_ok"] for cell in cells.values())
     assert cells["udpblock:port"]["transports"] == {"tcp": 1}
     assert cells["port:port"]["direct"] == 1
+
+
+@pytest.mark.timeout(180)
+def test_ports_are_guessed_where_plain_checks_do_not_pass(tmp_path: Path) -> None:
+    found = tmp_path / "matrix.json"
+    pairs = ("symseq:port", "port:symseq", "symseq:symseq", "sym:port")
+    flags = [word for pair in pairs for word in ("--pair", pair)]
+    result = subprocess.run(
+        [sys.executable, str(LAB_COMMAND), "matrix", "--check", "--size", "100000", "--json", str(found), *flags],
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    cells = json.loads(found.read_text())["cells"]
+    assert [cell["direct"] for cell in cells] == [1] * len(pairs)
