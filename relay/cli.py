@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from p2p.aio import loop
 from p2p.errors import P2PError
 from relay import config_file, runner
 from relay.service import RelayService
@@ -63,7 +64,7 @@ def relay(
     else:
         logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format=_LOG_FORMAT)
         logging.getLogger("asyncio").setLevel(logging.WARNING)
-        runner.run(runner.serve(config))
+        loop.run(runner.serve(config))
 
 
 def run() -> None:

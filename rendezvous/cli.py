@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
+from p2p.aio import loop
 from p2p.errors import P2PError
 from rendezvous import config_file, runner
 from rendezvous.listener import server_context
@@ -70,7 +71,7 @@ def rendezvous(
         logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format=_LOG_FORMAT)
         # One line for each listening socket, which we log ourselves.
         logging.getLogger("asyncio").setLevel(logging.WARNING)
-        runner.run(runner.serve(config))
+        loop.run(runner.serve(config))
 
 
 def run() -> None:
