@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from p2p import defaults
 
 
@@ -35,18 +37,21 @@ class CreditPool:
 class ReceiveWindow:
     """What one stream received, handed on, and was allowed.
 
+    Besides the window the stream may have under way what its local connection will take at once: should the reader stop
+    now, those bytes end in the kernel's buffer, which fills up whatever we do, and not in our memory.
+
     Args:
         pool: Where more than the initial credit comes from.
     """
 
-    __slots__ = ("_borrowed", "_pool", "consumed", "granted", "received")
+    __slots__ = ("_base", "_borrowed", "_pool", "consumed", "granted", "received")
 
     def __init__(self, pool: CreditPool) -> None:
         self._pool = pool
+        self._base = self.granted = defaults.TUNNEL_INITIAL_CREDIT_BYTES
         self._borrowed = 0
         self.received = 0
         self.consumed = 0
-        self.granted = defaults.TUNNEL_INITIAL_CREDIT_BYTES
 
     @property
     def held_bytes(self) -> int:
@@ -62,8 +67,12 @@ class ReceiveWindow:
         self.received += length
         return self.received <= self.granted
 
-    def consume(self, length: int) -> int | None:
+    def consume(self, length: int, absorbable: Callable[[], int]) -> int | None:
         """Count bytes that were handed on, and decide about new credit.
+
+        Args:
+            length: How many.
+            absorbable: Tells how many bytes the local connection will take at once.
 
         Returns:
             The offset to grant, or None if the present one will do.
@@ -71,16 +80,18 @@ class ReceiveWindow:
         consumed = self.consumed = self.consumed + length
         pool = self._pool
         initial = defaults.TUNNEL_INITIAL_CREDIT_BYTES
-        self._borrowed = pool.exchange(self._borrowed, max(0, self.granted - consumed - initial))
-        share = (pool.free_bytes + self._borrowed) // defaults.TUNNEL_CREDIT_SHARE
-        window = min(defaults.TUNNEL_WINDOW_BYTES, initial + max(0, share))
+        self._borrowed = pool.exchange(self._borrowed, max(0, min(self.granted - consumed, self._base) - initial))
         if self.granted == initial and consumed < initial // 2:
             return None  # most flows end before they need more: they cost no frame
-        if consumed + window - self.granted < min(defaults.TUNNEL_CREDIT_STEP_BYTES, window // 2):
+        share = (pool.free_bytes + self._borrowed) // defaults.TUNNEL_CREDIT_SHARE
+        base = min(defaults.TUNNEL_WINDOW_BYTES, initial + max(0, share))
+        granted = consumed + base + min(defaults.TUNNEL_ABSORBED_BYTES, absorbable())
+        if granted - self.granted < min(defaults.TUNNEL_CREDIT_STEP_BYTES, base // 2):
             return None
-        self.granted = consumed + window
-        self._borrowed = pool.exchange(self._borrowed, window - initial)
-        return self.granted
+        self.granted = granted
+        self._base = base
+        self._borrowed = pool.exchange(self._borrowed, base - initial)
+        return granted
 
     def close(self) -> None:
         """Give everything back to the pool."""

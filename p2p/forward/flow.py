@@ -263,7 +263,7 @@ class Flow:
                 self.abort(StreamCode.HEADER_INVALID)
             return
         self._overhead_in = length
-        self._window.consume(length)
+        self._window.consume(length, self._absorbable)
         self._pending = deque((data[length:],)) if len(data) > length else None
         self._owner.header_received(self)
 
@@ -302,9 +302,12 @@ class Flow:
             self._end_in()
 
     def _consume(self, length: int) -> None:
-        offset = self._window.consume(length)
+        offset = self._window.consume(length, self._absorbable)
         if offset is not None and not self._stream_ended:
             self._owner.grant(self.stream_id, offset)
+
+    def _absorbable(self) -> int:
+        return 0 if self._socket is None else sockets.absorbable_bytes(self._socket)
 
     def _watch_writable(self, enabled: bool) -> None:
         if enabled == self._writing or self._socket is None:
