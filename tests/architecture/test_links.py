@@ -1,4 +1,4 @@
-"""Every relative link in the documents leads to a file and, where it names one, to a heading of it."""
+"""Every relative link in the documents leads to a file and, where it names one, to a heading; named paths exist."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ from tests.architecture.error_codes import ROOT
 FOLDERS = ("docs", "deploy", "netns-scripts", "benchmarks", "tests", ".github")
 """Where documents are, beside the root of the repository; not in the virtual environment."""
 
+NOT_IN_THE_REPOSITORY = {
+    "p2p/1": "the name of the tunnel protocol, for ALPN",
+    "p2p/config.toml": "in the user's configuration folder",
+    "deploy/etc/serve.toml": "the reader makes it",
+    "deploy/etc/tls": "the reader makes it",
+}
+"""What looks like a path of ours and is none, each with what it is."""
+
+_PATH = re.compile(r"`((?:p2p|relay|rendezvous|tests|docs|deploy|netns-scripts|benchmarks)/[\w./-]+)`")
 _FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
@@ -57,6 +66,12 @@ def test_links_resolve(document: Path) -> None:
         assert target.exists(), f"{link} leads nowhere"
         if anchor:
             assert anchor in anchors(target), f"{link}: {relative(target)} has no such heading"
+
+
+@pytest.mark.parametrize("document", list(documents()), ids=relative)
+def test_named_paths_exist(document: Path) -> None:
+    named = _PATH.findall(document.read_text(encoding="utf-8"))
+    assert [path for path in named if path not in NOT_IN_THE_REPOSITORY and not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("document", list(documents()), ids=relative)

@@ -43,10 +43,6 @@ class Diary:
     exhausted: list[tuple[float, RelayReason]] = field(default_factory=list)
     received: list[float] = field(default_factory=list)
 
-    def direct_at(self, *, since: float = 0.0) -> float | None:
-        """When a direct path was first selected after an instant."""
-        return next((at for at, event in self.selected if at >= since and event.path.is_direct), None)
-
     def relay_at(self, *, since: float = 0.0) -> float | None:
         """When a validated relay path was first selected after an instant."""
         return next((at for at, e in self.selected if at >= since and not e.path.is_direct and e.path.validated), None)
