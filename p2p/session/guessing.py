@@ -80,6 +80,7 @@ class Guessing:
         self._sockets: dict[int, int] = {}
         self._probe: tuple[float, int, bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._sent = 0
         self._is_held = self._is_closed = self._is_pumping = False
 
     # --- what happens --------------------------------------------------------------------------------------
@@ -109,7 +110,9 @@ class Guessing:
         except DecodeError as error:
             logger.info("hint dropped: %s", error)
             return
-        if is_plausible(TransportAddress(hint.host, hint.ports[0]), self._node.hosts) and not self._is_closed:
+        if not is_usable(hint, self._controller.agent.remote_candidates, self._node.hosts):
+            logger.info("hint dropped: %s is no address of the peer's", hint.host)
+        elif not self._is_closed:
             self._guesser.receive_hint(hint, self._loop.time())
             self._pump()
 
@@ -162,7 +165,8 @@ class Guessing:
         if self._guesser.is_pending is self._is_held:
             return False
         self._is_held = not self._is_held
-        logger.info("guessing ports (%s): %s", self._guesser.kind, "begins" if self._is_held else "is over")
+        state = "begins" if self._is_held else "is over"
+        logger.info("guessing ports (%s): %s, %d guesses sent", self._guesser.kind, state, self._sent)
         self._controller.set_guessing(self._loop.time(), running=self._is_held)
         self._link.poke()
         return True
@@ -210,7 +214,7 @@ class Guessing:
         if base is None or not self._node.endpoint.check_budget.take(now):
             return
         try:
-            base.send((self._make_probe(base.base_id, now),), destination)
+            self._sent += base.send((self._make_probe(base.base_id, now),), destination)
         except LocalProtocolError as error:
             logger.info("no guess sent: %s", error)
 
@@ -246,6 +250,18 @@ class Guessing:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def is_usable(hint: PortHint, candidates: Iterable[Candidate], hosts: Iterable[str]) -> bool:
+    """Tell whether a hint is worth guesses: at addresses that get checks anyway, or a peer could have others scanned.
+
+    Args:
+        hint: The peer's.
+        candidates: The peer's, signalled or learned.
+        hosts: Our IP addresses that peers may know.
+    """
+    is_named = any(candidate.address.host == hint.host for candidate in candidates if not candidate.via_relay)
+    return is_named and is_plausible(TransportAddress(hint.host, hint.ports[0]), hosts)
 
 
 def mapped_address(candidates: Iterable[Candidate]) -> Candidate | None:

@@ -1,4 +1,4 @@
-"""By which address the outside knows a peer."""
+"""By which address the outside knows a peer, and where its hints may lead us."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 
 from p2p.address import TransportAddress
 from p2p.proto.ice import Candidate, CandidateType
-from p2p.session.guessing import mapped_address
+from p2p.proto.path.plans import HintKind, PortHint
+from p2p.session.guessing import is_usable, mapped_address
 
 
 def candidate(kind, host):
@@ -31,3 +32,20 @@ HOST, MAPPED, RELAYED = CandidateType.HOST, CandidateType.SERVER_REFLEXIVE, Cand
 def test_mapped_address(candidates, expected):
     found = mapped_address(candidate(*each) for each in candidates)
     assert (found and found.address.host) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("192.0.2.1", True),
+        ("192.0.2.2", False),
+        ("192.168.1.1", False),
+        ("192.0.2.9", False),
+        ("127.0.0.1", False),
+        ("0.0.0.1", False),
+    ],
+)
+def test_guesses_go_where_checks_go_and_nowhere_else(host, expected):
+    named = [(HOST, "10.0.0.2"), (MAPPED, "192.0.2.1"), (RELAYED, "192.0.2.9"), (HOST, "127.0.0.1"), (HOST, "0.0.0.1")]
+    candidates = [candidate(*each) for each in named]
+    assert is_usable(PortHint(HintKind.RANGE, 1, host, (1024, 65_535)), candidates, ["10.1.0.2"]) is expected
