@@ -130,6 +130,22 @@ class IceAgent:
         """Forget a local transport that is closed, with its candidates and pairs."""
         self._pairing.remove_base(base_id)
 
+    def remove_local_candidate(self, candidate: Candidate) -> None:
+        """Forget an address of ours at which its transport is no longer reached; the transport stays, with its pairs.
+
+        Args:
+            candidate: As it was added. An unknown one is ignored.
+        """
+        self._pairing.remove_local(candidate)
+
+    def remove_remote_candidate(self, address: TransportAddress) -> None:
+        """Forget an address that the peer has withdrawn, and stop trying it; valid pairs are left alone.
+
+        Args:
+            address: Of a candidate that was added. An unknown one is ignored.
+        """
+        self._pairing.remove_remote(address)
+
     def add_remote_candidate(self, candidate: Candidate) -> None:
         """Take a candidate of the peer from signalling, at any time.
 

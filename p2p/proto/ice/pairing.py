@@ -53,12 +53,20 @@ class Pairing:
             return
         self.local.append(candidate)
         base = self.bases.get(candidate.base_id)
-        if base is not None and (base.type in _BASE_TYPES or candidate.type not in _BASE_TYPES):
+        if base is None or base not in self.local:
+            self._stand_for(candidate)
+        elif base.type not in _BASE_TYPES and candidate.type in _BASE_TYPES:
+            self.bases[candidate.base_id] = candidate
+
+    def remove_local(self, candidate: Candidate) -> None:
+        """Forget a candidate of ours, but not its transport: another one stands for that, now or when it comes."""
+        if candidate not in self.local:
             return
-        self.bases[candidate.base_id] = candidate
-        if base is None:
-            for remote in self.remotes:
-                self.add_pair(candidate, remote)
+        self.local.remove(candidate)
+        if self.bases.get(candidate.base_id) == candidate:
+            others = [other for other in self.local if other.base_id == candidate.base_id]
+            if others:
+                self._stand_for(min(others, key=lambda other: other.type not in _BASE_TYPES))
 
     def add_base(self, candidate: Candidate) -> None:
         """Take a transport from which nothing is tried before a check has arrived on it."""
@@ -71,6 +79,15 @@ class Pairing:
         for pair in self._pairs:
             if pair.local.base_id == base_id:
                 self.remove(pair)
+
+    def _stand_for(self, candidate: Candidate) -> None:
+        """Let a candidate stand for its transport in all pairs, and make those that are missing."""
+        self.bases[candidate.base_id] = candidate
+        for pair in self._pairs:
+            if pair.local.base_id == candidate.base_id:
+                pair.local = candidate
+        for remote in self.remotes:
+            self.add_pair(candidate, remote)
 
     def learn_local(self, base: Candidate, address: TransportAddress) -> None:
         """Note an address of ours that the peer sees, unless it is known. Source: RFC 8445 section 7.2.5.3.1."""
@@ -95,6 +112,12 @@ class Pairing:
         if before is not None and known != before:
             self._reclassify(known)
         self.pair_with_all(known)
+
+    def remove_remote(self, address: TransportAddress) -> None:
+        """Forget an address of the peer, unless it is in a valid pair: that one must be seen to fail."""
+        if address not in self.proven():
+            self.remotes.remove(address)
+            self._remove_pairs_to(address)
 
     def remote_for(self, source: TransportAddress, priority: int, ufrag: str | None) -> Candidate:
         """Return what is known of the source of a check, learning it when nothing is."""

@@ -61,6 +61,10 @@ class RemoteCandidates:
         known.learned = False
         return known.candidate
 
+    def remove(self, address: TransportAddress) -> None:
+        """Forget an address; an unknown one is ignored."""
+        self._known.pop(address, None)
+
     def learn(
         self, address: TransportAddress, priority: int, ufrag: str | None, proven: Collection[TransportAddress]
     ) -> tuple[Candidate, TransportAddress | None]:

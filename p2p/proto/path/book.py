@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from p2p.address import TransportAddress
 from p2p.proto.ice import CandidatePair, PairKey
 from p2p.proto.path.flaps import FlapMemory
 from p2p.proto.path.health import PathHealth
@@ -31,6 +32,17 @@ class PathBook:
         """Take a pair that has become valid."""
         health = self._healths[pair.key] = PathHealth(pair, rtt_s, now)
         return health
+
+    def suspect(self) -> None:
+        """Have all paths probed as soon as possible."""
+        for health in self:
+            health.suspect()
+
+    def doubt(self, remote: TransportAddress) -> None:
+        """Have the paths to an address probed, and not relied upon before that is answered."""
+        for health in self:
+            if health.path.remote == remote:
+                health.doubt()
 
     def remove(self, key: PairKey) -> PathHealth | None:
         """Forget a path whose transport is gone."""

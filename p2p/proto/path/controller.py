@@ -36,7 +36,7 @@ from p2p.proto.path.events import (
     PathLost,
     PathSelected,
 )
-from p2p.proto.path.path import PairReport, Path, PathKind, PathStatus
+from p2p.proto.path.path import PairReport, Path, PathKind, PathStatus, report_pairs
 from p2p.proto.path.policy import SelectionReason, choose, choose_second
 from p2p.proto.path.reason import NatFacts
 from p2p.proto.path.recheck import RecheckSchedule
@@ -175,6 +175,12 @@ class PathController:
         """Take a candidate of the peer's, at any time."""
         self.agent.add_remote_candidate(candidate)
 
+    def remove_remote_candidate(self, address: TransportAddress, now: float) -> None:
+        """Learn that the peer is gone from an address: it is not tried any more, and a path to it is doubted."""
+        self.agent.remove_remote_candidate(address)
+        self._book.doubt(address)
+        self._settle(now)
+
     def end_of_candidates(self, *, local: bool = False, remote: bool = False) -> None:
         """Learn that one side, or both, will name no more candidates."""
         self.agent.end_of_candidates(local=local, remote=remote)
@@ -206,8 +212,7 @@ class PathController:
         Call it when an interface, a route or the public address changed, or after sleep; gather again and add
         the new candidates, or ``restart`` when the old ones are worthless.
         """
-        for health in self._book:
-            health.suspect()
+        self._book.suspect()
         self._rechecks.all_due(self._failed_pairs(), now)
         self._settle(now)
 
@@ -217,8 +222,7 @@ class PathController:
         Paths go on carrying data meanwhile. Source: RFC 8445 section 9.
         """
         self.agent.restart(local)
-        for health in self._book:
-            health.suspect()
+        self._book.suspect()
         self._verdict.restart()
         self._settle(now)
 
@@ -276,11 +280,7 @@ class PathController:
 
     def report(self) -> tuple[PairReport, ...]:
         """Return what became of each pair, best first."""
-        selected = None if self._selected is None else self._selected.key
-        pairs = sorted(
-            self.agent.check_list, key=lambda pair: pair.priority(controlling=self.agent.controlling), reverse=True
-        )
-        return tuple(PairReport.of(pair, selected=pair.key == selected) for pair in pairs)
+        return report_pairs(self.agent.check_list, controlling=self.agent.controlling, selected=self._selected)
 
     # --- Inside --------------------------------------------------------------------------------------------
     def _settle(self, now: float) -> None:

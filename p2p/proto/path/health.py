@@ -37,6 +37,7 @@ class PathHealth:
     """
 
     __slots__ = (
+        "_is_doubted",
         "_probe_now",
         "_probed_at",
         "_rtt_variation_s",
@@ -62,6 +63,7 @@ class PathHealth:
         self.used_since: float | None = None
         self._probed_at = now
         self._probe_now = False
+        self._is_doubted = False
         self._silent_since: float | None = None
         self._unanswered: list[float] = []
 
@@ -72,6 +74,7 @@ class PathHealth:
         self.rtt_s += (rtt_s - self.rtt_s) * _RTT_GAIN
         self.min_rtt_s = min(self.min_rtt_s, rtt_s)
         self._unanswered.clear()
+        self._is_doubted = False
         self.heard(now)
 
     def heard(self, now: float) -> None:
@@ -99,6 +102,11 @@ class PathHealth:
 
     def suspect(self) -> None:
         """Something happened that may have broken the path: probe it as soon as possible."""
+        self._probe_now = True
+
+    def doubt(self) -> None:
+        """Somebody says that the path is broken: probe it, and do not rely on it before that is answered."""
+        self._is_doubted = True
         self._probe_now = True
 
     def forgive(self) -> None:
@@ -166,6 +174,8 @@ class PathHealth:
         return min(max(self._missed_at(1), self._silent_since + defaults.PATH_SILENCE_S), self._doubt_at())
 
     def _doubt_at(self) -> float:
+        if self._is_doubted:
+            return float("-inf")
         count = defaults.PATH_PROBES_UNTIL_DEAD if self._is_heard else defaults.PATH_PROBES_UNTIL_DOUBT
         missed_at = self._missed_at(count)
         if self.used_since is None or not self.path.is_direct:

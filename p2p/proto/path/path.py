@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -126,3 +127,16 @@ class PairReport:
             f"{how} {self.local} ({self.local_type}) -> {self.remote} ({self.remote_type}): "
             f"{self.reason or self.state} after {self.attempts} checks{rtt}"
         )
+
+
+def report_pairs(pairs: Iterable[CandidatePair], *, controlling: bool, selected: Path | None) -> tuple[PairReport, ...]:
+    """Report on pairs, best first.
+
+    Args:
+        pairs: Of one check list.
+        controlling: Whether we control, which decides about priorities.
+        selected: The path that packets take.
+    """
+    key = None if selected is None else selected.key
+    ordered = sorted(pairs, key=lambda pair: pair.priority(controlling=controlling), reverse=True)
+    return tuple(PairReport.of(pair, selected=pair.key == key) for pair in ordered)

@@ -3,7 +3,7 @@
     dialer                                exposer
       Offer    --------------------------->          proves the ticket, brings addresses
                <---------------------------  Answer  or Refusal
-      Trickle  <-------------------------->  Trickle  addresses found later, NAT facts, ports to guess
+      Trickle  <-------------------------->  Trickle  addresses that come and go, NAT facts, ports to guess
       Farewell <-------------------------->  Farewell the session is over
 
 Each is a JSON object with a ``type``; unknown types and fields are ignored. Candidates are lines as in
@@ -76,6 +76,8 @@ class Trickle(_Body, frozen=True, tag="trickle"):
     """Either: more addresses, better knowledge of the NAT, or ports to guess."""
 
     candidates: CandidateLines = ()
+    gone: CandidateLines = ()
+    """Of what was named before: where the sender is no longer reached, as after a change of its network."""
     end: bool = False
     """Whether no more are expected for now."""
     nat: dict[str, Any] | None = None

@@ -329,3 +329,37 @@ def test_a_probe_needs_base_and_credentials():
     duo = Duo()
     with pytest.raises(LocalProtocolError):
         duo.a.agent.probe(0, duo.now)
+
+
+def test_a_transport_outlives_its_addresses():
+    duo = Duo()
+    first, second = host("10.0.0.1:1000"), host("10.8.0.1:1000")
+    duo.simple()
+    duo.run(0.1)
+    agent = duo.a.agent
+    agent.add_local_candidate(second)
+    agent.remove_local_candidate(first)
+    agent.remove_local_candidate(first)
+    assert agent.local_candidates == (second,)
+    assert [pair.local for pair in agent.check_list] == [second]
+    assert agent.check_list[0].state is PairState.SUCCEEDED
+    agent.remove_local_candidate(second)
+    assert agent.local_candidates == ()
+    agent.add_remote_candidate(signalled(host("10.0.0.3:3000")))
+    assert len(agent.check_list) == 1, "nothing new is tried from where we have no address"
+    agent.add_local_candidate(first)
+    assert [pair.local for pair in agent.check_list] == [first, first]
+
+
+def test_an_address_that_the_peer_left_is_forgotten_unless_it_works():
+    duo = Duo()
+    duo.simple()
+    duo.run(0.1)
+    agent = duo.a.agent
+    unused = TransportAddress("10.0.0.3", 3000)
+    agent.add_remote_candidate(signalled(host(str(unused))))
+    assert len(agent.check_list) == 2
+    for address in (unused, TransportAddress("10.0.0.2", 2000), TransportAddress("10.0.0.9", 9)):
+        agent.remove_remote_candidate(address)
+    assert [pair.remote.address.port for pair in agent.check_list] == [2000]
+    assert [candidate.address.port for candidate in agent.remote_candidates] == [2000]

@@ -193,6 +193,29 @@ def test_a_closed_transport_moves_the_traffic():
     assert pair.a.rtt_s(pair.a.selected_path) is None
 
 
+def test_an_address_that_the_peer_left_is_not_relied_upon():
+    pair = connected()
+    pair.a.remove_remote_candidate(B_HOST, pair.now)
+    assert {path.remote for path in pair.a.sending_paths} == {B_HOST, B_RELAY}
+    pair.run(0.1)
+    assert [path.remote for path in pair.a.sending_paths] == [B_HOST], "the peer answers there all the same"
+    pair.dead.add(B_HOST)
+    pair.a.remove_remote_candidate(B_HOST, pair.now)
+    pair.run(3)
+    assert [path.remote for path in pair.a.sending_paths] == [B_RELAY]
+
+
+def test_an_address_that_the_peer_left_is_not_tried_again():
+    pair = Pair()
+    pair.dead |= {A_HOST, B_HOST}
+    pair.candidates()
+    pair.introduce()
+    pair.run(1)
+    pair.a.remove_remote_candidate(B_HOST, pair.now)
+    assert B_HOST not in {line.remote for line in pair.a.report()}
+    assert B_RELAY in {line.remote for line in pair.a.report()}
+
+
 def test_the_return_of_the_only_path_is_told():
     pair = Pair()
     pair.candidates(relay=False)
