@@ -114,6 +114,7 @@ class SignallingClient:
         self._tasks = TaskScope()
         self._session: aiohttp.ClientSession | None = None
         self._link: Link | None = None
+        self._dialing: asyncio.Task[Link | SignallingError] | None = None
         self._welcome: Welcome | None = None
         self._failure: SignallingError | None = None
         self._services: set[str] = set()
@@ -159,6 +160,11 @@ class SignallingClient:
     def url(self) -> str | None:
         """The server that the client is logged in at, or None."""
         return str(self._link.url) if self._link is not None else None
+
+    @property
+    def local_host(self) -> str | None:
+        """The IP address of ours that the connection has, or None."""
+        return self._link.local_host if self._link is not None else None
 
     @property
     def dropped_signals(self) -> int:
@@ -245,6 +251,9 @@ class SignallingClient:
         self._hurry.set()
         if self._link is not None:
             self._tasks.start(self._link.close(), name="signalling reconnect")
+        elif self._dialing is not None:
+            # What it has sent so far left from an address that may be gone.
+            self._dialing.cancel()
 
     async def _run(self, session: aiohttp.ClientSession) -> None:
         loop = asyncio.get_running_loop()
@@ -265,23 +274,22 @@ class SignallingClient:
                 if loop.time() - since >= SIGNALLING_STABLE_S:
                     self._backoff.reset()
             self._set_state(SignallingState.WAITING)
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._backoff.next_wait_s()):
                     await self._hurry.wait()
-            except TimeoutError:
-                pass
             self._hurry.clear()
 
     async def _connect(self, session: aiohttp.ClientSession) -> Link | None:
-        try:
-            return await self._dialer.dial(session)
-        except SignallingError as error:
-            self.last_error = error
-            # A user who mistyped a token learns it now; a client that was welcome once waits for the operator's second
-            # thoughts.
-            if self._welcome is None and error.error_code in LOGIN_REFUSALS:
-                self._fail(error, SignallingState.FAILED)
-            return None
+        self._dialing = self._tasks.start(self._dialer.dial(session), name="signalling dial")
+        await asyncio.wait((self._dialing,))
+        dialed = None if self._dialing.cancelled() else self._dialing.result()
+        if not isinstance(dialed, SignallingError):
+            return dialed
+        self.last_error = dialed
+        # A mistyped token is told now; a client that was welcome once waits for the operator's second thoughts.
+        if self._welcome is None and dialed.error_code in LOGIN_REFUSALS:
+            self._fail(dialed, SignallingState.FAILED)
+        return None
 
     def _is_over(self) -> bool:
         """Whether nothing more is to be tried: the client failed for good, or its block ends."""

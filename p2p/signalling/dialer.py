@@ -60,18 +60,15 @@ class Dialer:
         """Begin with the next server of the list from now on."""
         self._index = (self._index + 1) % len(self._urls)
 
-    async def dial(self, session: aiohttp.ClientSession) -> Link:
+    async def dial(self, session: aiohttp.ClientSession) -> Link | SignallingError:
         """Try each server once.
 
         Args:
             session: Makes the connections.
 
         Returns:
-            The first connection that was welcome.
-
-        Raises:
-            SignallingError: None was. A refused login is raised only if every server refused it, since the others may
-                accept it once they are back.
+            The first connection that was welcome, or why none was. A refused login is the reason only if every server
+            refused it, since the others may accept it once they are back.
         """
         errors = []
         for _ in self._urls:
@@ -91,4 +88,4 @@ class Dialer:
                 errors.append(error)
                 self.prefer_next()
         curable = [error for error in errors if error.error_code not in LOGIN_REFUSALS]
-        raise (curable or errors)[0]
+        return (curable or errors)[0]

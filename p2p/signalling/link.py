@@ -107,6 +107,12 @@ class Link:
         """Whether nothing can be sent any more."""
         return self._is_closed or self._socket.closed
 
+    @property
+    def local_host(self) -> str | None:
+        """The IP address of ours that the connection has, when that is known."""
+        address = self._socket.get_extra_info("sockname")
+        return address[0] if address else None
+
     async def serve(self, on_unasked: Callable[[Unasked], None]) -> SignallingError:
         """Read until the connection ends; ``close`` is left to the caller.
 
