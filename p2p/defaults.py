@@ -437,6 +437,16 @@ RELAY_RELEASE_WAIT_S: Final = 0.3
 """How long giving an address back may delay the end of the program."""
 RELAY_CARRIER_BUFFER_BYTES: Final = 256 << 10
 """Unsent bytes towards a relay over TCP before the sender has to wait: 20 ms at 100 Mbit/s."""
+NETWORK_SETTLE_S: Final = 0.25
+"""How long the network must have told no news before we act on them: an address and its routes come within 0.1 s."""
+NETWORK_SETTLE_MAX_S: Final = 1.0
+"""When we act although news keep coming: half the time after which a silent path is given up."""
+NETWORK_CHECK_S: Final = 3.0
+"""How often we look for signs of sleep, and at the network itself where nobody tells
+its news: a cheap look, and a user who has just opened the lid has not typed a word by then."""
+NETWORK_SLEEP_S: Final = 2.0
+"""Time that is missing on our clock, for us to have slept: longer than any pause of a busy machine. Below 20 s, NATs
+would still know us and asking again is all that it costs."""
 TUNNEL_REFUSAL_LINGER_S: Final = 2.0
 """How long a refused dialer has to hear why before the connection is closed: a few round trips over a far relay."""
 TUNNEL_INITIAL_CREDIT_BYTES: Final = 64 << 10
@@ -497,6 +507,10 @@ ENGINE_WARM_UP_DELAY_S: Final = 0.005
 """After the first packet to the rendezvous has left, before its answer can be here."""
 LOOK_AROUND_S: Final = 1.0
 """How often at most a doubt makes us ask STUN servers and relay again, however many sessions have it."""
+TRICKLES_PER_S: Final = 10.0
+"""News of addresses that one program sends: half of what the rendezvous takes, so that answers and offers pass."""
+TRICKLES_BURST: Final = 100.0
+"""The same at once: half of what the rendezvous takes."""
 LOGIN_WATCH_S: Final = 1.0
 """How soon an exposer notices that another login of its key and name has taken over."""
 PATHS_REMEMBERED: Final = 100

@@ -51,6 +51,7 @@ class Discovery:
         birthday_disabled: bool = False,
     ) -> None:
         self.facts = NatFacts(direct_disabled=direct_disabled, birthday_disabled=birthday_disabled)
+        self._unknown = self.facts
         self.is_done = False
         self.mapped_address: TransportAddress | None = None
         self._loop = loop
@@ -70,9 +71,18 @@ class Discovery:
 
     def update(self, servers: Sequence[TransportAddress]) -> None:
         """Use these STUN servers; nothing happens when they are the same as before."""
-        if tuple(servers) == self._servers:
-            return
-        self._servers = tuple(servers)
+        if tuple(servers) != self._servers:
+            self._servers = tuple(servers)
+            self._begin()
+
+    def restart(self) -> None:
+        """Forget what was found out, and find it out again: we are in another network now."""
+        self.mapped_address = None
+        self.is_done = False
+        self._know(self._unknown)
+        self._begin()
+
+    def _begin(self) -> None:
         self.close()
         for base in self._endpoint.sockets:
             for server in self._servers:
@@ -137,11 +147,15 @@ class Discovery:
         self._on_done()
 
     def _learn(self, behaviour: NatBehaviour) -> None:
-        facts = NatFacts.of(
-            behaviour,
-            direct_disabled=self.facts.direct_disabled,
-            birthday_disabled=self.facts.birthday_disabled,
+        self._know(
+            NatFacts.of(
+                behaviour,
+                direct_disabled=self.facts.direct_disabled,
+                birthday_disabled=self.facts.birthday_disabled,
+            )
         )
+
+    def _know(self, facts: NatFacts) -> None:
         if facts != self.facts:
             self.facts = facts
             self._on_facts(facts)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from p2p.errors import RelayError
 from p2p.gather.relay import allocate_first
 from p2p.gather.relay_server import RelayServer
+from p2p.path.carriers import CODE_STREAM_ENDED
 from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
 
@@ -58,6 +59,20 @@ class RelayKeeper:
     def retry_now(self) -> None:
         """Do not wait any longer before the next attempt: the network has changed."""
         self._wake.set()
+
+    def network_changed(self, *, is_elsewhere: bool) -> None:
+        """Find out at once whether the address is still ours, and get another one if not.
+
+        Args:
+            is_elsewhere: Whether packets take another way now, on which no connection of before goes on.
+        """
+        relay = self.current
+        if relay is None:
+            self.retry_now()
+        elif is_elsewhere and relay.socket_base_id is None:
+            relay.carrier_lost(RelayError("the network has changed", code=CODE_STREAM_ENDED))
+        else:
+            relay.probe()
 
     async def run(self, *, backoff: Callable[[int], float], probe_s: float) -> None:
         """Keep an address until cancelled, then give it back.

@@ -157,6 +157,12 @@ class Exposer(Program):
         if self.node.relay is not None:
             self._relay_told.set()
 
+    def candidates_removed(self, candidates: object) -> None:
+        """See ``NodeListener``."""
+
+    def network_changed(self, *, moved: bool) -> None:
+        """See ``NodeListener``."""
+
     def base_removed(self, base_id: int) -> None:
         """See ``NodeListener``."""
 

@@ -10,6 +10,7 @@ from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope, deadline
 from p2p.errors import ConfigError, DeadlineExceededError, P2PError
 from p2p.gather.classic import classic_name
+from p2p.gather.hosts import ANY_ADDRESSES
 from p2p.gather.interfaces import host_addresses
 from p2p.gather.nat import discover_behaviour
 from p2p.gather.relay import allocate
@@ -22,7 +23,7 @@ from p2p.proto.stun.behaviour import NatBehaviour, PortAllocation
 from p2p.session.describe import plain_facts
 from p2p.session.dialing import new_session_id
 from p2p.session.exposer import CODE_NO_RENDEZVOUS
-from p2p.session.node import ANY_ADDRESSES, trust
+from p2p.session.node import trust
 from p2p.session.options import PeerOptions
 from p2p.session.reports import NatReport, RelayReach
 from p2p.session.status import PathTransport

@@ -9,9 +9,9 @@ import random
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
-from urllib.parse import urlsplit
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
@@ -23,10 +23,12 @@ from p2p.defaults import (
     SIGNALLING_BACKOFF_MAX_S,
     SIGNALLING_BACKOFF_MIN_S,
 )
-from p2p.errors import ConfigError, ConnectivityError, DecodeError, RelayError
-from p2p.gather.candidates import CandidateBook
+from p2p.errors import ConfigError, DecodeError, RelayError
+from p2p.gather.candidates import CandidateBook, CandidateChange
 from p2p.gather.discovery import Discovery
-from p2p.gather.interfaces import host_addresses
+from p2p.gather.hosts import HostSockets
+from p2p.gather.interfaces import network_state
+from p2p.gather.monitor import NetworkChange, NetworkMonitor
 from p2p.gather.relay_keeper import RelayKeeper
 from p2p.gather.relay_server import RelayServer
 from p2p.identity import Identity, PeerId
@@ -43,13 +45,12 @@ from p2p.quic.engine import Engine, EngineConfig
 from p2p.quic.load import load_engine
 from p2p.quic.routing import CidRouter
 from p2p.session.options import PeerOptions, RelayPolicy
+from p2p.session.own_addresses import is_loopback_url, is_own
 from p2p.session.plausible import is_plausible
 from p2p.session.spare_sockets import SpareSockets, StunTaker
 from p2p.signalling.client import SignallingClient
 
 logger = logging.getLogger(__name__)
-
-ANY_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 -- a peer does not know which of its networks leads to the other
 
 
 class NodeListener(Protocol):
@@ -57,6 +58,14 @@ class NodeListener(Protocol):
 
     def candidates_added(self, candidates: Sequence[Candidate]) -> None:
         """We can be reached at more addresses."""
+        ...
+
+    def candidates_removed(self, candidates: Sequence[Candidate]) -> None:
+        """We are no longer reached at some addresses."""
+        ...
+
+    def network_changed(self, *, moved: bool) -> None:
+        """What did not work may work now, and the other way round; above all if we are in another network."""
         ...
 
     def base_removed(self, base_id: int) -> None:
@@ -148,12 +157,23 @@ class Node:
             on_problem=self._relay_problem,
             ssl_context=self.ssl_context,
         )
+        self._sockets = HostSockets(
+            self.endpoint, self._book, are_candidates=self.options.relay_policy is not RelayPolicy.ONLY
+        )
+        # A rendezvous on this host is for peers on this host.
+        is_local = any(is_loopback_url(url) for url in self._urls)
+        self._monitor = NetworkMonitor(
+            loop, read_state=partial(network_state, loopback=is_local), on_change=self._network_changed
+        )
         await self._scope.__aenter__()
         try:
-            self._open_sockets()
+            self._monitor.start()
+            self.hosts = self._monitor.state.addresses
+            self._sockets.update(self.hosts)
             self.signalling.on_welcome = self._welcomed
             await self.signalling.__aenter__()
         except BaseException as error:
+            self._monitor.close()
             self.endpoint.close()
             await self._scope.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -165,6 +185,7 @@ class Node:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._monitor.close()
         try:
             await self.signalling.__aexit__(kind, error, traceback)
         finally:
@@ -271,23 +292,20 @@ class Node:
 
     # --- gathering -----------------------------------------------------------------------------------------
 
-    def _open_sockets(self) -> None:
-        problems = []
-        # A rendezvous on this host is for peers on this host.
-        hosts = host_addresses(loopback=any(_is_loopback_url(url) for url in self._urls))
-        self.hosts = tuple(hosts)
-        for any_address in ANY_ADDRESSES:
-            if not any((":" in host) is (":" in any_address) for host in hosts):
-                continue
-            try:
-                base = self.endpoint.open_socket(TransportAddress(any_address, 0))
-            except ConnectivityError as error:
-                problems.append(error)
-                continue
-            if self.options.relay_policy is not RelayPolicy.ONLY:
-                self._book.add_hosts(base, hosts)
-        if not self.endpoint.sockets:
-            raise problems[0] if problems else ConnectivityError("this host has no network address")
+    def _network_changed(self, change: NetworkChange) -> None:
+        """Go on where we are now: in another network, or again in one after sleep."""
+        self.hosts = change.after.addresses
+        self._announce(self._sockets.update(self.hosts))
+        if change.moved and not change.is_cut_off:
+            self._book.doubt_mapped()
+            self._discovery.restart()
+            self._relay_keeper.network_changed(is_elsewhere=change.is_elsewhere)
+        local_host = self.signalling.local_host
+        is_dead = local_host is not None and not is_own(local_host, self.hosts)
+        if (change.is_elsewhere or is_dead) and not change.is_cut_off:
+            self.signalling.reconnect()
+        for listener in list(self.listeners):
+            listener.network_changed(moved=change.moved)
 
     def _welcomed(self, welcome: Welcome) -> None:
         servers = []
@@ -317,7 +335,9 @@ class Node:
 
     def _relay_lost(self, relay: RelayBase, error: RelayError) -> None:
         logger.info("relayed address %s lost: %s", relay.local_address, error)
-        self._book.remove_base(relay.base_id)
+        self._announce(self._book.remove_base(relay.base_id))
+        # Perhaps it does not know us any more because the outside sees us elsewhere now.
+        self._discovery.ask_again()
         for listener in list(self.listeners):
             listener.base_removed(relay.base_id)
 
@@ -326,13 +346,23 @@ class Node:
         self.last_relay_error = error
 
     def _mapped(self, base_id: int, mapped: TransportAddress, server: TransportAddress) -> None:
-        if self.options.relay_policy is not RelayPolicy.ONLY:
-            self._announce(self._book.add_reflexive(base_id, mapped, server))
-
-    def _announce(self, added: Sequence[Candidate]) -> None:
-        if added:
+        if self.options.relay_policy is RelayPolicy.ONLY:
+            return
+        before = self._book.mapped_address(base_id, server)
+        self._announce(self._book.set_mapped(base_id, mapped, server))
+        if before is not None and before.host != mapped.host:
+            # The router has another address, and forgot all connections: nothing on this host tells us so.
+            logger.info("the outside sees us at %s instead of %s", mapped.host, before.host)
+            self.signalling.reconnect()
             for listener in list(self.listeners):
-                listener.candidates_added(added)
+                listener.network_changed(moved=True)
+
+    def _announce(self, change: CandidateChange) -> None:
+        for listener in list(self.listeners):
+            if change.removed:
+                listener.candidates_removed(change.removed)
+            if change.added:
+                listener.candidates_added(change.added)
 
     def _facts_changed(self, facts: NatFacts) -> None:
         if facts.udp_blocked and self._wants_relay is False:
@@ -341,6 +371,7 @@ class Node:
             listener.facts_changed(facts)
 
     def _gathered(self) -> None:
+        self._announce(self._book.drop_doubted())
         for listener in list(self.listeners):
             listener.gathered()
 
@@ -367,12 +398,3 @@ def _backoff(failures: int) -> float:
     """Full jitter, doubling up to the signalling's limit."""
     ceiling = min(SIGNALLING_BACKOFF_MAX_S, SIGNALLING_BACKOFF_MIN_S * 2 ** min(failures, 16))
     return random.uniform(SIGNALLING_BACKOFF_MIN_S, ceiling)  # noqa: S311 -- spreads load, protects nothing
-
-
-def _is_loopback_url(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        # Not by its first characters: anybody may own 127.example.com.
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -8,7 +8,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 from p2p.address import TransportAddress
 from p2p.defaults import PATHS_REMEMBERED, SESSION_SEEK_S
@@ -40,6 +39,7 @@ from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
 from p2p.proto.tunnel.frames import AuthRequest, Hello
 from p2p.quic.connection import QuicConnection
 from p2p.quic.engine import EngineConnection
+from p2p.session.candidates import read_lines, shown
 from p2p.session.guessing import Guessing
 from p2p.session.node import Node
 from p2p.session.options import RelayPolicy
@@ -155,9 +155,14 @@ class PeerSession:
         path = self.path
         return None if path is None else self.controller.rtt_s(path)
 
+    @property
+    def has_remote(self) -> bool:
+        """Whether the peer's half of offer and answer has come."""
+        return self.controller.agent.remote_credentials is not None
+
     def local_candidates(self) -> tuple[Candidate, ...]:
         """Our addresses that this session may use."""
-        return self._usable(self._node.candidates)
+        return shown(self._node.candidates, self._policy)
 
     # --- signalling ----------------------------------------------------------------------------------------
 
@@ -181,12 +186,7 @@ class PeerSession:
 
     def add_remote(self, lines: Sequence[str]) -> None:
         """Take candidates of the peer; unusable ones are skipped."""
-        for line in lines:
-            try:
-                candidate = Candidate.from_wire_untrusted(line)
-            except DecodeError as error:
-                logger.info("session %s: candidate skipped: %s", self.session_id[:8], error)
-                continue
+        for candidate in read_lines(lines, session=self.session_id[:8]):
             if not is_plausible(candidate.address, self._node.hosts):
                 logger.info("session %s: %s is no address to check", self.session_id[:8], candidate.address)
             elif self._policy is not RelayPolicy.NEVER or candidate.type is not CandidateType.RELAYED:
@@ -194,6 +194,12 @@ class PeerSession:
                 self.controller.add_remote_candidate(candidate)
         self.link.poke()
         self._guessing.update()
+
+    def remove_remote(self, lines: Sequence[str]) -> None:
+        """Learn that the peer is gone from addresses."""
+        for candidate in read_lines(lines, session=self.session_id[:8]):
+            self.controller.remove_remote_candidate(candidate.address, self._loop.time())
+        self.link.poke()
 
     def set_remote_facts(self, facts: object) -> None:
         """Take what the peer knows of its NAT; nonsense is ignored."""
@@ -223,18 +229,6 @@ class PeerSession:
                     self.link.poke()
                     return
 
-    def _usable(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-        """Take those of our addresses that the user's policy lets the peer know."""
-        match self._policy:
-            case RelayPolicy.ALLOW:
-                return tuple(candidates)
-            case RelayPolicy.NEVER:
-                return tuple(candidate for candidate in candidates if candidate.type is not CandidateType.RELAYED)
-            case RelayPolicy.ONLY:
-                # A relayed address is related to the one that it hides.
-                relayed = (candidate for candidate in candidates if candidate.type is CandidateType.RELAYED)
-                return tuple(replace(candidate, related=None) for candidate in relayed)
-
     # --- what the node tells -------------------------------------------------------------------------------
 
     def stun_received(self, message: Message, base_id: int, source: TransportAddress, now: float) -> bool:
@@ -254,13 +248,28 @@ class PeerSession:
 
     def candidates_added(self, candidates: Sequence[Candidate]) -> None:
         """Check more addresses of ours, and tell the peer."""
-        usable = self._usable(candidates)
+        usable = shown(candidates, self._policy)
         self._permissions.use(self._node.relay)
         for candidate in usable:
             self.controller.add_local_candidate(candidate)
         if usable:
             lines = tuple(candidate.to_wire() for candidate in usable)
             self._owner.send_signal(self, Trickle(session=self.session_id, candidates=lines))
+        self.link.poke()
+
+    def candidates_removed(self, candidates: Sequence[Candidate]) -> None:
+        """Name addresses of ours no longer, and tell the peer that we are gone from them."""
+        for candidate in (usable := shown(candidates, self._policy)):
+            self.controller.agent.remove_local_candidate(candidate)
+        if usable:
+            lines = tuple(candidate.to_wire() for candidate in usable)
+            self._owner.send_signal(self, Trickle(session=self.session_id, gone=lines))
+
+    def network_changed(self, *, moved: bool) -> None:
+        """Probe every path and try every pair again; if we have moved, let QUIC find its speed anew."""
+        self.controller.network_changed(self._loop.time())
+        if moved:
+            self.connection.path_changed()
         self.link.poke()
 
     def base_removed(self, base_id: int) -> None:

@@ -23,6 +23,7 @@ from p2p.session.describe import nat_facts, path_fields, relayed_reason, session
 from p2p.session.events import Event, PathChanged, Problem, Relayed, Report, SessionClosed, SignallingChanged
 from p2p.session.node import Node
 from p2p.session.options import PeerOptions
+from p2p.session.outbox import TrickleOutbox
 from p2p.session.peer_session import PeerSession
 from p2p.session.status import SessionStatus, SignallingPhase, Status
 from p2p.signalling.client import SignallingState
@@ -57,6 +58,7 @@ class Program:
         self.draining = False
         self._on_event = on_event
         self._scope = TaskScope()
+        self._outbox: TrickleOutbox[PeerSession] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started_at = 0.0
         self._finished: deque[SessionStatus] = deque(maxlen=SESSIONS_REPORTED)
@@ -75,6 +77,9 @@ class Program:
         self.node = self.make_node()
         self._loop = loop
         self._started_at = loop.time()
+        self._outbox = TrickleOutbox(
+            loop, is_connected=lambda: self.node.signalling.connected, send=self._start_sending
+        )
         self.node.signalling.on_state = self._signalling_changed
         await self.node.__aenter__()
         try:
@@ -87,6 +92,8 @@ class Program:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        assert self._outbox is not None
+        self._outbox.close()
         try:
             await self._end_sessions()
         finally:
@@ -216,6 +223,8 @@ class Program:
                 )
             )
         self.sessions.pop(session.session_id, None)
+        if self._outbox is not None:
+            self._outbox.forget(session)
         if self._scope.is_open:
             self._scope.start(self._bury(session), name="end of a session")
         else:
@@ -224,7 +233,14 @@ class Program:
 
     def send_signal(self, session: PeerSession, body: PeerBody) -> None:
         """See ``SessionOwner``."""
-        if self.node.signalling.connected and self._scope.is_open:
+        if isinstance(body, Trickle):
+            assert self._outbox is not None
+            self._outbox.put(session, body)
+        elif self.node.signalling.connected:
+            self._start_sending(session, body)
+
+    def _start_sending(self, session: PeerSession, body: PeerBody) -> None:
+        if self._scope.is_open:
             self._scope.start(self._send(session.peer, session.peer_instance, body), name="signal")
 
     # --- signals -------------------------------------------------------------------------------------------
@@ -243,6 +259,7 @@ class Program:
             logger.info("peer %s names a session that is not its own", peer.short)
             return
         if session is not None and isinstance(body, Trickle):
+            session.remove_remote(body.gone)
             session.add_remote(body.candidates)
             if body.nat is not None:
                 session.set_remote_facts(body.nat)
@@ -267,6 +284,8 @@ class Program:
 
     def _signalling_changed(self, state: SignallingState) -> None:
         phase = _PHASES[state]
+        if state is SignallingState.CONNECTED and self._outbox is not None:
+            self._outbox.connected()
         if phase is not self._phase:
             # Attempts that fail alternate with waits; an outage is counted when it begins.
             self._outages += self._phase is SignallingPhase.ONLINE and phase is SignallingPhase.OFFLINE

@@ -8,7 +8,8 @@ from p2p.address import TransportAddress
 from p2p.defaults import SERVERS_USED
 from p2p.gather.relay_server import RelayServer
 from p2p.proto.signalling.messages import TurnServer, Welcome
-from p2p.session.node import Node, _is_loopback_url
+from p2p.session.node import Node
+from p2p.session.own_addresses import is_loopback_url
 
 
 class Recorder:
@@ -67,4 +68,4 @@ def test_a_rendezvous_elsewhere_sends_nobody_to_loopback_services() -> None:
     ],
 )
 def test_only_a_loopback_address_is_one(url: str, is_loopback: bool) -> None:
-    assert _is_loopback_url(url) is is_loopback
+    assert is_loopback_url(url) is is_loopback

@@ -1,0 +1,121 @@
+"""News of addresses on their way to the peers of running sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from p2p.defaults import TRICKLES_BURST, TRICKLES_PER_S
+from p2p.path.budget import TokenBudget
+from p2p.proto.signalling.bodies import MAX_CANDIDATES, Trickle
+
+
+class Sender(Protocol):
+    """Whose news they are."""
+
+    @property
+    def session_id(self) -> str:
+        """Names the session."""
+        ...
+
+    @property
+    def has_remote(self) -> bool:
+        """Whether the peer is known to know the session."""
+        ...
+
+
+SenderT = TypeVar("SenderT", bound=Sender)
+
+
+class TrickleOutbox(Generic[SenderT]):
+    """Sends news as soon as it may, and what could not be sent, later: when we are logged in again.
+
+    News of a session that wait are merged, so that after an outage its peer gets one message. All sessions together
+    send at most ``TRICKLES_PER_S``, since a rendezvous disconnects who sends it too much, and a change of network is
+    news for all of them at once.
+
+    Concurrency: one event loop; at most one timer, which ``close`` cancels.
+
+    Args:
+        loop: The event loop.
+        is_connected: Whether we are logged in.
+        send: Sends a session's news.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        is_connected: Callable[[], bool],
+        send: Callable[[SenderT, Trickle], object],
+    ) -> None:
+        self._loop = loop
+        self._is_connected = is_connected
+        self._send = send
+        self._budget = TokenBudget(TRICKLES_PER_S, TRICKLES_BURST)
+        self._waiting: dict[str, tuple[SenderT, Trickle]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def put(self, session: SenderT, news: Trickle) -> None:
+        """Send news, now or later.
+
+        Args:
+            session: Whose.
+            news: With the session's id.
+        """
+        waits = self._waiting.get(session.session_id)
+        if waits is None and self._is_connected() and self._budget.take(self._loop.time()):
+            self._send(session, news)
+            return
+        self._waiting[session.session_id] = session, news if waits is None else merge(waits[1], news)
+        self._set_timer()
+
+    def forget(self, session: SenderT) -> None:
+        """Drop the news of a session that is over."""
+        self._waiting.pop(session.session_id, None)
+
+    def connected(self) -> None:
+        """We are logged in again: send what waits."""
+        self._flush()
+
+    def close(self) -> None:
+        """Drop everything; nothing stays with the loop."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for session_id, (session, news) in list(self._waiting.items()):
+            if not self._is_connected():
+                return
+            # The offer of a session that the peer does not know yet must be there before its news.
+            if session.has_remote:
+                if not self._budget.take(self._loop.time()):
+                    break
+                del self._waiting[session_id]
+                self._send(session, news)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        # Disconnected, there is no need for one: ``connected`` comes.
+        if self._waiting and self._timer is None and self._is_connected():
+            self._timer = self._loop.call_later(1 / TRICKLES_PER_S, self._flush)
+
+
+def merge(earlier: Trickle, later: Trickle) -> Trickle:
+    """Make one message of two of the same session; what the later one says holds."""
+    candidates = dict.fromkeys(line for line in earlier.candidates if line not in later.gone)
+    candidates.update(dict.fromkeys(later.candidates))
+    gone = dict.fromkeys(line for line in earlier.gone if line not in later.candidates)
+    gone.update(dict.fromkeys(later.gone))
+    # The latest are the most worth, should there be too many.
+    merged: dict[str, Any] = {"candidates": tuple(candidates)[-MAX_CANDIDATES:], "gone": tuple(gone)[-MAX_CANDIDATES:]}
+    for name in Trickle.__struct_fields__:
+        latest = getattr(later, name)
+        merged.setdefault(name, getattr(earlier, name) if latest in (None, False) else latest)
+    return Trickle(**merged)

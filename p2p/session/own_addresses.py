@@ -1,0 +1,29 @@
+"""Which addresses are this host's own."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+
+def is_own(host: str, hosts: Collection[str]) -> bool:
+    """Tell whether an address that a connection of ours has is still one of this host's.
+
+    Args:
+        host: An IP address, perhaps with a scope.
+        hosts: Those of this host that peers may know.
+    """
+    address = ipaddress.ip_address(host.partition("%")[0])
+    # Those of these kinds are not listed, and stay.
+    return address.is_loopback or address.is_link_local or str(address) in hosts
+
+
+def is_loopback_url(url: str) -> bool:
+    """Tell whether a URL leads to this very host."""
+    host = urlsplit(url).hostname or ""
+    try:
+        # Not by its first characters: anybody may own 127.example.com.
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

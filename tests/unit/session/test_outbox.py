@@ -1,0 +1,117 @@
+"""News of addresses: at once when possible, merged and later when not, and never a flood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2p import defaults
+from p2p.proto.signalling.bodies import MAX_CANDIDATES, Trickle
+from p2p.session.outbox import TrickleOutbox, merge
+from tests.unit.gather.test_monitor import Loop
+
+
+@dataclass
+class Session:
+    session_id: str
+    has_remote: bool = True
+
+
+class World:
+    def __init__(self) -> None:
+        self.loop = Loop()
+        self.is_connected = True
+        self.sent: list[Trickle] = []
+        self.outbox: TrickleOutbox[Session] = TrickleOutbox(
+            self.loop,  # type: ignore[arg-type]
+            is_connected=lambda: self.is_connected,
+            send=lambda session, news: self.sent.append(news),
+        )
+
+    def put(self, session: Session, **news) -> None:
+        self.outbox.put(session, Trickle(session=session.session_id, **news))
+
+
+def name(number: int) -> str:
+    return f"{number:032x}"
+
+
+def test_news_are_sent_at_once():
+    world = World()
+    world.put(Session(name(1), has_remote=False), candidates=("a",))
+    world.put(Session(name(1), has_remote=False), end=True)
+    assert [news.candidates for news in world.sent] == [("a",), ()]
+    assert not world.loop.waiting
+
+
+def test_news_of_an_outage_are_one_message_after_it():
+    world = World()
+    world.is_connected = False
+    session = Session(name(1))
+    world.put(session, candidates=("a", "b"))
+    world.put(session, gone=("a", "old"))
+    world.put(session, candidates=("c",), nat={"x": 1})
+    world.put(session, end=True)
+    assert not world.sent
+    assert not world.loop.waiting
+    world.is_connected = True
+    world.outbox.connected()
+    assert world.sent == [Trickle(session=name(1), candidates=("b", "c"), gone=("a", "old"), end=True, nat={"x": 1})]
+    world.loop.run(60)
+    assert len(world.sent) == 1
+
+
+def test_a_peer_that_does_not_know_the_session_yet_hears_of_it_first():
+    world = World()
+    world.is_connected = False
+    session = Session(name(1), has_remote=False)
+    world.put(session, candidates=("a",))
+    world.is_connected = True
+    world.outbox.connected()
+    world.loop.run(1)
+    assert not world.sent
+    session.has_remote = True
+    world.loop.run(1 / defaults.TRICKLES_PER_S + 0.01)
+    assert len(world.sent) == 1
+
+
+def test_a_thousand_sessions_do_not_flood_the_rendezvous():
+    world = World()
+    sessions = [Session(name(number)) for number in range(1000)]
+    for session in sessions:
+        world.put(session, candidates=("a",))
+    assert len(world.sent) == defaults.TRICKLES_BURST
+    for session in sessions:
+        world.put(session, gone=("a",))
+    world.loop.run(10)
+    assert len(world.sent) <= defaults.TRICKLES_BURST + 10 * defaults.TRICKLES_PER_S + 1
+    world.loop.run(100)
+    assert {news.session for news in world.sent} == {session.session_id for session in sessions}
+    assert not world.loop.waiting
+
+
+def test_a_session_that_is_over_has_no_news():
+    world = World()
+    world.is_connected = False
+    session = Session(name(1))
+    world.put(session, candidates=("a",))
+    world.outbox.forget(session)
+    world.is_connected = True
+    world.outbox.connected()
+    assert not world.sent
+
+
+def test_nothing_stays_with_the_loop():
+    world = World()
+    for number in range(200):
+        world.put(Session(name(number)), end=True)
+    assert world.loop.waiting
+    world.outbox.close()
+    assert not world.loop.waiting
+
+
+def test_what_is_said_later_holds():
+    one = Trickle(session=name(1), candidates=("a", "b"), gone=("c",), nat={"x": 1})
+    two = Trickle(session=name(1), candidates=("c",), gone=("a",), nat={"x": 2})
+    assert merge(one, two) == Trickle(session=name(1), candidates=("b", "c"), gone=("a",), nat={"x": 2})
+    many = Trickle(session=name(1), candidates=tuple(f"n{number}" for number in range(MAX_CANDIDATES)))
+    assert len(merge(one, many).candidates) == MAX_CANDIDATES
