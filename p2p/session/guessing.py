@@ -165,7 +165,7 @@ class Guessing:
         if self._guesser.is_pending is self._is_held:
             return False
         self._is_held = not self._is_held
-        state = "begins" if self._is_held else "is over"
+        state = "is planned" if self._is_held else "is over"
         logger.info("guessing ports (%s): %s, %d guesses sent", self._guesser.kind, state, self._sent)
         self._controller.set_guessing(self._loop.time(), running=self._is_held)
         self._link.poke()
