@@ -178,7 +178,7 @@ def play(lab_factory: LabFactory, request: pytest.FixtureRequest) -> Iterator[Pl
     folder = Path(tempfile.mkdtemp(prefix="p2p-test-"))
     try:
         with ExitStack() as stack:
-            yield Play(lab_factory(routers(d=kinds[0], e=kinds[1], delay_s=0.02)), folder, stack)
+            yield Play(lab_factory(routers(delay_s=0.02, **dict(zip("dex", kinds, strict=False)))), folder, stack)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
