@@ -21,13 +21,14 @@ class LazyTimer:
         fire: Called with the present instant, never earlier than the one set; the timer is unset then.
     """
 
-    __slots__ = ("_due_at", "_fire", "_handle", "_loop")
+    __slots__ = ("_due_at", "_fire", "_handle", "_handle_at", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, fire: Callable[[float], object]) -> None:
         self._loop = loop
         self._fire = fire
         self._handle: asyncio.TimerHandle | None = None
         self._due_at = 0.0
+        self._handle_at = 0.0
 
     def set(self, at: float | None) -> None:
         """Set, move or unset the timer.
@@ -40,10 +41,10 @@ class LazyTimer:
             return
         self._due_at = at
         if self._handle is not None:
-            if self._handle.when() <= at:
+            if self._handle_at <= at:
                 return
             self._handle.cancel()
-        self._handle = self._loop.call_at(at, self._called)
+        self._call_at(at)
 
     def cancel(self) -> None:
         """Unset the timer; nothing of it stays with the loop."""
@@ -55,6 +56,11 @@ class LazyTimer:
         self._handle = None
         now = self._loop.time()
         if self._due_at > now + _SLACK_S:
-            self._handle = self._loop.call_at(self._due_at, self._called)
+            self._call_at(self._due_at)
             return
         self._fire(max(now, self._due_at))
+
+    def _call_at(self, at: float) -> None:
+        # Kept here because uvloop gives a handle that does not know its time when that has come already.
+        self._handle_at = at
+        self._handle = self._loop.call_at(at, self._called)
