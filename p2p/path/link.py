@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from p2p.address import TransportAddress
 from p2p.path.endpoint import Endpoint
@@ -14,6 +15,8 @@ from p2p.proto.ice.messages import is_check
 from p2p.proto.path.controller import PathController
 from p2p.proto.path.events import PathEvent, PathSelected
 from p2p.proto.stun.message import Message
+
+_AMPLIFICATION_MAX: Final = 3
 
 
 @dataclass(slots=True)
@@ -50,6 +53,7 @@ class PathLink:
         self._on_event = on_event
         self._timer: asyncio.TimerHandle | None = None
         self._bound: set[tuple[RelayBase, TransportAddress]] = set()
+        self._allowance_bytes: int | None = None
         self._is_poking = self._is_closed = False
 
     # --- for the QUIC connection ---------------------------------------------------------------------------
@@ -60,6 +64,8 @@ class PathLink:
         Returns:
             How many were taken; without any path all are, and lost, as on a network that is down.
         """
+        if self._allowance_bytes is not None:
+            return self._send_within(self._allowance_bytes, datagrams)
         paths = self._controller.sending_paths
         taken: int | None = None
         for path in paths:
@@ -76,6 +82,19 @@ class PathLink:
         if taken and self._controller.sent(self._loop.time()):
             self._arm()
         return taken
+
+    def _send_within(self, allowance_bytes: int, datagrams: Sequence[bytes]) -> int:
+        """Send what the limit allows and lose the rest, as a network would; it is sent again when more has arrived."""
+        within = 0
+        while within < len(datagrams) and len(datagrams[within]) <= allowance_bytes:
+            allowance_bytes -= len(datagrams[within])
+            within += 1
+        self._allowance_bytes = None
+        try:
+            taken = self.send(datagrams[:within]) if within else 0
+        finally:
+            self._allowance_bytes = allowance_bytes
+        return taken if taken < within else len(datagrams)
 
     def call_when_writable(self, callback: Callable[[], object]) -> None:
         """Call back once, as soon as the selected path takes packets again."""
@@ -99,9 +118,24 @@ class PathLink:
         self.poke()
         return True
 
-    def packets_received(self, base_id: int, source: TransportAddress, now: float) -> None:
-        """Note that packets of this session arrived: proof that the path lives."""
-        self._controller.path_alive(base_id, source, now)
+    def limit_until_proven(self) -> None:
+        """Send three times as many bytes as arrive at most, until ``lift_limit``.
+
+        For the side that answers: the first packets tell where to, and their source may be forged. The QUIC libraries
+        have such a limit, but one of them counts in a way that stalls handshakes, and is run without.
+
+        Source: RFC 9000 section 8.1.
+        """
+        self._allowance_bytes = 0
+
+    def lift_limit(self) -> None:
+        """The peer is where we send to: it has answered a check, or completed the handshake."""
+        self._allowance_bytes = None
+
+    def packets_received(self, size: int) -> None:
+        """Note that so many bytes of this session's packets have arrived."""
+        if self._allowance_bytes is not None:
+            self._allowance_bytes += _AMPLIFICATION_MAX * size
 
     def poke(self) -> None:
         """Do what the controller wants done now, and set its timer again. Call it after every command."""

@@ -8,7 +8,10 @@ from typing import Any, Final
 from aioquic.quic import connection as library
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.congestion.base import create_congestion_control
+from aioquic.quic.events import StreamDataReceived
+from aioquic.quic.packet import QuicStreamFrame
 from aioquic.quic.recovery import QuicPacketPacer
+from aioquic.quic.stream import QuicStreamReceiver
 
 from p2p.defaults import QUIC_PACER_BURST_S, QUIC_PATH_CHANGE_FLIGHT_BYTES
 from p2p.quic.adapter import SecretSink, terminated
@@ -18,6 +21,7 @@ from p2p.quic.engine import ConnectionStats, EngineConfig, EngineEvent
 _CONNECTION_NAMES: Final = (
     "_close_event",
     "_datagrams_pending",
+    "_get_or_create_stream",
     "_local_max_data",
     "_local_max_streams_bidi",
     "_loss",
@@ -26,6 +30,7 @@ _CONNECTION_NAMES: Final = (
     "_write_connection_limits",
     "_write_stream_limits",
 )
+_RECEIVER_NAMES: Final = ("_buffer_start", "_final_size")
 _RECOVERY_NAMES: Final = ("_cc", "_pacer", "_pto_count", "_rtt_initialized", "_rtt_min", "_rtt_smoothed")
 
 
@@ -40,6 +45,8 @@ def check() -> None:
         getattr(probe, name)
     for name in _RECOVERY_NAMES:
         getattr(probe._loss, name)
+    for name in _RECEIVER_NAMES:
+        getattr(QuicStreamReceiver(0, True), name)
 
 
 def make(
@@ -91,6 +98,27 @@ class _BoundedQuicConnection(library.QuicConnection):
             super()._write_stream_limits(builder, space, stream)
         finally:
             stream.receiver.highest_offset = received
+
+    def _get_or_create_stream(self, frame_type: int, stream_id: int) -> Any:
+        stream = super()._get_or_create_stream(frame_type, stream_id)
+        if type(stream.receiver) is QuicStreamReceiver:
+            stream.receiver.__class__ = EndKeepingReceiver
+        return stream
+
+
+class EndKeepingReceiver(QuicStreamReceiver):
+    """Tells the end of a stream also when it arrived, alone in its frame, before the last bytes.
+
+    The library forgets such an end, and whoever reads the stream waits for it for ever.
+    """
+
+    def handle_frame(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
+        """See ``QuicStreamReceiver``."""
+        event = super().handle_frame(frame)
+        if event is not None and not self.is_finished and self._buffer_start == self._final_size:
+            self.is_finished = True
+            event.end_stream = True
+        return event
 
 
 class TunedAioquicConnection(AioquicConnection):

@@ -142,7 +142,10 @@ class Connector(Program):
                     continue
                 has_connected = True
                 failures = 0
-                end = await self._lost[session.session_id]
+                # It may have ended before we got here.
+                lost = self._lost.get(session.session_id)
+                end = session.error if lost is None else await lost
+                assert end is not None
                 listener.detach()
                 if not end.retryable:
                     raise end

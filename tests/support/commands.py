@@ -34,7 +34,9 @@ def environment(folder: Path) -> dict[str, str]:
     """The environment of a user who has never used ``p2p``."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("P2P_", "PG", "XDG_", "SSH_"))}
     kept = {key: value for key, value in kept.items() if not key.lower().endswith("_proxy")}
-    return {**kept, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "LC_ALL": "C.UTF-8"}
+    folders = {"HOME": folder, "XDG_CONFIG_HOME": folder / "config", "XDG_STATE_HOME": folder}
+    # The state folder holds a Unix socket, whose path has to stay below 108 bytes under pytest's long folders.
+    return {**kept, **{name: str(path) for name, path in folders.items()}, "LC_ALL": "C.UTF-8"}
 
 
 def run(
