@@ -75,9 +75,8 @@ def make(
 class _UncappedQuicConnection(library.QuicConnection):
     """Allows ``max_streams`` streams instead of 100, and sends to the peer without the amplification limit.
 
-    The limit protects third parties from answers to a forged source address. Our addresses are validated by
-    connectivity checks before the first QUIC packet; and the library counts packets without the padding of their
-    datagram, so that a handshake with a client that pads stalls for 0.8 s.
+    The limit protects third parties from answers to a forged source address, and the link below has it. The library
+    counts packets without the padding of their datagram, so that a handshake with a client that pads stalls for 0.8 s.
     """
 
     max_streams: int

@@ -10,6 +10,7 @@ from p2p.address import TransportAddress
 from p2p.path.budget import TokenBudget
 from p2p.path.link import PathLink
 from p2p.proto.ice import Transmit
+from p2p.proto.path.path import Path, PathKind
 
 PROVEN = TransportAddress("192.0.2.1", 1)
 CHECK = bytes.fromhex("0001") + bytes(18)
@@ -41,10 +42,14 @@ class Controller:
 
     def __init__(self) -> None:
         self.wanted: list[Transmit] = []
+        self.sending_paths: tuple[Path, ...] = ()
 
     def transmits(self, now: float) -> list[Transmit]:
         wanted, self.wanted = self.wanted, []
         return wanted
+
+    def sent(self, now: float) -> bool:
+        return False
 
     def is_validated(self, base_id: int, remote: TransportAddress) -> bool:
         return remote == PROVEN
@@ -79,3 +84,23 @@ async def test_answers_and_heartbeats_go_when_the_budget_is_spent() -> None:
     controller.wanted = [Transmit(0, PROVEN, CHECK), Transmit(0, TransportAddress("203.0.113.1", 1), ANSWER)] * 50
     link.poke()
     assert len(endpoint.base.sent) == 100
+
+
+async def test_before_the_peer_has_proven_its_address_it_gets_three_times_what_came() -> None:
+    link, endpoint, controller = make()
+    controller.sending_paths = (Path(0, TransportAddress("203.0.113.1", 1), PathKind.DIRECT, validated=False),)
+    packets = [bytes(1000)] * 10
+    link.limit_until_proven()
+    assert link.send(packets) == 10
+    assert not endpoint.base.sent
+    link.packets_received(1200)
+    assert link.send(packets) == 10
+    assert len(endpoint.base.sent) == 3
+    assert link.send(packets) == 10
+    assert len(endpoint.base.sent) == 3
+    link.packets_received(1200)
+    link.send(packets)
+    assert len(endpoint.base.sent) == 7
+    link.lift_limit()
+    link.send(packets)
+    assert len(endpoint.base.sent) == 17
