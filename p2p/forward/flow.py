@@ -49,6 +49,10 @@ class FlowOwner(Protocol):
         """Tell the other side how far it may send."""
         ...
 
+    def announce_end(self, stream_id: int, final_offset: int) -> None:
+        """Tell the other side how many bytes a stream has in all."""
+        ...
+
     def credit_exceeded(self, flow: Flow) -> None:
         """The other side sent more than it may: the connection must end."""
         ...
@@ -67,6 +71,9 @@ class Flow:
     A local connection that takes no more bytes ends *in* by STOP_SENDING, while *out* goes on to its end: a server
     that answers early and closes must still be heard. The other side resets its connection behind that answer.
 
+    The end of *out* is told on the control stream as well: one QUIC library takes an end for delivered that was lost
+    together with needless repetitions of the data before it, as happens when a session changes its path under load.
+
     Args:
         owner: The multiplexer.
         stream_id: The QUIC stream.
@@ -78,6 +85,7 @@ class Flow:
         "_cancel_dial",
         "_cut",
         "_delivery_due",
+        "_final_offset",
         "_in_ended",
         "_out_ended",
         "_overhead_in",
@@ -115,6 +123,7 @@ class Flow:
         self._in_ended = False
         self._cut = False
         self._delivery_due = False
+        self._final_offset: int | None = None
         self.stream_id = stream_id
         self.header = header
         self.opened_at = owner.loop.time()
@@ -211,6 +220,7 @@ class Flow:
         self._out_ended = True
         self.watch(False)
         self._owner.transport.send(self.stream_id, b"", True)
+        self._owner.announce_end(self.stream_id, self.sent)
         self._owner.transport.kick()
         self._finish_if_over()
 
@@ -227,7 +237,7 @@ class Flow:
         if not self._window.receive(len(data)):
             self._owner.credit_exceeded(self)
             return
-        self._stream_ended = self._stream_ended or end
+        self._stream_ended = self._stream_ended or end or self._window.received == self._final_offset
         if self._in_ended:
             return  # sent before our STOP_SENDING was heard
         if data:
@@ -237,6 +247,12 @@ class Flow:
         elif self._socket is not None and not (self._writing or self._delivery_due):
             self._delivery_due = True
             self._owner.deliver_soon(self)
+
+    def end_announced(self, final_offset: int) -> None:
+        """The stream ends behind so many bytes, whether its own end arrives or not."""
+        self._final_offset = final_offset
+        if self._window.received == final_offset and not self._stream_ended:
+            self.receive(b"", True)
 
     def deliver(self) -> None:
         """Write what has arrived to the local connection, as far as it takes it."""

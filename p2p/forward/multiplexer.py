@@ -285,9 +285,12 @@ class Multiplexer:
     def grant(self, stream_id: int, max_offset: int) -> None:
         """See ``FlowGovernor``."""
         self._control.grant_credit(stream_id, max_offset)
-        if not self._is_flush_scheduled:
-            self._is_flush_scheduled = True
-            self._loop.call_soon(self._scheduled_flush)
+        self._flush_control_soon()
+
+    def announce_end(self, stream_id: int, final_offset: int) -> None:
+        """See ``FlowGovernor``."""
+        self._control.announce_end(stream_id, final_offset)
+        self._flush_control_soon()
 
     def protocol_broken(self, error: RemoteProtocolError) -> None:
         """See ``FlowGovernor``."""
@@ -322,6 +325,8 @@ class Multiplexer:
         match event:
             case tunnel.CreditGranted(stream_id, max_offset):
                 self._table.credit_received(stream_id, max_offset)
+            case tunnel.EndAnnounced(stream_id, final_offset):
+                self._table.end_announced(stream_id, final_offset)
             case tunnel.HelloReceived(hello, _):
                 self.peer_hello = hello
             case tunnel.AuthReceived(request):
@@ -349,6 +354,11 @@ class Multiplexer:
                 self._abort(goodbye_error(code, reason), GoodbyeCode.DONE, "goodbye heard")
             case tunnel.ControlBroken(error):
                 self.protocol_broken(error)
+
+    def _flush_control_soon(self) -> None:
+        if not self._is_flush_scheduled:
+            self._is_flush_scheduled = True
+            self._loop.call_soon(self._scheduled_flush)
 
     def _scheduled_flush(self) -> None:
         self._is_flush_scheduled = False

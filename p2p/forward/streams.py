@@ -24,6 +24,10 @@ class PeerStreams:
         self._skipped: set[int] = set()
         self._max_gap = max_gap
 
+    def is_unseen(self, stream_id: int) -> bool:
+        """Tell whether this is a stream of the other side of which nothing has been heard; nothing is remembered."""
+        return stream_id % _STRIDE == self._first and (stream_id >= self._next or stream_id in self._skipped)
+
     def is_new(self, stream_id: int) -> bool:
         """Tell whether this is the first news of a stream that the other side opened, and remember it.
 

@@ -41,6 +41,10 @@ class FlowGovernor(Protocol):
         """Tell the other side how far it may send on a stream."""
         ...
 
+    def announce_end(self, stream_id: int, final_offset: int) -> None:
+        """Tell the other side how many bytes a stream has in all."""
+        ...
+
     def protocol_broken(self, error: RemoteProtocolError) -> None:
         """The other side broke the rules: the connection must end."""
         ...
@@ -91,6 +95,7 @@ class FlowTable:
         self._max_flows = max_flows
         self._peer_streams = PeerStreams(role, max_flows)
         self._flows: dict[int, Flow] = {}
+        self._ends: dict[int, int] = {}
         self._early: list[Flow] | None = []
         self._due: list[Flow] = []
         self._closed = False
@@ -166,6 +171,14 @@ class FlowTable:
         if flow is not None:
             flow.credit_received(max_offset)
 
+    def end_announced(self, stream_id: int, final_offset: int) -> None:
+        """The other side has sent all it will on a data stream, of which nothing may have arrived yet."""
+        flow = self._flows.get(stream_id)
+        if flow is not None:
+            flow.end_announced(final_offset)
+        elif self._peer_streams.is_unseen(stream_id) and len(self._ends) < self._max_flows:
+            self._ends[stream_id] = final_offset
+
     # --- FlowOwner ---------------------------------------------------------------------------------------------
 
     def header_received(self, flow: Flow) -> None:
@@ -194,6 +207,10 @@ class FlowTable:
         due, self._due = self._due, []
         for flow in due:
             flow.deliver()
+
+    def announce_end(self, stream_id: int, final_offset: int) -> None:
+        """See ``FlowOwner``."""
+        self._governor.announce_end(stream_id, final_offset)
 
     def grant(self, stream_id: int, max_offset: int) -> None:
         """See ``FlowOwner``."""
@@ -256,6 +273,8 @@ class FlowTable:
             self.transport.stop(stream_id, StreamCode.TOO_MANY_FLOWS)
             return None
         flow = self._flows[stream_id] = Flow(self, stream_id, None, None)
+        if (final_offset := self._ends.pop(stream_id, None)) is not None:
+            flow.end_announced(final_offset)
         return flow
 
     def _dialled(self, flow: Flow, result: socket.socket | StreamCode) -> None:

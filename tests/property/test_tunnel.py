@@ -21,6 +21,7 @@ from p2p.proto.tunnel.frames import (
     Credit,
     Drain,
     Drained,
+    End,
     Goodbye,
     Hello,
     Ping,
@@ -53,6 +54,7 @@ hellos = st.builds(
 requests = st.builds(AuthRequest, st.binary(min_size=1, max_size=200), texts, st.none() | st.binary(max_size=64))
 running_frames = st.one_of(
     st.builds(Credit, varints, varints),
+    st.builds(End, varints, varints),
     st.builds(Ping, varints),
     st.builds(Pong, varints),
     st.builds(Drain),

@@ -15,6 +15,7 @@ from p2p.proto.tunnel.frames import (
     Credit,
     Drain,
     Drained,
+    End,
     Frame,
     Goodbye,
     Hello,
@@ -87,6 +88,13 @@ class CreditGranted(NamedTuple):
     max_offset: int
 
 
+class EndAnnounced(NamedTuple):
+    """The other side has sent all it will on a stream: so many bytes."""
+
+    stream_id: int
+    final_offset: int
+
+
 class RttMeasured(NamedTuple):
     """An answer to a ping came back after ``rtt_s`` seconds."""
 
@@ -120,6 +128,7 @@ ControlEvent: TypeAlias = (
     | Accepted
     | Refused
     | CreditGranted
+    | EndAnnounced
     | RttMeasured
     | DrainRequested
     | PeerDrained
@@ -127,7 +136,7 @@ ControlEvent: TypeAlias = (
     | ControlBroken
 )
 
-_WHEN_OPEN: Final[frozenset[type[Frame]]] = frozenset({Credit, Ping, Pong, Drain, Drained, Goodbye})
+_WHEN_OPEN: Final[frozenset[type[Frame]]] = frozenset({Credit, End, Ping, Pong, Drain, Drained, Goodbye})
 _ALLOWED: Final[Mapping[State, frozenset[type[Frame]]]] = {
     State.AWAIT_HELLO: frozenset({Hello}),
     State.AWAIT_AUTH: frozenset({AuthRequest}),
@@ -159,6 +168,7 @@ class ControlChannel:
         "_buffer",
         "_credits",
         "_ended",
+        "_ends",
         "_frames",
         "_hello",
         "_next_ping_id",
@@ -178,6 +188,7 @@ class ControlChannel:
         self._buffer = bytearray()
         self._frames: deque[bytes] = deque()
         self._credits: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
         self._pong_due: int | None = None
         self._next_ping_id = 0
         self._pings: dict[int, float] = {}
@@ -223,6 +234,10 @@ class ControlChannel:
         """Let the other side send more on a stream; a later grant replaces one that was not sent yet."""
         self._credits[stream_id] = max_offset
 
+    def announce_end(self, stream_id: int, final_offset: int) -> None:
+        """Tell the other side where a stream ends; before the session is open it waits."""
+        self._ends[stream_id] = final_offset
+
     def ping(self, now: float) -> None:
         """Measure the round trip; the answer becomes ``RttMeasured``."""
         self._require_open()
@@ -262,7 +277,8 @@ class ControlChannel:
 
     def data_to_send(self) -> bytes:
         """Take what must go onto the control stream; empty when there is nothing."""
-        if not (self._frames or self._credits or self._pong_due is not None):
+        has_ends = bool(self._ends) and self.state is State.OPEN
+        if not (self._frames or self._credits or has_ends or self._pong_due is not None):
             return b""
         frames = list(self._frames)
         self._frames.clear()
@@ -272,6 +288,9 @@ class ControlChannel:
         if self._credits:
             frames += [encode_frame(Credit(stream_id, offset)) for stream_id, offset in self._credits.items()]
             self._credits.clear()
+        if has_ends:
+            frames += [encode_frame(End(stream_id, offset)) for stream_id, offset in self._ends.items()]
+            self._ends.clear()
         return b"".join(frames)
 
     def next_event(self) -> ControlEvent | None:
@@ -312,6 +331,8 @@ class ControlChannel:
         match frame:
             case Credit(stream_id, max_offset):
                 return CreditGranted(stream_id, max_offset)
+            case End(stream_id, final_offset):
+                return EndAnnounced(stream_id, final_offset)
             case Ping(ping_id):
                 self._pong_due = ping_id
                 return None

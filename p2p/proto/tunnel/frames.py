@@ -18,6 +18,7 @@
     0x07  DRAIN        nothing
     0x08  DRAINED      nothing
     0x09  GOODBYE      code (varint), text
+    0x80  END          stream id (varint), how many bytes the stream has in all (varint)
 
 Types from 0x80 on may be skipped by whoever does not know them, all others must be understood. Whatever follows what
 a payload is defined to hold is skipped too, so that every frame can grow.
@@ -63,6 +64,7 @@ class FrameType(IntEnum):
     DRAIN = 0x07
     DRAINED = 0x08
     GOODBYE = 0x09
+    END = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,14 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """The sender of this frame sends no more on a stream than so many bytes; said by QUIC, too, but see ``Flow``."""
+
+    stream_id: int
+    final_offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """A request to send the id back."""
 
@@ -146,7 +156,7 @@ class Goodbye:
     reason: str = ""
 
 
-Frame: TypeAlias = Hello | AuthRequest | AuthResult | Credit | Ping | Pong | Drain | Drained | Goodbye
+Frame: TypeAlias = Hello | AuthRequest | AuthResult | Credit | End | Ping | Pong | Drain | Drained | Goodbye
 
 
 def encode_frame(frame: Frame) -> bytes:
@@ -164,6 +174,8 @@ def encode_frame(frame: Frame) -> bytes:
             frame_type, payload = FrameType.AUTH_RESULT, encode_varint(code) + encode_text(text, TEXT_MAX_BYTES)
         case Credit(stream_id, max_offset):
             frame_type, payload = FrameType.CREDIT, encode_varint(stream_id) + encode_varint(max_offset)
+        case End(stream_id, final_offset):
+            frame_type, payload = FrameType.END, encode_varint(stream_id) + encode_varint(final_offset)
         case Ping(ping_id):
             frame_type, payload = FrameType.PING, encode_varint(ping_id)
         case Pong(ping_id):
@@ -273,6 +285,11 @@ def _decode_credit_untrusted(payload: bytes) -> Credit:
     return Credit(stream_id, decode_varint_untrusted(payload, offset)[0])
 
 
+def _decode_end_untrusted(payload: bytes) -> End:
+    stream_id, offset = decode_varint_untrusted(payload, 0)
+    return End(stream_id, decode_varint_untrusted(payload, offset)[0])
+
+
 def _decode_goodbye_untrusted(payload: bytes) -> Goodbye:
     code, offset = decode_varint_untrusted(payload, 0)
     return Goodbye(code, decode_text_untrusted(payload[offset:], TEXT_MAX_BYTES))
@@ -288,4 +305,5 @@ _DECODERS: Final[Mapping[int, Callable[[bytes], Frame]]] = {
     FrameType.DRAIN: lambda payload: Drain(),
     FrameType.DRAINED: lambda payload: Drained(),
     FrameType.GOODBYE: _decode_goodbye_untrusted,
+    FrameType.END: _decode_end_untrusted,
 }

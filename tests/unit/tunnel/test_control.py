@@ -28,6 +28,7 @@ from p2p.proto.tunnel.frames import (
     Credit,
     Drain,
     Drained,
+    End,
     Frame,
     Goodbye,
     Hello,
@@ -45,6 +46,7 @@ EVERY_FRAME: list[Frame] = [
     REQUEST,
     AuthResult(0),
     Credit(4, 100_000),
+    End(4, 200_000),
     Ping(1),
     Pong(1),
     Drain(),
@@ -116,10 +118,10 @@ ALLOWED = {
     (Role.EXPOSER, State.AWAIT_HELLO): {Hello},
     (Role.EXPOSER, State.AWAIT_AUTH): {AuthRequest},
     (Role.EXPOSER, State.JUDGING): set(),
-    (Role.EXPOSER, State.OPEN): {Credit, Ping, Pong, Drain, Drained, Goodbye},
+    (Role.EXPOSER, State.OPEN): {Credit, End, Ping, Pong, Drain, Drained, Goodbye},
     (Role.DIALER, State.AWAIT_HELLO): {Hello},
     (Role.DIALER, State.AWAIT_RESULT): {AuthResult},
-    (Role.DIALER, State.OPEN): {Credit, Ping, Pong, Drain, Drained, Goodbye},
+    (Role.DIALER, State.OPEN): {Credit, End, Ping, Pong, Drain, Drained, Goodbye},
 }
 
 
@@ -142,10 +144,10 @@ def test_every_frame_in_every_state(role: Role, state: State, frame: Frame) -> N
 
 def test_optional_frames_are_skipped_only_once_open() -> None:
     channel = in_state(Role.DIALER, State.OPEN)
-    channel.receive(b"\x80\x00\x01x" + encode_frame(Drain()), 0.0)
+    channel.receive(b"\x81\x00\x01x" + encode_frame(Drain()), 0.0)
     assert events(channel) == [DrainRequested()]
     channel = in_state(Role.EXPOSER, State.AWAIT_AUTH)
-    channel.receive(b"\x80\x00\x01x", 0.0)
+    channel.receive(b"\x81\x00\x01x", 0.0)
     assert isinstance(channel.next_event(), ControlBroken)
 
 

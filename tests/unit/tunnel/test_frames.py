@@ -11,6 +11,7 @@ from p2p.proto.tunnel.frames import (
     Credit,
     Drain,
     Drained,
+    End,
     Frame,
     Goodbye,
     Hello,
@@ -33,6 +34,7 @@ VECTORS: list[tuple[Frame, str]] = [
     (Drain(), "070000"),
     (Drained(), "080000"),
     (Goodbye(2, "bye"), "09000402627965"),
+    (End(4, 70_000), "8000050480011170"),
 ]
 
 
@@ -54,7 +56,7 @@ def test_a_payload_may_grow() -> None:
 
 
 def test_optional_frames_of_later_versions_are_skipped() -> None:
-    assert decode_frame_untrusted(b"\x80\x00\x01x") is None
+    assert decode_frame_untrusted(b"\x81\x00\x01x") is None
 
 
 @pytest.mark.parametrize(
