@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 from p2p import defaults
 from p2p.errors import DecodeError
 from p2p.forward import sockets
 from p2p.forward.counters import FlowSnapshot
-from p2p.forward.credit import CreditPool, ReceiveWindow
-from p2p.forward.feed import Feeder
-from p2p.forward.transport import StreamTransport
+from p2p.forward.credit import ReceiveWindow
+from p2p.forward.owner import FlowOwner
 from p2p.proto.tunnel.codes import StreamCode
 from p2p.proto.tunnel.header import StreamHeader, decode_header_untrusted, encode_header, header_length_untrusted
 
@@ -25,41 +23,6 @@ _BUFFERS_A_SEND: Final = 256
 _JOIN_BELOW_BYTES: Final = 4096
 """Smaller pieces are joined: each costs as much again in bookkeeping, and a hostile peer could send single bytes."""
 _JOINED_MAX_BYTES: Final = 64 << 10
-
-
-class FlowOwner(Protocol):
-    """What a flow needs of the multiplexer it belongs to."""
-
-    loop: asyncio.AbstractEventLoop
-    transport: StreamTransport
-    feeder: Feeder
-    pool: CreditPool
-    read_buffer: memoryview
-    """Shared by all flows."""
-
-    def header_received(self, flow: Flow) -> None:
-        """A flow of the other side has told what it wants; call its ``connected`` or ``abort`` some time."""
-        ...
-
-    def deliver_soon(self, flow: Flow) -> None:
-        """Call the flow's ``deliver`` once everything that arrived together has been handed out."""
-        ...
-
-    def grant(self, stream_id: int, max_offset: int) -> None:
-        """Tell the other side how far it may send."""
-        ...
-
-    def announce_end(self, stream_id: int, final_offset: int) -> None:
-        """Tell the other side how many bytes a stream has in all."""
-        ...
-
-    def credit_exceeded(self, flow: Flow) -> None:
-        """The other side sent more than it may: the connection must end."""
-        ...
-
-    def ended(self, flow: Flow, *, reset: bool) -> None:
-        """The flow is over and its socket closed."""
-        ...
 
 
 class Flow:

@@ -81,7 +81,7 @@ class Multiplexer:
         self._error: P2PError | None = None
         self._refusal: P2PError | None = None
         self._refusal_timer: asyncio.TimerHandle | None = None
-        self._drain_waiters: list[asyncio.Future[None]] = []
+        self._drain_news = asyncio.Event()
         self._ping_waiters: list[asyncio.Future[float]] = []
         self._datagrams_ignored = 0
 
@@ -221,9 +221,8 @@ class Multiplexer:
         try:
             async with asyncio.timeout(timeout_s):
                 while self._error is None and (self._table or not self._is_peer_drained):
-                    waiter: asyncio.Future[None] = self._loop.create_future()
-                    self._drain_waiters.append(waiter)
-                    await waiter
+                    self._drain_news.clear()
+                    await self._drain_news.wait()
         except TimeoutError:
             return False
         return True
@@ -349,7 +348,7 @@ class Multiplexer:
                     self._last_flow_ended()
             case tunnel.PeerDrained():
                 self._is_peer_drained = True
-                self._wake_drain()
+                self._drain_news.set()
             case tunnel.GoodbyeReceived(code, reason):
                 self._abort(goodbye_error(code, reason), GoodbyeCode.DONE, "goodbye heard")
             case tunnel.ControlBroken(error):
@@ -358,13 +357,10 @@ class Multiplexer:
     def _flush_control_soon(self) -> None:
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
-            self._loop.call_soon(self._scheduled_flush)
-
-    def _scheduled_flush(self) -> None:
-        self._is_flush_scheduled = False
-        self._flush_control()
+            self._loop.call_soon(self._flush_control)
 
     def _flush_control(self) -> bool:
+        self._is_flush_scheduled = False
         if self._error is not None or self._transport.is_closed or not (data := self._control.data_to_send()):
             return False
         self._transport.send(CONTROL_STREAM, data)
@@ -375,18 +371,12 @@ class Multiplexer:
         if self._is_peer_draining and self._control.state is State.OPEN:
             self._control.report_drained()
             self._flush_control()
-        self._wake_drain()
+        self._drain_news.set()
 
     def _tell_capacity(self) -> None:
         callbacks, self._capacity_callbacks = self._capacity_callbacks, {}
         for callback in callbacks:
             callback()
-
-    def _wake_drain(self) -> None:
-        waiters, self._drain_waiters = self._drain_waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _abort(self, error: P2PError, code: int, reason: str) -> None:
         if self._error is None:
@@ -401,7 +391,7 @@ class Multiplexer:
         if self._refusal_timer is not None:
             self._refusal_timer.cancel()
         self._table.close()
-        self._wake_drain()
+        self._drain_news.set()
         for waiter in self._ping_waiters:
             if not waiter.done():
                 waiter.set_exception(error)
