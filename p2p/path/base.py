@@ -11,15 +11,12 @@ from typing import Protocol
 
 from p2p.address import TransportAddress
 from p2p.aio.udp import UdpSocket
-from p2p.proto.ice.candidate import RelayProtocol
 
 
 class Base(Protocol):
     """What the path layer needs of a base."""
 
     base_id: int
-    relay_protocol: RelayProtocol | None
-    """What carries the datagrams to the relay; None for a socket of ours."""
 
     @property
     def local_address(self) -> TransportAddress:
@@ -51,8 +48,6 @@ class SocketBase:
         udp: The socket.
         is_spare: Whether it is one that a session opened for itself.
     """
-
-    relay_protocol: RelayProtocol | None = None
 
     def __init__(self, base_id: int, udp: UdpSocket, *, is_spare: bool = False) -> None:
         self.base_id = base_id

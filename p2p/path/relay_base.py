@@ -83,7 +83,6 @@ class RelayBase:
         self.base_id = base_id
         self.protocol = carrier.protocol
         self.socket_base_id = carrier.socket_base_id
-        self.relay_protocol: RelayProtocol | None = carrier.protocol
         self.server = server
         self.mapped_address: TransportAddress | None = None
         self.on_lost: Callable[[RelayError], None] | None = None

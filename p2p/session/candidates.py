@@ -26,6 +26,11 @@ def shown(candidates: Sequence[Candidate], policy: RelayPolicy) -> tuple[Candida
             return tuple(replace(candidate, related=None) for candidate in relayed)
 
 
+def write_lines(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """Write candidates as the lines that ``read_lines`` reads at the other side."""
+    return tuple(candidate.to_wire() for candidate in candidates)
+
+
 def read_lines(lines: Sequence[str], *, session: str) -> Iterator[Candidate]:
     """Read the lines in which the peer names its addresses; unusable ones are skipped.
 

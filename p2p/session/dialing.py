@@ -9,10 +9,11 @@ from p2p.aio.tasks import deadline
 from p2p.defaults import RELAY_UNLESS_MAPPED_S, RELAY_UNLESS_OPEN_S
 from p2p.errors import AllPathsFailedError, DeadlineExceededError, P2PError
 from p2p.identity import Ticket, proof
-from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, encode
+from p2p.proto.signalling.bodies import Answer, Offer, PeerBody, Refusal, encode
 from p2p.proto.tunnel.codes import refusal_error
 from p2p.proto.tunnel.frames import AuthRequest
 from p2p.proto.tunnel.ticket_proof import make_ticket_proof
+from p2p.session.candidates import write_lines
 from p2p.session.node import Node
 from p2p.session.peer_session import PeerSession
 
@@ -73,8 +74,6 @@ class Dial:
                 self._answered.set_result(body)
             case Refusal(code=code, text=text):
                 self.failed(refusal_error(code, text))
-            case Farewell(text=text):
-                self.failed(refusal_error(0, text or "the peer does not know this session"))
 
     def handshake_completed(self) -> None:
         """Prove who we are and that we hold the ticket, bound to this TLS session."""
@@ -110,7 +109,7 @@ class Dial:
             proof=self._ticket_proof(bytes.fromhex(session.session_id)),
             ice=session.credentials.to_wire(),
             initial_dcid=session.connection.initial_destination_cid,
-            candidates=tuple(candidate.to_wire() for candidate in session.local_candidates()),
+            candidates=write_lines(session.local_candidates()),
             end=self._node.is_gathered,
             nat=self._node.facts.to_wire(),
         )

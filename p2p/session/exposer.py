@@ -18,7 +18,7 @@ from p2p.defaults import (
 from p2p.errors import ConfigError, DecodeError, ErrorCode, IdentityError, IntegrityError, P2PError
 from p2p.forward.target import ServiceDialer, TcpTarget
 from p2p.identity import Identity, PeerId, proof
-from p2p.proto.ice import Candidate, Credentials
+from p2p.proto.ice import Credentials
 from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, Trickle
 from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode
 from p2p.proto.tunnel.control import Role
@@ -26,6 +26,7 @@ from p2p.proto.tunnel.frames import AuthRequest
 from p2p.quic.engine import EngineConfig, ServerCredentials
 from p2p.session.access import AccessRefusedError, ServiceAccess, service_of
 from p2p.session.admission import OfferAdmission
+from p2p.session.candidates import write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
 from p2p.session.events import Event, Problem, Ready, Report, SessionOpened
 from p2p.session.node import Node
@@ -236,11 +237,10 @@ class Exposer(Program):
         return session
 
     def _answer(self, session: PeerSession) -> Answer:
-        candidates: list[Candidate] = list(session.local_candidates())
         return Answer(
             session=session.session_id,
             ice=session.credentials.to_wire(),
-            candidates=tuple(candidate.to_wire() for candidate in candidates),
+            candidates=write_lines(session.local_candidates()),
             end=self.node.is_gathered,
             nat=self.node.facts.to_wire(),
         )

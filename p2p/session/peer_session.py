@@ -39,7 +39,7 @@ from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
 from p2p.proto.tunnel.frames import AuthRequest, Hello
 from p2p.quic.connection import QuicConnection
 from p2p.quic.engine import EngineConnection
-from p2p.session.candidates import read_lines, shown
+from p2p.session.candidates import read_lines, shown, write_lines
 from p2p.session.guessing import Guessing
 from p2p.session.node import Node
 from p2p.session.options import RelayPolicy
@@ -253,8 +253,7 @@ class PeerSession:
         for candidate in usable:
             self.controller.add_local_candidate(candidate)
         if usable:
-            lines = tuple(candidate.to_wire() for candidate in usable)
-            self._owner.send_signal(self, Trickle(session=self.session_id, candidates=lines))
+            self._owner.send_signal(self, Trickle(session=self.session_id, candidates=write_lines(usable)))
         self.link.poke()
 
     def candidates_removed(self, candidates: Sequence[Candidate]) -> None:
@@ -262,8 +261,7 @@ class PeerSession:
         for candidate in (usable := shown(candidates, self._policy)):
             self.controller.agent.remove_local_candidate(candidate)
         if usable:
-            lines = tuple(candidate.to_wire() for candidate in usable)
-            self._owner.send_signal(self, Trickle(session=self.session_id, gone=lines))
+            self._owner.send_signal(self, Trickle(session=self.session_id, gone=write_lines(usable)))
 
     def network_changed(self, *, moved: bool) -> None:
         """Probe every path and try every pair again; if we have moved, let QUIC find its speed anew."""
@@ -357,7 +355,7 @@ class PeerSession:
         """
         logger.info("session %s: no path, seeking one", self.session_id[:8])
         self._node.look_around()
-        lines = tuple(candidate.to_wire() for candidate in self.local_candidates())
+        lines = write_lines(self.local_candidates())
         facts = self._node.facts.to_wire()
         self._owner.send_signal(self, Trickle(session=self.session_id, candidates=lines, nat=facts))
         self._seek_timer = self._loop.call_later(SESSION_SEEK_S, self._seek)
