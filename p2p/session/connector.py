@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,14 +12,15 @@ from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
 from p2p.errors import ConfigError, ForwardError, P2PError
 from p2p.forward.listener import TcpListenerForward
 from p2p.forward.stdio import StdioFlow
-from p2p.identity import PeerId, Ticket
+from p2p.identity import Identity, PeerId, Ticket
 from p2p.proto.signalling.bodies import PeerBody
 from p2p.proto.tunnel.control import Role
 from p2p.quic.engine import EngineConfig
+from p2p.session.backoff import wait_after_s
 from p2p.session.describe import path_fields, short_id
 from p2p.session.dialing import Dial, new_session_id
 from p2p.session.events import Connected, Event, Listening, Problem, Report
-from p2p.session.exposer import CODE_NO_RENDEZVOUS
+from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
 from p2p.session.options import ConnectOptions, PeerOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
@@ -62,6 +62,7 @@ class Connector(Program):
         """See ``Program``."""
         return Node(
             self.peer_options,
+            Identity.load_or_create(self.peer_options.identity_path),
             self._urls,
             instance=f"connect-{new_session_id()[:16]}",
             wants_relay=self.peer_options.relay_policy is RelayPolicy.ONLY,
@@ -138,7 +139,7 @@ class Connector(Program):
                     if not error.retryable or is_late:
                         raise
                     self.tell(Problem(t_s=self.t_s, error=error))
-                    await asyncio.sleep(_backoff(failures))
+                    await asyncio.sleep(wait_after_s(failures, least_s=DIAL_BACKOFF_MIN_S, most_s=DIAL_BACKOFF_MAX_S))
                     continue
                 has_connected = True
                 failures = 0
@@ -198,8 +199,3 @@ class Connector(Program):
         lost = self._lost.pop(session.session_id, None)
         if lost is not None and not lost.done():
             lost.set_result(error)
-
-
-def _backoff(failures: int) -> float:
-    ceiling = min(DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S * 2 ** min(failures, 16))
-    return random.uniform(DIAL_BACKOFF_MIN_S, ceiling)  # noqa: S311 -- spreads load, protects nothing

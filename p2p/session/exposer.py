@@ -8,14 +8,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 from p2p.defaults import (
     LOGIN_WATCH_S,
     READY_WITHOUT_RELAY_S,
     SESSION_OPENING_TIMEOUT_S,
 )
-from p2p.errors import ConfigError, DecodeError, ErrorCode, IdentityError, IntegrityError, P2PError
+from p2p.errors import ConfigError, DecodeError, IdentityError, IntegrityError, P2PError
 from p2p.forward.target import ServiceDialer, TcpTarget
 from p2p.identity import Identity, PeerId, proof
 from p2p.proto.ice import Credentials
@@ -29,6 +28,7 @@ from p2p.session.admission import OfferAdmission
 from p2p.session.candidates import write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
 from p2p.session.events import Event, Problem, Ready, Report, SessionOpened
+from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
 from p2p.session.options import ExposeOptions, PeerOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
@@ -37,11 +37,6 @@ from p2p.session.status import Status
 from p2p.signalling.client import SignallingState
 
 logger = logging.getLogger(__name__)
-
-CODE_NO_RENDEZVOUS: Final = ErrorCode(
-    "P2P-1140",
-    "Name one with --rendezvous or P2P_RENDEZVOUS; `p2p serve` runs one on any machine with a public address.",
-)
 
 
 class Exposer(Program):
@@ -68,21 +63,21 @@ class Exposer(Program):
         self._admission = OfferAdmission()
         self._ticket = ""
         self._done = asyncio.Event()
-        self._relay_told = asyncio.Event()
 
     def make_node(self) -> Node:
         """See ``Program``."""
-        self._service = service_of(self.options, Identity.load_or_create(self.peer_options.identity_path))
+        identity = Identity.load_or_create(self.peer_options.identity_path)
+        self._service = service_of(self.options, identity)
         node = Node(
             self.peer_options,
+            identity,
             self.peer_options.rendezvous_urls,
             instance=self._service,
             wants_relay=self.peer_options.relay_policy is not RelayPolicy.NEVER,
             on_signal=self.signal_received,
         )
-        self._access = ServiceAccess.from_options(self.options, node.identity, now_wall=time.time())
-        self._ticket = self._access.ticket(node.identity.peer_id, self.peer_options.rendezvous_urls).encode()
-        node.listeners.append(self)
+        self._access = ServiceAccess.from_options(self.options, identity, now_wall=time.time())
+        self._ticket = self._access.ticket(identity.peer_id, self.peer_options.rendezvous_urls).encode()
         return node
 
     @property
@@ -119,7 +114,7 @@ class Exposer(Program):
             # A ticket that works at once: the relayed address is what the first packet of a dialer needs.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(READY_WITHOUT_RELAY_S):
-                    await self._relay_told.wait()
+                    await self.node.relay_gained.wait()
         self.tell(
             Ready(
                 t_s=self.t_s,
@@ -150,28 +145,6 @@ class Exposer(Program):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOGIN_WATCH_S):
                     await self._done.wait()
-
-    # --- NodeListener --------------------------------------------------------------------------------------
-
-    def candidates_added(self, candidates: object) -> None:
-        """See ``NodeListener``; the exposer waits for the first relayed address."""
-        if self.node.relay is not None:
-            self._relay_told.set()
-
-    def candidates_removed(self, candidates: object) -> None:
-        """See ``NodeListener``."""
-
-    def network_changed(self, *, moved: bool) -> None:
-        """See ``NodeListener``."""
-
-    def base_removed(self, base_id: int) -> None:
-        """See ``NodeListener``."""
-
-    def facts_changed(self, facts: object) -> None:
-        """See ``NodeListener``."""
-
-    def gathered(self) -> None:
-        """See ``NodeListener``."""
 
     # --- offers --------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Sequence
 
 from p2p.address import TransportAddress
-from p2p.aio.tasks import TaskScope, deadline
-from p2p.errors import ConfigError, DeadlineExceededError, P2PError
+from p2p.aio.tasks import TaskScope
+from p2p.errors import ConfigError, P2PError
 from p2p.gather.classic import classic_name
 from p2p.gather.hosts import ANY_ADDRESSES
 from p2p.gather.interfaces import host_addresses
@@ -22,7 +22,7 @@ from p2p.proto.signalling.messages import TurnServer, Welcome
 from p2p.proto.stun.behaviour import NatBehaviour, PortAllocation
 from p2p.session.describe import plain_facts
 from p2p.session.dialing import new_session_id
-from p2p.session.exposer import CODE_NO_RENDEZVOUS
+from p2p.session.meeting import CODE_NO_RENDEZVOUS, reach_rendezvous
 from p2p.session.node import trust
 from p2p.session.options import PeerOptions
 from p2p.session.reports import NatReport, RelayReach
@@ -49,11 +49,7 @@ async def examine_network(options: PeerOptions) -> NatReport:
         ssl_context=trust(options),
     )
     async with client, TaskScope() as scope:
-        try:
-            async with deadline(options.timeout_s, "reaching the rendezvous"):
-                welcome = await client.welcome()
-        except DeadlineExceededError as error:
-            raise client.last_error or error from error
+        welcome = await reach_rendezvous(client, options.timeout_s)
         ipv4 = [server for server in welcome.stun if not server.is_ipv6]
         ipv6 = [server for server in welcome.stun if server.is_ipv6]
         tests_v4 = scope.start(_behaviour(ipv4), name="IPv4 tests")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import random
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -44,6 +43,7 @@ from p2p.quic.connection import QuicConnection
 from p2p.quic.engine import Engine, EngineConfig
 from p2p.quic.load import load_engine
 from p2p.quic.routing import CidRouter
+from p2p.session.backoff import wait_after_s
 from p2p.session.options import PeerOptions, RelayPolicy
 from p2p.session.own_addresses import is_loopback_url, is_own
 from p2p.session.plausible import is_plausible
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 
 class NodeListener(Protocol):
-    """What the owner of a node, and each of its sessions, is told."""
+    """What each session on a node is told."""
 
     def candidates_added(self, candidates: Sequence[Candidate]) -> None:
         """We can be reached at more addresses."""
@@ -97,7 +97,8 @@ class Node:
     Concurrency: one event loop; ``async with`` runs it.
 
     Args:
-        options: Who we are and where we meet.
+        options: What the user wants.
+        identity: Who we are.
         urls: Rendezvous servers, the preferred one first.
         instance: Tells the programs of one identity apart; a login with the same one takes over.
         wants_relay: Whether to hold an address on a relay from the start; ``want_relay`` asks for one later.
@@ -107,6 +108,7 @@ class Node:
     def __init__(
         self,
         options: PeerOptions,
+        identity: Identity,
         urls: Sequence[str],
         *,
         instance: str,
@@ -114,7 +116,7 @@ class Node:
         on_signal: Callable[[PeerId, str, bytes], None],
     ) -> None:
         self.options = options
-        self.identity = Identity.load_or_create(options.identity_path)
+        self.identity = identity
         self.engine: Engine = load_engine(options.engine)
         self.router = CidRouter()
         self.ssl_context = trust(options)
@@ -128,6 +130,8 @@ class Node:
         self.packet_takers: dict[QuicConnection, PacketTaker] = {}
         self.birthday_limits = BirthdayLimits()
         self.last_relay_error: RelayError | None = None
+        self.relay_gained = asyncio.Event()
+        """Set once we have had an address on a relay."""
         self.hosts: tuple[str, ...] = ()
         """This host's addresses, as far as peers may be there; loopback ones when the rendezvous is on this host."""
         self._wants_relay = wants_relay
@@ -324,11 +328,13 @@ class Node:
         self._discovery.update(stun[:SERVERS_USED])
 
     def _start_relay(self) -> None:
-        self._scope.start(self._relay_keeper.run(backoff=_backoff, probe_s=RELAY_PROBE_S), name="relay keeper")
+        backoff = partial(wait_after_s, least_s=SIGNALLING_BACKOFF_MIN_S, most_s=SIGNALLING_BACKOFF_MAX_S)
+        self._scope.start(self._relay_keeper.run(backoff=backoff, probe_s=RELAY_PROBE_S), name="relay keeper")
 
     def _relay_gained(self, relay: RelayBase) -> None:
         logger.info("relayed address %s over %s", relay.local_address, relay.protocol)
         self.last_relay_error = None
+        self.relay_gained.set()
         self._announce(self._book.add_relay(relay))
         if relay.mapped_address is not None and relay.socket_base_id is not None:
             self._mapped(relay.socket_base_id, relay.mapped_address, relay.server)
@@ -392,9 +398,3 @@ def trust(options: PeerOptions) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=str(options.ca_file))
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"cannot use the CA file {options.ca_file}: {error}") from error
-
-
-def _backoff(failures: int) -> float:
-    """Full jitter, doubling up to the signalling's limit."""
-    ceiling = min(SIGNALLING_BACKOFF_MAX_S, SIGNALLING_BACKOFF_MIN_S * 2 ** min(failures, 16))
-    return random.uniform(SIGNALLING_BACKOFF_MIN_S, ceiling)  # noqa: S311 -- spreads load, protects nothing

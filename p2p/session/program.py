@@ -9,9 +9,9 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from p2p.aio.tasks import TaskScope, deadline
+from p2p.aio.tasks import TaskScope
 from p2p.defaults import FLOW_PROBLEM_INTERVAL_S, SESSIONS_REPORTED
-from p2p.errors import DeadlineExceededError, ForwardError, P2PError, SessionClosedError, SignallingError
+from p2p.errors import ForwardError, P2PError, SessionClosedError, SignallingError
 from p2p.forward import raise_descriptor_limit
 from p2p.forward.credit import CreditPool
 from p2p.identity import PeerId
@@ -21,6 +21,7 @@ from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.frames import AuthRequest
 from p2p.session.describe import nat_facts, path_fields, relayed_reason, session_status, short_id
 from p2p.session.events import Event, PathChanged, Problem, Relayed, Report, SessionClosed, SignallingChanged
+from p2p.session.meeting import reach_rendezvous
 from p2p.session.node import Node
 from p2p.session.options import PeerOptions
 from p2p.session.outbox import TrickleOutbox
@@ -118,18 +119,8 @@ class Program:
         return self.report()
 
     async def reach_rendezvous(self) -> None:
-        """Wait until the rendezvous has let us in.
-
-        Raises:
-            SignallingError: It refused us, or could not be reached in time.
-        """
-        signalling = self.node.signalling
-        try:
-            async with deadline(self.peer_options.timeout_s, "reaching the rendezvous"):
-                await signalling.welcome()
-        except DeadlineExceededError as error:
-            # What went wrong at the last attempt tells more than that time is up.
-            raise signalling.last_error or error from error
+        """Wait until the rendezvous has let us in; see ``p2p.session.meeting``."""
+        await reach_rendezvous(self.node.signalling, self.peer_options.timeout_s)
 
     # --- telling -------------------------------------------------------------------------------------------
 
