@@ -38,8 +38,8 @@ from p2p.proto.signalling.messages import (
     decode_client_untrusted,
     encode,
 )
+from p2p.proto.token_bucket import TokenBucket
 from rendezvous.core.admission import Scope
-from rendezvous.core.limits import TokenBucket
 from rendezvous.core.login import LoginChallenge
 from rendezvous.core.refusal import Refusal
 from rendezvous.core.registry import Seat
@@ -88,7 +88,7 @@ class Connection:
         self._socket = socket
         self._transport = transport
         self._address = address
-        self._bucket = TokenBucket(limits.messages_per_s, limits.message_burst, hub.loop.time())
+        self._bucket = TokenBucket(limits.messages_per_s, limits.message_burst)
         self._challenge = LoginChallenge(hub.random_bytes(NONCE_BYTES), hub.config.names)
         self._offences = 0
         self._seat: Seat | None = None

@@ -10,9 +10,10 @@ from typing import Protocol
 
 from p2p.address import TransportAddress
 from p2p.aio.udp import UdpSocket
+from p2p.defaults import CHECKS_UNPROVEN_BURST, CHECKS_UNPROVEN_PER_S
 from p2p.path.base import Base, SocketBase
-from p2p.path.budget import TokenBudget
 from p2p.path.demux import Buffer, is_stun, runs
+from p2p.proto.token_bucket import TokenBucket
 
 
 class Sink(Protocol):
@@ -59,12 +60,14 @@ class Endpoint:
 
     Attributes:
         stats: What could not be used.
-        check_budget: What the sessions on it may send to addresses that have not answered.
+        check_budget: What the sessions on it may send to addresses that have not answered. A peer names the addresses
+            that we check; whoever holds a ticket could name a stranger's in every offer, and the checks of many
+            sessions together would be a flood. Checks on paths that have answered are heartbeats, and cost nothing.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink) -> None:
         self.stats = EndpointStats()
-        self.check_budget = TokenBudget()
+        self.check_budget = TokenBucket(CHECKS_UNPROVEN_PER_S, CHECKS_UNPROVEN_BURST)
         self._loop = loop
         self._sink = sink
         self._bases: dict[int, Base] = {}

@@ -18,7 +18,7 @@ from p2p.defaults import (
 )
 from p2p.errors import IntegrityError
 from p2p.identity import PeerId
-from p2p.path.budget import TokenBudget
+from p2p.proto.token_bucket import TokenBucket
 from p2p.proto.tunnel.codes import RefusalCode
 from p2p.session.access import AccessRefusedError
 
@@ -35,7 +35,7 @@ class OfferAdmission:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[str, float] = OrderedDict()
-        self._replies = TokenBudget(REPLIES_PER_S, REPLIES_BURST)
+        self._replies = TokenBucket(REPLIES_PER_S, REPLIES_BURST)
 
     def check(self, session_id: str, peer: PeerId, sessions: Iterable[Occupant], *, now: float) -> None:
         """Take an offer that has proven its ticket.

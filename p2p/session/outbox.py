@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from p2p.defaults import TRICKLES_BURST, TRICKLES_PER_S
-from p2p.path.budget import TokenBudget
 from p2p.proto.signalling.bodies import MAX_CANDIDATES, Trickle
+from p2p.proto.token_bucket import TokenBucket
 
 
 class Sender(Protocol):
@@ -53,7 +53,7 @@ class TrickleOutbox(Generic[SenderT]):
         self._loop = loop
         self._is_connected = is_connected
         self._send = send
-        self._budget = TokenBudget(TRICKLES_PER_S, TRICKLES_BURST)
+        self._budget = TokenBucket(TRICKLES_PER_S, TRICKLES_BURST)
         self._waiting: dict[str, tuple[SenderT, Trickle]] = {}
         self._timer: asyncio.TimerHandle | None = None
 

@@ -1,4 +1,4 @@
-"""Token buckets: how much each connection and each address may do."""
+"""How much each address may do."""
 
 from __future__ import annotations
 
@@ -6,42 +6,9 @@ import ipaddress
 from collections import OrderedDict
 from typing import Final
 
+from p2p.proto.token_bucket import TokenBucket
+
 _IPV6_PREFIX: Final = 64
-
-
-class TokenBucket:
-    """Lets ``burst`` events through at once and ``rate_per_s`` in the long run.
-
-    Args:
-        rate_per_s: How many tokens come back a second.
-        burst: How many tokens there are at most, and at first.
-        now: The present, a monotonic instant.
-    """
-
-    __slots__ = ("_burst", "_rate_per_s", "_tokens", "_updated_at")
-
-    def __init__(self, rate_per_s: float, burst: float, now: float) -> None:
-        self._rate_per_s = rate_per_s
-        self._burst = burst
-        self._tokens = burst
-        self._updated_at = now
-
-    def take(self, now: float, cost: float = 1.0) -> bool:
-        """Take tokens if there are enough; otherwise none is taken.
-
-        Returns:
-            Whether the event may happen.
-        """
-        self._refill(now)
-        if self._tokens < cost:
-            return False
-        self._tokens -= cost
-        return True
-
-    def _refill(self, now: float) -> None:
-        if now > self._updated_at:
-            self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate_per_s)
-            self._updated_at = now
 
 
 class AddressLimiter:
@@ -78,7 +45,7 @@ class AddressLimiter:
         key = _network(host)
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = TokenBucket(self._rate_per_s, self._burst, now)
+            bucket = self._buckets[key] = TokenBucket(self._rate_per_s, self._burst)
             while len(self._buckets) > self._table_size:
                 self._buckets.popitem(last=False)
         else:

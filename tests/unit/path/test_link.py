@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from p2p.address import TransportAddress
-from p2p.path.budget import TokenBudget
 from p2p.path.link import PathLink
 from p2p.proto.ice import Transmit
 from p2p.proto.path.path import Path, PathKind
+from p2p.proto.token_bucket import TokenBucket
 
 PROVEN = TransportAddress("192.0.2.1", 1)
 CHECK = bytes.fromhex("0001") + bytes(18)
@@ -34,7 +34,7 @@ class Endpoint:
     def __init__(self) -> None:
         self.base = Base()
         self.bases = {0: self.base}
-        self.check_budget = TokenBudget(per_s=1.0, burst=10.0)
+        self.check_budget = TokenBucket(rate_per_s=1.0, burst=10.0)
 
 
 class Controller:

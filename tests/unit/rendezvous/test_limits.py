@@ -1,8 +1,9 @@
-from rendezvous.core.limits import AddressLimiter, TokenBucket
+from p2p.proto.token_bucket import TokenBucket
+from rendezvous.core.limits import AddressLimiter
 
 
 def test_a_bucket_lets_the_burst_through_and_then_the_rate() -> None:
-    bucket = TokenBucket(rate_per_s=2, burst=3, now=100.0)
+    bucket = TokenBucket(rate_per_s=2, burst=3)
     assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
     assert not bucket.take(100.4)
     assert bucket.take(100.5)
@@ -10,12 +11,12 @@ def test_a_bucket_lets_the_burst_through_and_then_the_rate() -> None:
 
 
 def test_a_bucket_fills_no_further_than_its_burst() -> None:
-    bucket = TokenBucket(rate_per_s=1, burst=2, now=0.0)
+    bucket = TokenBucket(rate_per_s=1, burst=2)
     assert [bucket.take(1000.0) for _ in range(3)] == [True, True, False]
 
 
 def test_a_refused_event_costs_nothing() -> None:
-    bucket = TokenBucket(rate_per_s=1, burst=5, now=0.0)
+    bucket = TokenBucket(rate_per_s=1, burst=5)
     assert not bucket.take(0.0, cost=6)
     assert bucket.take(0.0, cost=5)
 
