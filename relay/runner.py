@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, start_http_server
 
 from p2p.address import TransportAddress
+from p2p.aio.loop import StopSignals
 from p2p.errors import ConfigError, ConnectivityError, ErrorCode
 from relay import config_file
 from relay.service import RelayService
@@ -36,29 +36,11 @@ async def serve(path: Path) -> None:
     for warning in config_file.warnings(config, path):
         logger.warning("%s", warning)
     registry = CollectorRegistry()
-    drain, abort = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        (abort if drain.is_set() else drain).set()
-
     async with RelayService(config, registry=registry) as service:
         for line in config_file.describe(config):
             logger.info("%s", line)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-        loop.add_signal_handler(signal.SIGHUP, _reload, service)
-        try:
-            with _metrics_server(config.metrics, registry):
-                await drain.wait()
-                async with asyncio.TaskGroup() as tasks:
-                    draining = tasks.create_task(service.drain(config.drain_s), name="drain")
-                    draining.add_done_callback(lambda _: abort.set())
-                    await abort.wait()
-                    draining.cancel()
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                loop.remove_signal_handler(number)
+        with StopSignals(partial(_reload, service)) as signals, _metrics_server(config.metrics, registry):
+            await signals.serve(partial(service.drain, config.drain_s))
 
 
 def _reload(service: RelayService) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import signal
+from functools import partial
 from pathlib import Path
 
+from p2p.aio.loop import StopSignals
 from p2p.errors import ConfigError
 from rendezvous import config_file
 from rendezvous.config import RendezvousConfig
@@ -27,26 +27,9 @@ async def serve(path: Path) -> None:
     config = config_file.load(path)
     for warning in config_file.warnings(config, path):
         logger.warning("%s", warning)
-    drain, abort = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        (abort if drain.is_set() else drain).set()
-
     async with RendezvousService(config) as service:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-        loop.add_signal_handler(signal.SIGHUP, _reload, service, path)
-        try:
-            await drain.wait()
-            async with asyncio.TaskGroup() as tasks:
-                draining = tasks.create_task(service.drain(), name="drain")
-                draining.add_done_callback(lambda _: abort.set())
-                await abort.wait()
-                draining.cancel()
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                loop.remove_signal_handler(number)
+        with StopSignals(partial(_reload, service, path)) as signals:
+            await signals.serve(service.drain)
 
 
 def _reload(service: RendezvousService, path: Path) -> None:
