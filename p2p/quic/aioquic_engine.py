@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from importlib.metadata import version
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -13,9 +12,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from p2p.defaults import QUIC_INITIAL_RTT_S
 from p2p.errors import IdentityError
-from p2p.quic.adapter import MAX_DATAGRAM_FRAME_BYTES, SecretSink, adopt_library_log, load_tuned
+from p2p.quic.adapter import MAX_DATAGRAM_FRAME_BYTES, SecretSink
 from p2p.quic.aioquic_plain import AioquicConnection
 from p2p.quic.engine import ALPN, CONNECTION_ID_BYTES, EngineConfig, EngineConnection, ServerCredentials
+from p2p.quic.library import LibraryEngine
 
 TUNED_VERSIONS: Final = ("1.7.",)
 """Beginnings of the versions whose insides ``aioquic_tuned`` knows."""
@@ -23,40 +23,19 @@ TUNED_VERSIONS: Final = ("1.7.",)
 _QUIC_VERSION_1: Final = 1
 
 
-class AioquicEngine:
+class AioquicEngine(LibraryEngine):
     """The aioquic library.
 
     Args:
         is_tuned: False keeps to the library's public interface; None uses its insides where they are known.
     """
 
-    name: Final = "aioquic"
-
     def __init__(self, *, is_tuned: Literal[False] | None = None) -> None:
-        self.version = version("aioquic")
-        self._tuned = None if is_tuned is False else load_tuned("p2p.quic.aioquic_tuned", self.version, TUNED_VERSIONS)
-        adopt_library_log()
+        super().__init__("aioquic", TUNED_VERSIONS, is_tuned=is_tuned)
 
-    @property
-    def is_tuned(self) -> bool:
-        """See ``Engine``."""
-        return self._tuned is not None
-
-    def client(self, config: EngineConfig) -> EngineConnection:
-        """See ``Engine``."""
-        return self._connection(config, SecretSink())
-
-    def server(self, config: EngineConfig, credentials: ServerCredentials, initial_dcid: bytes) -> EngineConnection:
-        """See ``Engine``."""
-        return self._connection(config, SecretSink(), credentials, initial_dcid)
-
-    def _connection(
-        self,
-        config: EngineConfig,
-        sink: SecretSink,
-        credentials: ServerCredentials | None = None,
-        initial_dcid: bytes | None = None,
-    ) -> EngineConnection:
+    def _configure(
+        self, config: EngineConfig, sink: SecretSink, credentials: ServerCredentials | None
+    ) -> QuicConfiguration:
         configuration = QuicConfiguration(
             is_client=credentials is None,
             alpn_protocols=[ALPN],
@@ -79,9 +58,11 @@ class AioquicEngine:
                 configuration.private_key = load_pem_private_key(credentials.private_key_pem, password=None)
             except (ValueError, TypeError) as error:
                 raise IdentityError(f"unusable certificate or key: {error}") from error
-        if self._tuned is not None:
-            tuned: EngineConnection = self._tuned.make(configuration, config, sink, initial_dcid)
-            return tuned
+        return configuration
+
+    def _plain(
+        self, configuration: Any, config: EngineConfig, sink: SecretSink, initial_dcid: bytes | None
+    ) -> EngineConnection:
         quic = QuicConnection(configuration=configuration, original_destination_connection_id=initial_dcid)
         return AioquicConnection(quic, config, sink)
 

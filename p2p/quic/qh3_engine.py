@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from importlib.metadata import version
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from qh3.quic.configuration import QuicConfiguration
 from qh3.quic.connection import QuicConnection
@@ -12,48 +11,28 @@ from qh3.tls import SignatureAlgorithm
 
 from p2p.defaults import QUIC_INITIAL_RTT_S
 from p2p.errors import IdentityError
-from p2p.quic.adapter import MAX_DATAGRAM_FRAME_BYTES, SecretSink, adopt_library_log, load_tuned
+from p2p.quic.adapter import MAX_DATAGRAM_FRAME_BYTES, SecretSink
 from p2p.quic.engine import ALPN, CONNECTION_ID_BYTES, EngineConfig, EngineConnection, ServerCredentials
+from p2p.quic.library import LibraryEngine
 from p2p.quic.qh3_plain import Qh3Connection
 
 TUNED_VERSIONS: Final = ("2.1.",)
 """Beginnings of the versions whose insides ``qh3_tuned`` knows."""
 
 
-class Qh3Engine:
+class Qh3Engine(LibraryEngine):
     """The qh3 library.
 
     Args:
         is_tuned: False keeps to the library's public interface; None uses its insides where they are known.
     """
 
-    name: Final = "qh3"
-
     def __init__(self, *, is_tuned: Literal[False] | None = None) -> None:
-        self.version = version("qh3")
-        self._tuned = None if is_tuned is False else load_tuned("p2p.quic.qh3_tuned", self.version, TUNED_VERSIONS)
-        adopt_library_log()
+        super().__init__("qh3", TUNED_VERSIONS, is_tuned=is_tuned)
 
-    @property
-    def is_tuned(self) -> bool:
-        """See ``Engine``."""
-        return self._tuned is not None
-
-    def client(self, config: EngineConfig) -> EngineConnection:
-        """See ``Engine``."""
-        return self._connection(config, SecretSink())
-
-    def server(self, config: EngineConfig, credentials: ServerCredentials, initial_dcid: bytes) -> EngineConnection:
-        """See ``Engine``."""
-        return self._connection(config, SecretSink(), credentials, initial_dcid)
-
-    def _connection(
-        self,
-        config: EngineConfig,
-        sink: SecretSink,
-        credentials: ServerCredentials | None = None,
-        initial_dcid: bytes | None = None,
-    ) -> EngineConnection:
+    def _configure(
+        self, config: EngineConfig, sink: SecretSink, credentials: ServerCredentials | None
+    ) -> QuicConfiguration:
         configuration = QuicConfiguration(
             is_client=credentials is None,
             alpn_protocols=[ALPN],
@@ -77,9 +56,11 @@ class Qh3Engine:
                 configuration.load_cert_chain(credentials.certificate_pem, credentials.private_key_pem)
             except Exception as error:
                 raise IdentityError(f"unusable certificate or key: {error}") from error
-        if self._tuned is not None:
-            tuned: EngineConnection = self._tuned.make(configuration, config, sink, initial_dcid)
-            return tuned
+        return configuration
+
+    def _plain(
+        self, configuration: Any, config: EngineConfig, sink: SecretSink, initial_dcid: bytes | None
+    ) -> EngineConnection:
         quic = QuicConnection(configuration=configuration, original_destination_connection_id=initial_dcid)
         return Qh3Connection(quic, config, sink)
 
