@@ -377,6 +377,8 @@ SIGNALLING_STABLE_S: Final = 10.0
 """A connection that lived this long has earned a quick first reconnect."""
 
 # --- Rendezvous --------------------------------------------------------------------------------------------
+EARLY_LOGIN_SKEW_S: Final = 60.0  # clocks of hosts with NTP differ by less; others pay the round trip of a challenge
+EARLY_LOGINS_REMEMBERED: Final = 200_000  # in two minutes, 20 MB; past it, challenges
 RENDEZVOUS_LOGIN_TIMEOUT_S: Final = 10.0
 """From accepting a connection to its login: three round trips of a satellite link, with TLS."""
 RENDEZVOUS_HEARTBEAT_S: Final = 25.0

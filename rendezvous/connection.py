@@ -63,12 +63,14 @@ class Connection:
         socket: The WebSocket, prepared, without compression.
         transport: What it writes to.
         address: Where the client is.
+        early_login: What came with the upgrade to log in.
     """
 
     __slots__ = (
         "_address",
         "_bucket",
         "_challenge",
+        "_early_login",
         "_hub",
         "_is_ending",
         "_offences",
@@ -81,7 +83,12 @@ class Connection:
     )
 
     def __init__(
-        self, hub: Hub, socket: web.WebSocketResponse, transport: asyncio.Transport, address: TransportAddress
+        self,
+        hub: Hub,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        address: TransportAddress,
+        early_login: Login | None = None,
     ) -> None:
         limits = hub.config.limits
         self._hub = hub
@@ -90,6 +97,7 @@ class Connection:
         self._address = address
         self._bucket = TokenBucket(limits.messages_per_s, limits.message_burst)
         self._challenge = LoginChallenge(hub.random_bytes(NONCE_BYTES), hub.config.names)
+        self._early_login = early_login
         self._offences = 0
         self._seat: Seat | None = None
         self._slow_timer: asyncio.TimerHandle | None = None
@@ -108,7 +116,7 @@ class Connection:
         """Serve the client until it or the server ends the connection."""
         self._hub.add(self)
         try:
-            await self.send(self._challenge.message())
+            await self._begin()
             while True:
                 frame = await self._socket.receive()
                 if frame.type is WSMsgType.TEXT:
@@ -222,14 +230,38 @@ class Connection:
             except Refusal as refusal:
                 await self._refuse(refusal, message)
 
-    async def _log_in(self, login: Login) -> None:
+    async def _begin(self) -> None:
+        """Welcome a client that has logged in with the upgrade; send the challenge to any other."""
         hub = self._hub
+        login, self._early_login = self._early_login, None
+        seat = None
+        if login is not None:
+            seat = hub.early_logins.verify(login, names=hub.config.names, now_wall=hub.now_wall())
+        if login is None or seat is None:
+            await self.send(self._challenge.message())
+            return
+        self._challenge.withdraw()
+        await self._admit(login, seat)
+
+    async def _log_in(self, login: Login) -> None:
         try:
             seat = self._challenge.verify(login)
+        except Refusal as refusal:
+            self._turn_away(refusal)
+        else:
+            await self._admit(login, seat)
+
+    def _turn_away(self, refusal: Refusal) -> None:
+        self._hub.metrics.logins.labels(refusal.wire_code).inc()
+        self.dismiss(refusal.wire_code, refusal.detail)
+
+    async def _admit(self, login: Login, seat: Seat) -> None:
+        """Give the owner of a key its seat, if its token allows that."""
+        hub = self._hub
+        try:
             scope = hub.admission.check(login.token, now_wall=hub.now_wall())
         except Refusal as refusal:
-            hub.metrics.logins.labels(refusal.wire_code).inc()
-            self.dismiss(refusal.wire_code, refusal.detail)
+            self._turn_away(refusal)
             return
         self._disarm()
         self._seat, self.scope = seat, scope

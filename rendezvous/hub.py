@@ -18,6 +18,7 @@ from p2p.proto.signalling.messages import Draining, ServerMessage, TurnServer
 from rendezvous.config import RendezvousConfig
 from rendezvous.core.admission import Admission, Scope
 from rendezvous.core.credentials import RealmNonce, mint_turn_servers
+from rendezvous.core.login import EarlyLogins
 from rendezvous.core.refusal import Refusal
 from rendezvous.core.registry import Member, Registry
 from rendezvous.metrics import Metrics
@@ -47,6 +48,7 @@ class Hub:
         stun_servers: Told to clients.
         is_draining: No new connections are taken.
         admission: The tokens that admit now.
+        early_logins: Takes logins that come with the upgrade.
         connections: All that are open.
         loop: The event loop.
         random_bytes: Source of nonces.
@@ -61,6 +63,7 @@ class Hub:
     stun_servers: tuple[TransportAddress, ...] = ()
     is_draining: bool = False
     admission: Admission = field(init=False)
+    early_logins: EarlyLogins = field(init=False)
     connections: set[HubMember] = field(default_factory=set)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     random_bytes: Callable[[int], bytes] = os.urandom
@@ -69,6 +72,7 @@ class Hub:
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.config.tokens, is_open=self.config.is_open)
+        self.early_logins = EarlyLogins(self.now_wall())
         self.idle.set()
 
     def add(self, connection: HubMember) -> None:

@@ -11,7 +11,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from p2p.address import TransportAddress
 from p2p.defaults import RENDEZVOUS_CLOSE_TIMEOUT_S, RENDEZVOUS_HEARTBEAT_S
-from p2p.proto.signalling.messages import MESSAGE_MAX_BYTES
+from p2p.errors import DecodeError
+from p2p.proto.signalling import early_login
+from p2p.proto.signalling.messages import MESSAGE_MAX_BYTES, Login
 from rendezvous.connection import Connection
 from rendezvous.core.limits import AddressLimiter
 from rendezvous.core.observed import is_within, observed_address
@@ -67,7 +69,7 @@ class WebApplication:
             )
             await socket.prepare(request)
             if request.transport is not None:
-                await Connection(hub, socket, request.transport, client).run()
+                await Connection(hub, socket, request.transport, client, _early_login(request)).run()
             return socket
         finally:
             self._limiter.release(client.host)
@@ -93,6 +95,14 @@ class WebApplication:
     def _refuse(self, reason: str, status: int) -> web.Response:
         self._hub.metrics.refused.labels(reason).inc()
         return web.Response(text=f"{reason}\n", status=status, headers={"Retry-After": "5", "Connection": "close"})
+
+
+def _early_login(request: web.Request) -> Login | None:
+    try:
+        return early_login.from_header_untrusted(request.headers.get("Authorization", ""))
+    except DecodeError:
+        # Perhaps meant for a proxy in front of us; the challenge decides.
+        return None
 
 
 async def _hide_versions(request: web.Request, response: web.StreamResponse) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
+import time
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 import aiohttp
+import msgspec
 from aiohttp import ClientWSTimeout, WSMsgType
 from yarl import URL
 
@@ -16,6 +19,7 @@ from p2p.defaults import SIGNALLING_CONNECT_TIMEOUT_S, SIGNALLING_HEARTBEAT_S
 from p2p.errors import ConfigError, DecodeError, SignallingError
 from p2p.identity import Identity
 from p2p.os_errors import reason_of
+from p2p.proto.signalling import early_login
 from p2p.proto.signalling.codes import SignallingCode
 from p2p.proto.signalling.messages import (
     MESSAGE_MAX_BYTES,
@@ -221,6 +225,7 @@ async def open_link(
     Raises:
         SignallingError: The server cannot be reached, is not who it should be, or refuses the login.
     """
+    early = _early_login(url, identity, instance=instance, token=token, agent=agent)
     try:
         async with asyncio.timeout(SIGNALLING_CONNECT_TIMEOUT_S):
             socket = await session.ws_connect(
@@ -231,11 +236,10 @@ async def open_link(
                 # aiohttp refuses what reaches this size.
                 max_msg_size=MESSAGE_MAX_BYTES + 1,
                 decode_text=False,
+                headers={"Authorization": early_login.to_header(early)},
             )
             try:
-                return Link(
-                    socket, url, await _log_in(socket, url, identity, instance=instance, token=token, agent=agent)
-                )
+                return Link(socket, url, await _log_in(socket, identity, early))
             except BaseException:
                 await socket.close()
                 raise
@@ -255,27 +259,31 @@ async def open_link(
         raise SignallingError(f"cannot reach {url.authority}: {error}", code=CODE_UNREACHABLE) from error
 
 
-async def _log_in(
-    socket: Socket, url: URL, identity: Identity, *, instance: str, token: str | None, agent: str
-) -> Welcome:
-    challenge = await _receive_known(socket)
-    if not isinstance(challenge, Challenge):
-        raise _refused(challenge, "no challenge came")
-    if challenge.version != PROTOCOL_VERSION:
-        raise SignallingError(f"the server speaks version {challenge.version}", code=CODE_LOGIN_REFUSED)
+def _early_login(url: URL, identity: Identity, *, instance: str, token: str | None, agent: str) -> Login:
     host = (url.host or "").lower()
-    signature = identity.sign(login_transcript(challenge.nonce, identity.peer_id.public_key, host, instance))
-    login = Login(
+    nonce = early_login.make_nonce(time.time(), os.urandom)
+    return Login(
         version=PROTOCOL_VERSION,
         peer=str(identity.peer_id),
-        signature=signature,
+        signature=identity.sign(early_login.transcript(nonce, identity.peer_id.public_key, host, instance)),
         host=host,
         instance=instance,
         token=token,
         agent=agent,
+        nonce=nonce,
     )
-    await socket.send_frame(encode(login), WSMsgType.TEXT)
+
+
+async def _log_in(socket: Socket, identity: Identity, early: Login) -> Welcome:
+    """Wait for the answer to the early login; a server that did not take it challenges us."""
     answer = await _receive_known(socket)
+    if isinstance(answer, Challenge):
+        if answer.version != PROTOCOL_VERSION:
+            raise SignallingError(f"the server speaks version {answer.version}", code=CODE_LOGIN_REFUSED)
+        transcript = login_transcript(answer.nonce, identity.peer_id.public_key, early.host, early.instance)
+        login = msgspec.structs.replace(early, nonce=None, signature=identity.sign(transcript))
+        await socket.send_frame(encode(login), WSMsgType.TEXT)
+        answer = await _receive_known(socket)
     if not isinstance(answer, Welcome):
         raise _refused(answer, "no welcome came")
     return answer

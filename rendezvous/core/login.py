@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from p2p.defaults import EARLY_LOGIN_SKEW_S, EARLY_LOGINS_REMEMBERED
 from p2p.errors import IdentityError, IntegrityError
 from p2p.identity import PeerId
+from p2p.proto.signalling import early_login
 from p2p.proto.signalling.codes import SignallingCode
 from p2p.proto.signalling.messages import PROTOCOL_VERSION, Challenge, Login, login_transcript
 from rendezvous.core.refusal import Refusal
@@ -29,6 +31,10 @@ class LoginChallenge:
         """The message that opens the connection."""
         return Challenge(version=PROTOCOL_VERSION, nonce=self._nonce)
 
+    def withdraw(self) -> None:
+        """Take no answer any more: the client has logged in without the challenge."""
+        self._is_used = True
+
     def verify(self, login: Login) -> Seat:
         """Check the answer.
 
@@ -41,10 +47,7 @@ class LoginChallenge:
         if self._is_used:
             raise Refusal(SignallingCode.UNEXPECTED, "this connection has been logged in already")
         self._is_used = True
-        if login.version != PROTOCOL_VERSION:
-            raise Refusal(SignallingCode.UNSUPPORTED_VERSION, f"this server speaks version {PROTOCOL_VERSION}")
-        if self._names and login.host.lower().rstrip(".") not in self._names:
-            raise Refusal(SignallingCode.WRONG_HOST, f"this server is not {login.host[:64]!r}")
+        _check_server(login, self._names)
         try:
             peer_id = PeerId.parse(login.peer)
             peer_id.verify(
@@ -53,3 +56,61 @@ class LoginChallenge:
         except (IdentityError, IntegrityError) as error:
             raise Refusal(SignallingCode.BAD_SIGNATURE, "the login is not signed by the key it names") from error
         return Seat(peer_id, login.instance)
+
+
+class EarlyLogins:
+    """Takes logins that came with the upgrade: each once, while it is fresh.
+
+    Two generations of nonces are remembered, each for as long as one is fresh. A server that has just started refuses
+    what is older than itself, since it cannot know whether it took it before.
+
+    Args:
+        now_wall: When the server started, Unix seconds.
+    """
+
+    def __init__(self, now_wall: float) -> None:
+        self._started_wall = self._turned_wall = now_wall
+        self._nonces: set[bytes] = set()
+        self._earlier: set[bytes] = set()
+
+    def verify(self, login: Login, *, names: frozenset[str], now_wall: float) -> Seat | None:
+        """Check an early login.
+
+        Args:
+            login: With a nonce.
+            names: The host names of this server; empty accepts what any client signed for.
+            now_wall: The present, Unix seconds.
+
+        Returns:
+            Whose key it is; None when a challenge must decide, because of the clocks, a repetition, or a mistake.
+        """
+        if login.nonce is None:
+            return None
+        made_wall = early_login.made_at_wall(login.nonce)
+        if made_wall < self._started_wall or abs(now_wall - made_wall) > EARLY_LOGIN_SKEW_S:
+            return None
+        self._turn(now_wall)
+        if login.nonce in self._nonces or login.nonce in self._earlier or len(self._nonces) >= EARLY_LOGINS_REMEMBERED:
+            return None
+        try:
+            _check_server(login, names)
+            peer_id = PeerId.parse(login.peer)
+            signed = early_login.transcript(login.nonce, peer_id.public_key, login.host, login.instance)
+            peer_id.verify(login.signature, signed)
+        except (Refusal, IdentityError, IntegrityError):
+            return None
+        self._nonces.add(login.nonce)
+        return Seat(peer_id, login.instance)
+
+    def _turn(self, now_wall: float) -> None:
+        # A nonce may be as much in the future as in the past, so it is fresh for twice the skew.
+        if not 0 <= now_wall - self._turned_wall < 2 * EARLY_LOGIN_SKEW_S:
+            self._turned_wall = now_wall
+            self._earlier, self._nonces = self._nonces, set()
+
+
+def _check_server(login: Login, names: frozenset[str]) -> None:
+    if login.version != PROTOCOL_VERSION:
+        raise Refusal(SignallingCode.UNSUPPORTED_VERSION, f"this server speaks version {PROTOCOL_VERSION}")
+    if names and login.host.lower().rstrip(".") not in names:
+        raise Refusal(SignallingCode.WRONG_HOST, f"this server is not {login.host[:64]!r}")

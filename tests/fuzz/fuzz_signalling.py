@@ -1,11 +1,13 @@
 """Fuzz the decoders of signalling messages: ``python tests/fuzz/fuzz_signalling.py [corpus] [-max_total_time=60]``."""
 
+import contextlib
 import sys
 
 import atheris
 
 with atheris.instrument_imports():
     from p2p.errors import DecodeError
+    from p2p.proto.signalling import early_login
     from p2p.proto.signalling.messages import decode_client_untrusted, decode_server_untrusted, encode
 
 _PEER = b"a" * 52
@@ -31,6 +33,8 @@ def test_one_input(data: bytes) -> None:
         start = provider.ConsumeIntInRange(0, len(changed))
         removed = provider.ConsumeIntInRange(0, 4)
         changed[start : start + removed] = provider.ConsumeBytes(provider.ConsumeIntInRange(0, 8))
+    with contextlib.suppress(DecodeError):
+        early_login.from_header_untrusted("P2P " + data.decode(errors="replace"))
     for candidate in (data, bytes(changed)):
         for decode in (decode_client_untrusted, decode_server_untrusted):
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import time
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import pytest
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError, SignallingError
 from p2p.identity import PeerId
+from p2p.proto.signalling import early_login
 from p2p.proto.signalling import messages as m
 from p2p.signalling import SignallingClient, SignallingState
 from p2p.signalling import client as client_module
@@ -115,6 +117,20 @@ async def test_a_replayed_login_is_refused() -> None:
             await eve.receive()
             await eve.send(captured)
             assert (await eve.receive())["code"] == "bad_signature"
+
+
+async def test_a_login_with_the_upgrade_is_welcome_at_once_and_only_once() -> None:
+    identity = ALICE
+    nonce = early_login.make_nonce(time.time() + 1, os.urandom)  # after the start of the server
+    signed = early_login.transcript(nonce, bytes(identity.peer_id), "127.0.0.1")
+    login = m.Login(
+        version=1, peer=str(identity.peer_id), signature=identity.sign(signed), host="127.0.0.1", nonce=nonce
+    )
+    async with RendezvousService(BASE) as service:
+        async with raw(service, Authorization=early_login.to_header(login)) as client:
+            assert (await client.receive())["type"] == "welcome"
+        async with raw(service, Authorization=early_login.to_header(login)) as client:
+            assert (await client.receive())["type"] == "challenge"
 
 
 async def test_a_login_meant_for_another_server_is_refused() -> None:

@@ -65,6 +65,8 @@ class Login(_Message, frozen=True, tag="login"):
     token: ShortText | None = None
     agent: ShortText = ""
     """Program and version, for the operator's log."""
+    nonce: Nonce | None = None
+    """Of a login that comes with the upgrade and answers no challenge: see ``p2p.proto.signalling.early_login``."""
 
     def __repr__(self) -> str:
         token = "***" if self.token else None
