@@ -135,18 +135,6 @@ class Peer:
         self._mapped = None
         self._ask()
 
-    def restart(self) -> None:
-        """Start over with new credentials and a fresh look at the public address."""
-        credentials = Credentials.generate(self.world.random.randbytes)
-        facts = self.facts
-        self.controller.restart(credentials, self.world.now)
-        self._signal(lambda other: other.greeted(credentials, facts))
-        for candidate in self.controller.agent.local_candidates:
-            if candidate.type in (CandidateType.HOST, CandidateType.RELAYED):
-                self._signal_candidate(candidate)
-        self.gather()
-        self.pump()
-
     def _ask(self) -> None:
         if self._mapped is not None or self._asked_at is None:
             return

@@ -164,19 +164,6 @@ def test_a_firewall_that_opens_later_is_noticed_without_being_told():
     seconds_until(scene, scene.both_direct, defaults.PATH_RECHECK_S + 2 * defaults.ICE_CHECK_DURATION_S)
 
 
-def test_restart_keeps_data_flowing_and_ends_direct():
-    scene = running()
-    restart_at = scene.world.now
-    scene.dialer.restart()
-    scene.world.run_for(0.1)
-    scene.exposer.restart()
-    scene.world.run_for(8.0)
-    assert scene.both_direct()
-    for peer in scene.peers:
-        assert peer.diary.longest_gap_s(restart_at, scene.world.now) < 0.2
-        assert peer.controller.agent.counters.wrong_credentials == 0
-
-
 def test_a_path_that_comes_and_goes_is_not_trusted_at_each_return():
     scene = running()
     for _ in range(6):

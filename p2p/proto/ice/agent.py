@@ -153,8 +153,7 @@ class IceAgent:
             candidate: From ``Candidate.from_wire_untrusted``. One that was learned from a check already gets the
                 type that is signalled now.
         """
-        ufrag = None if self.remote_credentials is None else self.remote_credentials.ufrag
-        self._pairing.add_remote(candidate, ufrag)
+        self._pairing.add_remote(candidate)
         self._exhausted = False
 
     def end_of_candidates(self, *, local: bool = False, remote: bool = False) -> None:
@@ -165,36 +164,13 @@ class IceAgent:
     def set_remote_credentials(self, credentials: Credentials) -> None:
         """Take the peer's credentials; checks start with them.
 
-        Other ones than before mean that the peer has restarted: its candidates of before are forgotten, but for
-        those of valid pairs, which go on with the new credentials.
+        They are the same as long as the agent lives: there is no ICE restart. A peer that begins anew begins another
+        session, and one whose network changes names and withdraws addresses.
 
         Args:
             credentials: From the offer or answer.
         """
-        if credentials == self.remote_credentials:
-            return
         self._exchange.remote = credentials
-        self._pairing.start_generation(credentials.ufrag)
-        self._remote_ended = False
-        self._exhausted = False
-
-    def restart(self, local: Credentials) -> None:
-        """Start over with new credentials of ours, as after a change of network.
-
-        Valid pairs stay valid; all others are tried again at once, with the peer's old credentials until its
-        new ones come. Checks that name our old credentials are still answered, until the restart after this.
-
-        Args:
-            local: The new credentials, to be sent to the peer with the new candidates.
-
-        Source: RFC 8445 section 9.
-        """
-        self._exchange.previous_local, self._exchange.local = self._exchange.local, local
-        self._local_ended = self._remote_ended = self._exhausted = False
-        self._patient_until = None
-        for pair in self._pairs:
-            pair.nominated = pair.nominate_when_valid = False
-            self.recheck(pair)
 
     # --- Commands on pairs ---------------------------------------------------------------------------------
     def find_pair(self, base_id: int, remote: TransportAddress) -> CandidatePair | None:

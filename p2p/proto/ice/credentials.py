@@ -17,7 +17,7 @@ _PASSWORD_CHARACTERS: Final = range(22, 257)
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name fragment and a password; a new pair of them means an ICE restart.
+    """A user name fragment and a password, the same for a whole session.
 
     Attributes:
         ufrag: 4 to 256 characters out of letters, digits, ``+`` and ``/``.

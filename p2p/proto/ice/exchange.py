@@ -56,7 +56,6 @@ class CheckExchange:
 
     Attributes:
         local: Our credentials.
-        previous_local: Those of before the last restart, which the peer may still use.
         remote: The peer's credentials, None before they have come.
         outgoing: What must be sent.
     """
@@ -73,7 +72,6 @@ class CheckExchange:
         relay_only: bool,
     ) -> None:
         self.local = local
-        self.previous_local: Credentials | None = None
         self.remote: Credentials | None = None
         self.outgoing: list[Transmit] = []
         self._scheduler = scheduler
@@ -130,9 +128,8 @@ class CheckExchange:
     # --- Checks of the peer's ------------------------------------------------------------------------------
     def receive_request(self, message: Message, source: TransportAddress, base_id: int) -> bool:
         """Answer a check of the peer's; see ``IceAgent.receive_stun``. Source: RFC 8445 section 7.3."""
-        credentials = [ours for ours in (self.local, self.previous_local) if ours is not None]
         try:
-            check = read_check_untrusted(message, credentials)
+            check = read_check_untrusted(message, self.local)
         except IntegrityError:
             self._counters.wrong_credentials += 1
             return True
@@ -151,7 +148,7 @@ class CheckExchange:
             self.outgoing.append(Transmit(base_id, source, error_response(check, ROLE_CONFLICT)))
             return True
         self.outgoing.append(Transmit(base_id, source, success_response(check, source)))
-        remote = self._pairing.remote_for(source, check.priority, check.sender_fragment)
+        remote = self._pairing.remote_for(source, check.priority)
         self._triggered_check(base, remote, nominate=check.nominate)
         return True
 
@@ -227,8 +224,7 @@ class CheckExchange:
 
     def _receive_probe_answer(self, source: TransportAddress, base: Candidate) -> None:
         """Check the address that answered a probe; any number of them may."""
-        ufrag = None if self.remote is None else self.remote.ufrag
-        self._triggered_check(base, self._pairing.remote_for(source, _PROBE_PRIORITY, ufrag), nominate=False)
+        self._triggered_check(base, self._pairing.remote_for(source, _PROBE_PRIORITY), nominate=False)
 
     def _receive_error(self, message: Message, attempt: Attempt, pair: CandidatePair) -> None:
         """Change the role when it conflicts, give up otherwise. Source: RFC 8445 section 7.2.5.1."""

@@ -5,7 +5,6 @@ Source: RFC 8445 sections 7.1 to 7.3 and 16.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,7 +72,6 @@ class IncomingCheck:
     Attributes:
         message: The request.
         password: The one of ours that it was made with, and its answer must be.
-        sender_fragment: The user name fragment that the peer calls its own.
         priority: Of the peer-reflexive candidate that it may reveal; None when it lacks PRIORITY.
         controlling: The role that the peer claims; None when it claims none.
         tie_breaker: The peer's number for role conflicts.
@@ -82,39 +80,35 @@ class IncomingCheck:
 
     message: Message
     password: str
-    sender_fragment: str
     priority: int | None
     controlling: bool | None
     tie_breaker: int
     nominate: bool
 
 
-def read_check_untrusted(message: Message, credentials: Sequence[Credentials]) -> IncomingCheck | None:
+def read_check_untrusted(message: Message, local: Credentials) -> IncomingCheck | None:
     """Verify a check of the peer's.
 
     Args:
         message: A Binding request.
-        credentials: Ours, of this and of the previous generation.
+        local: Our credentials.
 
     Returns:
-        The check, or None when it names none of these credentials.
+        The check, or None when it does not name these credentials.
 
     Raises:
-        IntegrityError: It names one of them, and was not made with its password.
+        IntegrityError: It names them, and was not made with the password.
 
     Source: RFC 8445 section 7.3, RFC 8489 section 9.1.3.
     """
-    receiver, _, sender = (message.get(USERNAME) or "").partition(":")
-    password = next((ours.password for ours in credentials if ours.ufrag == receiver), None)
-    if password is None:
+    if receiver_fragment(message) != local.ufrag:
         return None
-    verify(message, short_term_key(password))
+    verify(message, short_term_key(local.password))
     nominate = message.get(USE_CANDIDATE)
     controlling, controlled = message.get(ICE_CONTROLLING), message.get(ICE_CONTROLLED)
     return IncomingCheck(
         message,
-        password,
-        sender,
+        local.password,
         message.get(PRIORITY),
         None if controlling is controlled is None else controlling is not None,
         (controlling if controlling is not None else controlled) or 0,

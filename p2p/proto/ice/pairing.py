@@ -102,10 +102,10 @@ class Pairing:
         self._emit(PeerReflexiveDiscovered(candidate, is_local=True))
 
     # --- The peer's side -----------------------------------------------------------------------------------
-    def add_remote(self, candidate: Candidate, ufrag: str | None) -> None:
+    def add_remote(self, candidate: Candidate) -> None:
         """Take a candidate of the peer from signalling; see ``RemoteCandidates.add_signalled``."""
         before = self.remotes.find(candidate.address)
-        known = self.remotes.add_signalled(candidate, ufrag)
+        known = self.remotes.add_signalled(candidate)
         if known is None:
             self._counters.no_room += 1
             return
@@ -119,22 +119,17 @@ class Pairing:
             self.remotes.remove(address)
             self._remove_pairs_to(address)
 
-    def remote_for(self, source: TransportAddress, priority: int, ufrag: str | None) -> Candidate:
+    def remote_for(self, source: TransportAddress, priority: int) -> Candidate:
         """Return what is known of the source of a check, learning it when nothing is."""
         known = self.remotes.find(source)
         if known is not None:
             return known
-        candidate, evicted = self.remotes.learn(source, priority, ufrag, self.proven())
+        candidate, evicted = self.remotes.learn(source, priority, self.proven())
         if evicted is not None:
             self._counters.no_room += 1
             self._remove_pairs_to(evicted)
         self._emit(PeerReflexiveDiscovered(candidate, is_local=False))
         return candidate
-
-    def start_generation(self, ufrag: str) -> None:
-        """Forget what belongs to older credentials of the peer, but for valid pairs."""
-        for address in self.remotes.start_generation(ufrag, self.proven()):
-            self._remove_pairs_to(address)
 
     # --- Pairs ---------------------------------------------------------------------------------------------
     def pair_for(self, base: Candidate, remote: Candidate) -> CandidatePair | None:

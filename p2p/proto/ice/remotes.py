@@ -14,15 +14,11 @@ from p2p.proto.ice.candidate import REMOTE_BASE_ID, Candidate, CandidateType
 @dataclass(slots=True)
 class _Known:
     candidate: Candidate
-    ufrag: str | None
     learned: bool
 
 
 class RemoteCandidates:
-    """The peer's candidates by address: signalled ones, and learned ones which nobody vouches for.
-
-    Each remembers for which of the peer's credentials it came, so that an ICE restart can drop those of before.
-    """
+    """The peer's candidates by address: signalled ones, and learned ones which nobody vouches for."""
 
     def __init__(self) -> None:
         self._known: dict[TransportAddress, _Known] = {}
@@ -38,12 +34,11 @@ class RemoteCandidates:
         known = self._known.get(address)
         return None if known is None else known.candidate
 
-    def add_signalled(self, candidate: Candidate, ufrag: str | None) -> Candidate | None:
+    def add_signalled(self, candidate: Candidate) -> Candidate | None:
         """Take a candidate from signalling.
 
         Args:
             candidate: From the peer's offer, answer or trickle.
-            ufrag: The peer's present fragment, None when its credentials have not come yet.
 
         Returns:
             What the address is now known as, or None when there are too many already.
@@ -52,12 +47,11 @@ class RemoteCandidates:
         if known is None:
             if sum(not other.learned for other in self._known.values()) >= defaults.ICE_MAX_REMOTE_CANDIDATES:
                 return None
-            self._known[candidate.address] = _Known(candidate, ufrag, learned=False)
+            self._known[candidate.address] = _Known(candidate, learned=False)
             return candidate
         # One address under two types: the first signalled one stays, unless the other says that it is a relay's.
         if known.learned or (candidate.via_relay and not known.candidate.via_relay):
             known.candidate = known.candidate.upgraded(candidate)
-        known.ufrag = ufrag
         known.learned = False
         return known.candidate
 
@@ -66,14 +60,13 @@ class RemoteCandidates:
         self._known.pop(address, None)
 
     def learn(
-        self, address: TransportAddress, priority: int, ufrag: str | None, proven: Collection[TransportAddress]
+        self, address: TransportAddress, priority: int, proven: Collection[TransportAddress]
     ) -> tuple[Candidate, TransportAddress | None]:
         """Take an address that a check came from.
 
         Args:
             address: Its source, not known so far.
             priority: Its PRIORITY.
-            ufrag: The fragment of the peer's credentials that it named.
             proven: Addresses of valid pairs, which never make room.
 
         Returns:
@@ -88,27 +81,5 @@ class RemoteCandidates:
         if len(learned) >= defaults.ICE_MAX_LEARNED_CANDIDATES:
             evicted = next((other for other in learned if other not in proven), learned[0])
             del self._known[evicted]
-        self._known[address] = _Known(candidate, ufrag, learned=True)
+        self._known[address] = _Known(candidate, learned=True)
         return candidate, evicted
-
-    def start_generation(self, ufrag: str, proven: Collection[TransportAddress]) -> list[TransportAddress]:
-        """Forget the candidates of older credentials, but for addresses of valid pairs.
-
-        Candidates that came before any credentials count as belonging to these.
-
-        Args:
-            ufrag: The peer's new fragment.
-            proven: Addresses of valid pairs.
-
-        Returns:
-            What was forgotten.
-        """
-        dropped = []
-        for address, known in self._known.items():
-            if known.ufrag is None:
-                known.ufrag = ufrag
-            elif known.ufrag != ufrag and address not in proven:
-                dropped.append(address)
-        for address in dropped:
-            del self._known[address]
-        return dropped

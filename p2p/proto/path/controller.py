@@ -164,7 +164,7 @@ class PathController:
 
     # --- Candidates and credentials ------------------------------------------------------------------------
     def set_remote_credentials(self, credentials: Credentials) -> None:
-        """Take the peer's credentials; other ones than before mean that it restarted. See ``IceAgent``."""
+        """Take the peer's credentials; checks start with them. See ``IceAgent``."""
         self.agent.set_remote_credentials(credentials)
 
     def add_local_candidate(self, candidate: Candidate) -> None:
@@ -209,21 +209,11 @@ class PathController:
     def network_changed(self, now: float) -> None:
         """Doubt everything: probe all paths now, try all failed pairs again now.
 
-        Call it when an interface, a route or the public address changed, or after sleep; gather again and add
-        the new candidates, or ``restart`` when the old ones are worthless.
+        Call it when an interface, a route or the public address changed, or after sleep; then gather again, add new
+        candidates and remove old ones.
         """
         self._book.suspect()
         self._rechecks.all_due(self._failed_pairs(), now)
-        self._settle(now)
-
-    def restart(self, local: Credentials, now: float) -> None:
-        """Start the checks over under new credentials, which the caller sends to the peer with new candidates.
-
-        Paths go on carrying data meanwhile. Source: RFC 8445 section 9.
-        """
-        self.agent.restart(local)
-        self._book.suspect()
-        self._verdict.restart()
         self._settle(now)
 
     # --- The verbs -----------------------------------------------------------------------------------------

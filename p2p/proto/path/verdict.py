@@ -7,7 +7,7 @@ from p2p.proto.path.reason import NatFacts, plain_checks_can_succeed
 
 
 class Verdict:
-    """Makes sure that "no direct path has come of it" is said once for each start of the checks, and in time."""
+    """Makes sure that "no direct path has come of it" is said once, and in time."""
 
     def __init__(self) -> None:
         self._local_facts = NatFacts()
@@ -19,11 +19,6 @@ class Verdict:
     def set_facts(self, local: NatFacts, remote: NatFacts) -> None:
         """Learn how both NATs behave."""
         self._local_facts, self._remote_facts = local, remote
-
-    def restart(self) -> None:
-        """The checks start over."""
-        self._started_at = None
-        self._pronounced = self._is_due = False
 
     def hold(self, *, held: bool) -> None:
         """Wait with it, or no longer, while something beyond plain checks is tried."""

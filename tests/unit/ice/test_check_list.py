@@ -66,7 +66,7 @@ def test_full_list_keeps_valid_pairs_and_the_one_between_relays():
 
 def test_signalled_candidates_are_bounded():
     remotes = RemoteCandidates()
-    added = [remotes.add_signalled(signalled(host(f"192.0.2.9:{port}")), "ufrag") for port in range(1, 200)]
+    added = [remotes.add_signalled(signalled(host(f"192.0.2.9:{port}"))) for port in range(1, 200)]
     assert sum(candidate is not None for candidate in added) == defaults.ICE_MAX_REMOTE_CANDIDATES == len(remotes)
 
 
@@ -74,7 +74,7 @@ def test_learned_candidates_are_bounded_and_proven_ones_stay():
     remotes = RemoteCandidates()
     proven = TransportAddress("192.0.2.9", 1)
     for port in range(1, 200):
-        remotes.learn(TransportAddress("192.0.2.9", port), 1 << 30, "ufrag", {proven})
+        remotes.learn(TransportAddress("192.0.2.9", port), 1 << 30, {proven})
     assert len(remotes) == defaults.ICE_MAX_LEARNED_CANDIDATES
     assert remotes.find(proven) is not None
     assert remotes.find(TransportAddress("192.0.2.9", 199)) is not None
@@ -83,21 +83,9 @@ def test_learned_candidates_are_bounded_and_proven_ones_stay():
 def test_signalling_names_a_learned_candidate():
     remotes = RemoteCandidates()
     told = signalled(host("192.0.2.9:1"))
-    learned, _ = remotes.learn(told.address, 1 << 30, "ufrag", ())
+    learned, _ = remotes.learn(told.address, 1 << 30, ())
     assert learned.type is CandidateType.PEER_REFLEXIVE
-    assert remotes.add_signalled(told, "ufrag") == told == remotes.find(told.address)
-
-
-def test_new_generation_drops_the_old_but_for_proven_addresses():
-    remotes = RemoteCandidates()
-    early, old, kept = (signalled(host(f"192.0.2.9:{port}")) for port in (1, 2, 3))
-    remotes.add_signalled(early, None)
-    assert remotes.start_generation("one", ()) == []
-    remotes.add_signalled(old, "one")
-    remotes.add_signalled(kept, "one")
-    remotes.learn(TransportAddress("192.0.2.9", 4), 1 << 30, "two", ())
-    assert set(remotes.start_generation("two", {kept.address})) == {early.address, old.address}
-    assert {candidate.address.port for candidate in remotes} == {3, 4}
+    assert remotes.add_signalled(told) == told == remotes.find(told.address)
 
 
 def test_transactions_are_bounded_in_number_and_age():
