@@ -23,7 +23,7 @@ from .plan import (
     namespace_name,
 )
 from .tools import RunningTools, ip_batch
-from .topology import Router, Topology
+from .topology import FAMILY_IPV4, FAMILY_IPV6, Router, Topology
 
 # Written before there is any interface: otherwise IPv6 is of no use for the first second.
 _IPV6_AT_ONCE: Final = {
@@ -159,11 +159,9 @@ class Builder:
         commands = self._add_namespace(host)
         self._connect(router.name, f"h{index + 1}", host, "eth0")
         self._commands[router.name].append(f"link set h{index + 1} master lan")
-        commands.append(f"addr add {plan.host_addresses[index]}/{plan.lan_prefix} dev eth0")
-        commands.append(f"route add default via {plan.lan}")
-        if plan.has_ipv6:
-            commands.append(f"addr add {plan.host_address6(index)}/64 dev eth0 nodad")
-            commands.append(f"route add default via {plan.lan6}")
+        if router.isolated:
+            self._commands[router.name].append(f"link set h{index + 1} type bridge_slave isolated on")
+        commands += host_commands(plan, index, "eth0", router.family)
 
     def _add_behaviour(self, router: Router, plan: RouterPlan) -> None:
         self._rules[router.name] = router_rules(router, plan.wan, plan.pool)
@@ -189,7 +187,31 @@ def router_rules(router: Router, wan_address: str, pool: Sequence[str]) -> str:
         lifetime_s=router.lifetime_s,
         wan_input=router.wan_input,
         session_cap=router.session_cap,
+        evicts=router.session_full == "evict",
     )
+
+
+def host_commands(plan: RouterPlan, index: int, device: str, family: str) -> list[str]:
+    """Write the ``ip`` commands that give a host its addresses and its way out.
+
+    Args:
+        plan: The addresses of its router.
+        index: Which host of the LAN it is, from 0.
+        device: Its interface there.
+        family: The addresses it gets, one of the constants in `natlab.topology`.
+    """
+    commands = []
+    if family != FAMILY_IPV6:
+        commands += [
+            f"addr replace {plan.host_address(index)}/{plan.lan_prefix} dev {device}",
+            f"route replace default via {plan.lan} dev {device}",
+        ]
+    if family != FAMILY_IPV4 and plan.has_ipv6:
+        commands += [
+            f"addr replace {plan.host_address6(index)}/64 dev {device} nodad",
+            f"route replace default via {plan.lan6} dev {device}",
+        ]
+    return commands
 
 
 def hairpin_commands(wan_address: str, gateway: str) -> list[str]:

@@ -13,9 +13,14 @@ from .errors import LabError
 
 RULES_FOLDER: Final = Path(__file__).resolve().parent.parent / "nat"
 
-# The sequential allocator walks through this many ports before it starts again: more than any test uses.
+# The sequential allocators walk through this many ports before they start again: more than any test uses.
 _SEQUENCE_FIRST_PORT: Final = 30000
 _SEQUENCE_LENGTH: Final = 8000
+# As many ports as some carriers give a customer (RFC 6888, section 2, REQ-4 asks for such a limit).
+_NARROW_RANGE: Final = (40000, 41999)
+# Sessions are numbered up to here before the numbers begin again; a cap that evicts has to be well below.
+_SESSION_MARKS: Final = 4096
+MAX_EVICTING_CAP: Final = 1024
 
 
 class Dependence(enum.Enum):
@@ -44,6 +49,8 @@ class Kind:
         second_mapping: The mapping of a second inside host that uses a port another one already has.
         second_keeps_port: Whether that second host's outside port is its inside port too.
         step: Distance between the ports of one inside endpoint's successive mappings, where that is fixed.
+        port_range: The first and the last outside port, where only some are used.
+        keeps_parity: Whether an even port stays even and an odd one odd.
         translates: Whether inside hosts have private addresses.
         rules: The nft files in ``netns-scripts/nat`` that are loaded, in this order.
     """
@@ -56,6 +63,8 @@ class Kind:
     second_mapping: Dependence | None = None
     second_keeps_port: bool = False
     step: int | None = None
+    port_range: tuple[int, int] | None = None
+    keeps_parity: bool = False
     translates: bool = True
     rules: tuple[str, ...]
 
@@ -130,12 +139,31 @@ KINDS: Final = {
             rules=("firewall.nft", "pool.nft"),
         ),
         Kind(
+            name="pool-paired",
+            summary="several outside addresses, each inside host has one of them, port kept",
+            mapping=_EI,
+            filtering=_APD,
+            keeps_port=True,
+            second_mapping=_EI,
+            second_keeps_port=True,
+            rules=("firewall.nft", "pool-paired.nft"),
+        ),
+        Kind(
             name="sym",
             summary="one mapping for each destination endpoint, ports at random",
             mapping=_APD,
             filtering=_APD,
             second_mapping=_APD,
             rules=("firewall.nft", "sym.nft"),
+        ),
+        Kind(
+            name="symrange",
+            summary="as sym, out of 2000 ports",
+            mapping=_APD,
+            filtering=_APD,
+            second_mapping=_APD,
+            port_range=_NARROW_RANGE,
+            rules=("firewall.nft", "symrange.nft"),
         ),
         Kind(
             name="symseq",
@@ -145,6 +173,16 @@ KINDS: Final = {
             second_mapping=_APD,
             step=1,
             rules=("firewall.nft", "symseq.nft"),
+        ),
+        Kind(
+            name="symseq2",
+            summary="as symseq, every other port: even ports stay even",
+            mapping=_APD,
+            filtering=_APD,
+            second_mapping=_APD,
+            step=2,
+            keeps_parity=True,
+            rules=("firewall.nft", "symseq2.nft"),
         ),
         Kind(
             name="udpblock",
@@ -169,8 +207,21 @@ def kind_named(name: str) -> Kind:
         raise LabError(f"there is no kind of router named {name!r}", f"Known kinds: {', '.join(KINDS)}.") from None
 
 
+def _sequence(step: int, start: int = 0) -> str:
+    """Write an nft map's elements: counter to port."""
+    numbers = range(start, _SEQUENCE_LENGTH, step)
+    return ", ".join(f"{n} : {_SEQUENCE_FIRST_PORT + offset}" for n, offset in enumerate(numbers))
+
+
 def ruleset(
-    kind: Kind, *, wan_address: str, pool: Sequence[str], lifetime_s: int, wan_input: str, session_cap: int
+    kind: Kind,
+    *,
+    wan_address: str,
+    pool: Sequence[str],
+    lifetime_s: int,
+    wan_input: str,
+    session_cap: int,
+    evicts: bool = False,
 ) -> str:
     """Fill in the nft files of a kind.
 
@@ -181,18 +232,31 @@ def ruleset(
         lifetime_s: How long a mapping lives without traffic, in seconds.
         wan_input: What unsolicited packets to the router itself meet: ``drop``, ``reject`` or ``accept``.
         session_cap: Most UDP sessions at a time, or 0 for no limit.
+        evicts: Whether a session beyond the cap takes the place of the oldest one; otherwise it is dropped.
 
     Returns:
         Text for ``nft -f``.
     """
-    sequence = ", ".join(f"{n} : {_SEQUENCE_FIRST_PORT + n}" for n in range(_SEQUENCE_LENGTH))
-    files = (*kind.rules, "session-cap.nft") if session_cap else kind.rules
+    files = (*kind.rules, "session-evict.nft" if evicts else "session-cap.nft") if session_cap else kind.rules
     values = {
         "wan": wan_address,
         "pool": ", ".join(f"{n} : {address}" for n, address in enumerate(pool)),
+        "paired": ", ".join(f"0.0.0.{n} : {address}" for n, address in enumerate(pool)),
         "lifetime": str(lifetime_s),
         "wan_input": wan_input,
         "session_cap": str(session_cap),
-        "sequence": sequence if "symseq.nft" in files else "",
+        "first_port": str(_NARROW_RANGE[0]),
+        "last_port": str(_NARROW_RANGE[1]),
+        "sequence": _sequence(1) if "symseq.nft" in files else "",
+        "even": _sequence(2) if "symseq2.nft" in files else "",
+        "odd": _sequence(2, 1) if "symseq2.nft" in files else "",
+        "marks": str(_SESSION_MARKS),
+        "oldest": _oldest(session_cap) if evicts else "",
     }
     return "".join(Template((RULES_FOLDER / name).read_text()).substitute(values) for name in files)
+
+
+def _oldest(session_cap: int) -> str:
+    """Write an nft map's elements: the mark of a new session to the mark of the one that it turns out."""
+    marks = range(_SESSION_MARKS)
+    return ", ".join(f"{mark} : {(mark - session_cap) % _SESSION_MARKS}" for mark in marks)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from .builder import Builder, router_rules
 from .cuts import CUT_ALL as CUT_ALL
@@ -18,10 +18,19 @@ from .cuts import CUT_UDP_PEER as CUT_UDP_PEER
 from .cuts import cut_table
 from .delays import command_delay_line, start_delay_line
 from .errors import LabError
+from .hosts import LabHosts
 from .interfaces import switch_off_offload, wait_until_running
 from .links import kernel_has_netem, loss_rules, queue_link, queue_numbers, set_queueing
-from .namespaces import NAMESPACE_FOLDER, entered, require_root
-from .plan import INTERNET, SERVER, SERVER_ADDRESSES, SERVER_ADDRESSES6, RouterPlan, namespace_name, plan_routers
+from .moves import (
+    arrive_commands,
+    free_place,
+    leave_commands,
+    readdress_commands,
+    signal_programs,
+    sleep_rules,
+)
+from .namespaces import NAMESPACE_FOLDER, require_root
+from .plan import INTERNET, SERVER, namespace_name, plan_routers
 from .shapes import LinkShape
 from .state import LabState, OwnedProcess, load_state
 from .tools import ip_batch, load_rules, require_tools, run_tool
@@ -30,15 +39,14 @@ from .topology import Topology
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9]{0,19}")
 
 
-class Lab:
+class Lab(LabHosts):
     """One lab; made by `up` or found by `attach`. As a context manager it is taken down at the end of the block.
 
     Not safe for use by several threads at once, but for `popen`, `run` and `entered`.
     """
 
     def __init__(self, state: LabState) -> None:
-        self._state = state
-        self._plans: Mapping[str, RouterPlan] = plan_routers(state.topology)
+        super().__init__(state)
         self._delay_process: subprocess.Popen[str] | None = None
 
     @classmethod
@@ -100,27 +108,6 @@ class Lab:
     ) -> None:
         self.down()
 
-    @property
-    def prefix(self) -> str:
-        """What its namespaces' names start with."""
-        return self._state.prefix
-
-    @property
-    def topology(self) -> Topology:
-        """What it was built from."""
-        return self._state.topology
-
-    def _refresh(self) -> None:
-        """Take over what other processes did to the lab since.
-
-        Raises:
-            LabError: One of them took it down.
-        """
-        found = load_state(self.prefix)
-        if found.identity != self._state.identity:
-            raise LabError(f"the lab {self.prefix!r} was taken down", "Another one has its prefix now.")
-        self._state = found
-
     def down(self) -> None:
         """End its delay line and delete its namespaces. Doing it again does nothing."""
         process, self._delay_process = self._delay_process, None
@@ -137,90 +124,70 @@ class Lab:
         ip_batch((f"netns del {name}" for name in present), may_fail=True)
         self._state.forget()
 
-    def namespace(self, name: str) -> str:
-        """The network namespace of a host, a router, ``inet`` or ``srv``.
-
-        Raises:
-            LabError: The lab has nothing of this name.
-        """
-        namespace = namespace_name(self.prefix, name)
-        if namespace not in self._state.namespaces:
-            known = ", ".join(known.partition("-")[2] for known in self._state.namespaces)
-            raise LabError(f"the lab {self.prefix!r} has no {name!r}", f"It has: {known}.")
-        return namespace
-
-    def entered(self, name: str) -> AbstractContextManager[None]:
-        """Be in a host's namespace for the length of a `with` block: this thread only, and without awaiting.
-
-        Raises:
-            LabError: The lab has nothing of this name.
-        """
-        return entered(self.namespace(name))
-
-    def popen(self, name: str, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """Start a program on a host.
+    def move(self, host: str, router: str, *, keep: bool = False) -> str:
+        """Let a host go to another router's LAN, as a laptop goes from Wi-Fi to mobile.
 
         Args:
-            name: The host.
-            command: Program and arguments.
-            options: As for `subprocess.Popen`.
+            host: The host.
+            router: The router of its new LAN.
+            keep: Whether it keeps its old interface and address, and only its default route moves.
+
+        Returns:
+            Its IPv4 address there.
+
+        Raises:
+            LabError: There is no such host or router, or the host is there already.
+        """
+        self._refresh()
+        old, own = self._home(host), self._own_home(host)
+        target = self.topology.router(router)
+        if old.router == router:
+            raise LabError(f"{host} is behind {router} already", "Name another router.")
+        commands = leave_commands(old, guest=old != own, keep=keep and old == own)
+        # It is let go first: a host has one guest's interface at most.
+        ip_batch(commands, namespace=self.namespace(host))
+        others = [home for guest, home in self._state.guests.items() if guest != host]
+        new = own if router == own.router else free_place(target, self._plans[router], others, device="eth1")
+        if new != own:
+            port = f"v-{host}"
+            ip_batch(
+                [
+                    f"link add name {port} netns {self.namespace(router)} type veth"
+                    f" peer name {new.device} netns {self.namespace(host)}"
+                ]
+            )
+            ip_batch([f"link set {port} master lan", f"link set {port} up"], namespace=self.namespace(router))
+        family = self.topology.router(own.router).family
+        ip_batch(arrive_commands(new, self._plans[router], family), namespace=self.namespace(host))
+        self._state.guests.pop(host, None)
+        if new != own:
+            self._state.guests[host] = new
+        self._state.save()
+        return self.address(host)
+
+    def sleep(self, host: str) -> int:
+        """Stop every program on a host, and let it hear nothing, until `wake`.
+
+        Returns:
+            How many programs sleep.
 
         Raises:
             LabError: The lab has nothing of this name.
         """
-        with self.entered(name):
-            return subprocess.Popen(command, **options)
+        load_rules(sleep_rules(asleep=True), namespace=self.namespace(host))
+        return signal_programs(self.namespace(host), signal.SIGSTOP)
 
-    def run(
-        self, name: str, command: Sequence[str], *, timeout_s: float = 30.0, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a program on a host to its end, and keep what it prints.
+    def wake(self, host: str) -> int:
+        """Undo `sleep`.
 
-        Args:
-            name: The host.
-            command: Program and arguments.
-            timeout_s: When it is ended, in seconds.
-            check: Whether its failure is an error.
-
-        Raises:
-            LabError: The lab has nothing of this name.
-            subprocess.CalledProcessError: It failed.
-            subprocess.TimeoutExpired: It took too long.
-        """
-        with self.entered(name):
-            return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=check)
-
-    def address(self, name: str) -> str:
-        """The IPv4 address of a host or of ``srv``, or a router's outside one.
+        Returns:
+            How many programs go on.
 
         Raises:
             LabError: The lab has nothing of this name.
         """
-        if name == SERVER:
-            return SERVER_ADDRESSES[0]
-        for router in self.topology.routers:
-            plan = self._plans[router.name]
-            if name == router.name:
-                return self._state.wan_addresses.get(name, plan.wan)
-            if name in router.host_names:
-                return plan.host_addresses[router.host_names.index(name)]
-        raise LabError(f"the lab {self.prefix!r} has no host {name!r}", "See `lab list`.")
-
-    def address6(self, name: str) -> str:
-        """The IPv6 address of a host or of ``srv``, or a router's outside one.
-
-        Raises:
-            LabError: The lab has nothing of this name, or no IPv6 there.
-        """
-        if name == SERVER and self.topology.ipv6:
-            return SERVER_ADDRESSES6[0]
-        for router in self.topology.routers:
-            plan = self._plans[router.name]
-            if plan.has_ipv6 and name == router.name:
-                return plan.wan6
-            if plan.has_ipv6 and name in router.host_names:
-                return plan.host_address6(router.host_names.index(name))
-        raise LabError(f"{name!r} has no IPv6 address in the lab {self.prefix!r}", "See its topology.")
+        load_rules(sleep_rules(asleep=False), namespace=self.namespace(host))
+        return signal_programs(self.namespace(host), signal.SIGCONT)
 
     def reboot(self, router: str) -> None:
         """Let a router forget every session and every mapping, at once.
@@ -258,23 +225,9 @@ class Lab:
             address = plan.spare_wan if old == plan.wan else plan.wan
         if address == old:
             return old
-        old_prefix = 30 if old == plan.wan else 32
-        ip_batch(
-            [
-                f"addr del {old}/{old_prefix} dev wan",
-                f"addr add {address}/{30 if address == plan.wan else 32} dev wan",
-                f"route replace {plan.gateway} dev wan",
-                f"route replace default via {plan.gateway} dev wan onlink",
-            ],
-            namespace=self.namespace(router),
-        )
-        ip_batch(
-            [
-                f"route replace {address}/32 dev {router}",
-                f"route replace 203.0.113.{16 * plan.number}/28 via {address} dev {router} onlink",
-            ],
-            namespace=self.namespace(INTERNET),
-        )
+        inside, outside = readdress_commands(router, plan, old, address)
+        ip_batch(inside, namespace=self.namespace(router))
+        ip_batch(outside, namespace=self.namespace(INTERNET))
         self._state.wan_addresses[router] = address
         self._state.save()
         self.reboot(router)

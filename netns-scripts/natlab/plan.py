@@ -43,7 +43,7 @@ class RouterPlan:
         gateway: The next router's IPv4 address.
         lan: Its inside IPv4 address.
         lan_prefix: Prefix length inside.
-        host_addresses: The IPv4 addresses of its hosts, in order.
+        first_host: The last part of the IPv4 address of its first host.
         has_ipv6: Whether it and its hosts have IPv6.
     """
 
@@ -53,7 +53,7 @@ class RouterPlan:
     gateway: str
     lan: str
     lan_prefix: int
-    host_addresses: tuple[str, ...]
+    first_host: int
     has_ipv6: bool
 
     @property
@@ -75,6 +75,10 @@ class RouterPlan:
     def lan6(self) -> str:
         """Its inside IPv6 address."""
         return f"2001:db8:{self.number}::1"
+
+    def host_address(self, index: int) -> str:
+        """The IPv4 address of a host; `index` counts from 0."""
+        return f"{self.lan.rpartition('.')[0]}.{self.first_host + index}"
 
     def host_address6(self, index: int) -> str:
         """The IPv6 address of a host; `index` counts from 0."""
@@ -115,11 +119,11 @@ def plan_routers(topology: Topology) -> Mapping[str, RouterPlan]:
             wan, wan_prefix = f"{gateway.rpartition('.')[0]}.{100 + number}", 24
         if not kind_named(router.kind).translates:
             network, first, lan_prefix = "203.0.113", 16 * number, 28
-            hosts = range(first + 2, first + 2 + router.hosts)
+            first_host = first + 2
         else:
             network = f"100.64.{number}" if router.name in carriers else f"10.{number}.0"
             first, lan_prefix = 0, 24
-            hosts = range(11, 11 + router.hosts)
+            first_host = 11
         plans[router.name] = RouterPlan(
             number=number,
             wan=wan,
@@ -127,7 +131,7 @@ def plan_routers(topology: Topology) -> Mapping[str, RouterPlan]:
             gateway=gateway,
             lan=f"{network}.{first + 1}",
             lan_prefix=lan_prefix,
-            host_addresses=tuple(f"{network}.{last}" for last in hosts),
+            first_host=first_host,
             has_ipv6=topology.ipv6 and router.uplink is None,
         )
     return plans

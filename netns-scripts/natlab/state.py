@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .errors import LabError
+from .moves import Home
 from .shapes import LinkShape, shape_from_json, shape_to_json
 from .topology import Topology, topology_from_json, topology_to_json
 
@@ -80,6 +81,7 @@ class LabState:
         netem: Whether netem delays the packets, or None as long as none has to wait.
         queued: The routers whose packets pass the delay line.
         cuts: What is cut for which router.
+        guests: The hosts that are not in their own LAN, and where they are.
         delay_line: The process that delays packets, if there is one.
     """
 
@@ -92,6 +94,7 @@ class LabState:
     netem: bool | None = None
     queued: list[str] = field(default_factory=list)
     cuts: dict[str, str] = field(default_factory=dict)
+    guests: dict[str, Home] = field(default_factory=dict)
     delay_line: OwnedProcess | None = None
 
     @property
@@ -143,6 +146,7 @@ class LabState:
             "netem": self.netem,
             "queued": self.queued,
             "cuts": self.cuts,
+            "guests": self.guests,
             "delay_line": None if line is None else [line.pid, line.started],
         }
 
@@ -163,6 +167,7 @@ def load_state(prefix: str) -> LabState:
             **value,
             "topology": topology_from_json(value["topology"]),
             "links": {router: shape_from_json(shape) for router, shape in value["links"].items()},
+            "guests": {host: Home(*home) for host, home in value.get("guests", {}).items()},
             "delay_line": None if line is None else OwnedProcess(*line),
         }
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .errors import LabError
-from .kinds import kind_named
+from .kinds import MAX_EVICTING_CAP, kind_named
 from .shapes import LinkShape, parse_shape, shape_from_json, shape_to_json
 
 TOPOLOGIES_FOLDER: Final = Path(__file__).resolve().parent.parent / "topologies"
@@ -22,6 +22,10 @@ MAX_HOSTS: Final = 12
 # Linux keeps an idle UDP mapping for 120 s once it saw traffic both ways (nf_conntrack_udp_timeout_stream).
 DEFAULT_LIFETIME_S: Final = 120
 _WAN_INPUTS: Final = ("drop", "reject", "accept")
+_FULL_TABLES: Final = ("drop", "evict")
+FAMILY_BOTH: Final = "both"
+FAMILY_IPV4: Final = "ipv4"
+FAMILY_IPV6: Final = "ipv6"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,10 @@ class Router:
         lifetime_s: How long a mapping lives without traffic, in seconds.
         wan_input: What unsolicited packets to the router itself meet: ``drop``, ``reject`` or ``accept``.
         session_cap: Most UDP sessions at a time, or 0 for no limit.
+        session_full: What a session beyond the cap does: ``drop``, it is not let out; ``evict``, it takes the place of
+            the oldest one.
+        isolated: Whether the hosts of its LAN are kept from each other, as in a guest network.
+        family: The addresses its hosts have: ``both``, ``ipv4`` or ``ipv6``.
         link: The shape of its uplink.
     """
 
@@ -48,6 +56,9 @@ class Router:
     lifetime_s: int = DEFAULT_LIFETIME_S
     wan_input: str = "drop"
     session_cap: int = 0
+    session_full: str = "drop"
+    isolated: bool = False
+    family: str = FAMILY_BOTH
     link: LinkShape = field(default_factory=LinkShape)
 
     def __post_init__(self) -> None:
@@ -63,6 +74,15 @@ class Router:
             raise LabError(f"router {self.name}: lifetime is {self.lifetime_s} s", "Give at least 1 s.")
         if self.wan_input not in _WAN_INPUTS:
             raise LabError(f"router {self.name}: wan_input is {self.wan_input!r}", "Give drop, reject or accept.")
+        if self.session_full not in _FULL_TABLES:
+            raise LabError(f"router {self.name}: session_full is {self.session_full!r}", "Give drop or evict.")
+        if self.session_full == "evict" and not 1 <= self.session_cap <= MAX_EVICTING_CAP:
+            raise LabError(
+                f"router {self.name}: session_cap is {self.session_cap}",
+                f"Give 1 to {MAX_EVICTING_CAP} sessions where the oldest one is evicted.",
+            )
+        if self.family not in (FAMILY_BOTH, FAMILY_IPV4, FAMILY_IPV6):
+            raise LabError(f"router {self.name}: family is {self.family!r}", "Give both, ipv4 or ipv6.")
         if self.uplink is not None and self.link != LinkShape():
             raise LabError(
                 f"router {self.name} is behind {self.uplink}, its link cannot be shaped",
@@ -112,6 +132,16 @@ class Topology:
                         f"router {router.name} cannot be behind {router.uplink}",
                         "The outer router has to translate addresses and to be on the internet itself.",
                     )
+                if not kind_named(router.kind).translates:
+                    raise LabError(
+                        f"router {router.name} is behind {router.uplink} and translates no addresses",
+                        "The outer router knows no way to its hosts: take a kind that translates.",
+                    )
+            if router.family == FAMILY_IPV6 and not (self.ipv6 and router.uplink is None):
+                raise LabError(
+                    f"the hosts of router {router.name} would have no address at all",
+                    "Give the lab ipv6 = true, and the router no uplink.",
+                )
             seen |= dict.fromkeys((router.name, *router.host_names), router)
 
     def router(self, name: str) -> Router:
@@ -129,14 +159,18 @@ class Topology:
 def _parse_router(name: str, table: object, default_link: LinkShape) -> Router:
     if not isinstance(table, Mapping):
         raise LabError(f"routers.{name} is no table", f"Write a section [routers.{name}].")
-    known = {"kind", "hosts", "uplink", "hairpin", "lifetime", "wan_input", "session_cap", "link"}
+    known = {
+        "kind", "hosts", "uplink", "hairpin", "lifetime", "wan_input", "session_cap", "session_full", "isolated",
+        "family", "link",
+    }  # fmt: skip
     unknown = set(table) - known
     if unknown:
         raise LabError(
             f"routers.{name} has unknown keys: {', '.join(sorted(unknown))}", f"Known: {', '.join(sorted(known))}."
         )
     values: dict[str, Any] = {key: table[key] for key in known - {"link", "lifetime"} if key in table}
-    for key, wanted in (("hosts", int), ("session_cap", int), ("hairpin", bool), ("kind", str), ("uplink", str)):
+    types = {"hosts": int, "session_cap": int, "hairpin": bool, "isolated": bool}
+    for key, wanted in ((key, types.get(key, str)) for key in values):
         if key in values and type(values[key]) is not wanted:
             raise LabError(f"routers.{name}.{key} is {values[key]!r}", f"Give a value of type {wanted.__name__}.")
     lifetime = table.get("lifetime", DEFAULT_LIFETIME_S)

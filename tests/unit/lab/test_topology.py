@@ -73,6 +73,12 @@ def test_default_link_is_for_routers_on_the_internet_only() -> None:
         ("[routers.a]\nlifetime = '30s'", "whole seconds"),
         ("[routers.a]\nlifetime = 0", "at least 1 s"),
         ("[routers.a]\nwan_input = 'maybe'", "wan_input is 'maybe'"),
+        ("[routers.a]\nsession_full = 'wait'", "session_full is 'wait'"),
+        ("[routers.a]\nsession_full = 'evict'", "session_cap is 0"),
+        ("[routers.a]\nfamily = 'ipv5'", "family is 'ipv5'"),
+        ("[routers.a]\nisolated = 1", "isolated is 1"),
+        ("ipv6 = false\n[routers.a]\nfamily = 'ipv6'", "no address at all"),
+        ("[routers.b]\n[routers.a]\nkind = 'fw'\nuplink = 'b'", "translates no addresses"),
         ("[routers.srv]", "'srv' is no name"),
         ("[routers.A]", "'A' is no name"),
         ("[routers.a]\nhosts = 2\n[routers.a2]", "a2 is used twice"),
@@ -127,13 +133,14 @@ def test_no_address_is_given_twice() -> None:
     )
     plans = plan_routers(topology)
     seen = list(SERVER_ADDRESSES)
-    for plan in plans.values():
+    for router, plan in zip(topology.routers, plans.values(), strict=True):
         wan = ip_interface(f"{plan.wan}/{plan.wan_prefix}").network
         lan = ip_interface(f"{plan.lan}/{plan.lan_prefix}").network
         assert ip_address(plan.gateway) in wan
-        assert all(ip_address(address) in lan for address in plan.host_addresses)
-        assert lan.broadcast_address not in [ip_address(address) for address in plan.host_addresses]
-        seen += [plan.wan, plan.gateway, plan.lan, *plan.host_addresses]
+        hosts = [plan.host_address(index) for index in range(router.hosts)]
+        assert all(ip_address(address) in lan for address in hosts)
+        assert lan.broadcast_address not in [ip_address(address) for address in hosts]
+        seen += [plan.wan, plan.gateway, plan.lan, *hosts]
     assert len(seen) == len(set(seen))
     with pytest.raises(LabError, match="too many"):
         plan_routers(replace(topology, routers=(*topology.routers, Router(name="one"))))
