@@ -63,6 +63,16 @@ def _parser(asked: str) -> argparse.ArgumentParser:
             )
             what.add_argument("--server", action="store_true", help="only traffic with the server")
 
+    move = commands.add_parser("move", help="let a host go to another router's LAN")
+    move.add_argument("prefix")
+    move.add_argument("host")
+    move.add_argument("router")
+    move.add_argument("--keep", action="store_true", help="with its old interface; only its default route moves")
+    for name, text in (("sleep", "stop every program on a host"), ("wake", "undo `sleep`")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("prefix")
+        command.add_argument("host")
+
     selftest = commands.add_parser("selftest", help="prove that each kind of router does what it says")
     selftest.add_argument("--kinds", type=_comma_list, default=tuple(KINDS), help="such as port,sym")
     matrix = commands.add_parser("matrix", help="run the real programs in every ordered pair of kinds")
@@ -111,7 +121,15 @@ def _execute(arguments: argparse.Namespace) -> None:
 def _disturb(arguments: argparse.Namespace) -> None:
     from .lab import CUT_ALL, CUT_SERVER, CUT_UDP_PEER, Lab
 
-    lab, router = Lab.attach(arguments.prefix), arguments.router
+    lab = Lab.attach(arguments.prefix)
+    if arguments.command == "move":
+        print(lab.move(arguments.host, arguments.router, keep=arguments.keep))
+        return
+    if arguments.command in ("sleep", "wake"):
+        count = lab.sleep(arguments.host) if arguments.command == "sleep" else lab.wake(arguments.host)
+        print(f"{arguments.host}: {count} program{'' if count == 1 else 's'}")
+        return
+    router = arguments.router
     if arguments.command == "reboot":
         lab.reboot(router)
     elif arguments.command == "readdress":
