@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from natlab.lab import CUT_SERVER, CUT_UDP_PEER, Lab
 from natlab.state import STATE_FOLDER
 
 from tests.support.lab import LAB_COMMAND, LabFactory, lab_factory, routers, unique_prefix
-from tests.support.lab_traffic import Echo, round_trip_s, tcp_pair, udp_at
+from tests.support.lab_traffic import Echo, Mirror, round_trip_s, seen_from, tcp_pair, udp_at
 
 pytestmark = pytest.mark.root
 
@@ -29,9 +30,13 @@ def lab_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def runs(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return state_of(pid) != "Z"
     except FileNotFoundError:
         return False
 
@@ -191,6 +196,60 @@ def test_another_process_disturbs_a_lab(lab_factory: LabFactory) -> None:
     pid = json.loads((STATE_FOLDER / f"{lab.prefix}.json").read_text())["delay_line"]
     lab.down()
     assert pid is None or not runs(pid[0])
+
+
+def test_host_moves_to_another_router_and_back(lab_factory: LabFactory) -> None:
+    lab = lab_factory(routers(ipv6=True, a="port", b="full"))
+    home = lab.address("a1"), lab.address6("a1")
+    with Mirror(lab, "srv"), udp_at(lab, "a1") as udp:
+        assert seen_from(lab, udp)[0] == lab.address("a")
+        moved = lab_command("move", lab.prefix, "a1", "b", "--keep")
+        assert moved.returncode == 0, moved.stderr
+        assert seen_from(lab, udp)[0] == lab.address("b")
+        seen = Lab.attach(lab.prefix)
+        assert seen.address("a1") == moved.stdout.strip() != home[0]
+        assert seen.address6("a1") != home[1]
+        # Another process moved it, this one moves it on; both interfaces are there by then.
+        lab.move("a1", "a")
+        assert (lab.address("a1"), lab.address6("a1")) == home
+        assert seen_from(lab, udp)[0] == lab.address("a")
+        lab.move("a1", "b")
+        assert seen_from(lab, udp)[0] == lab.address("b")
+        assert "10.4.0." not in lab.run("a1", ["ip", "-4", "addr"]).stdout
+    with pytest.raises(LabError, match="already"):
+        lab.move("a1", "b")
+    with pytest.raises(LabError, match="no host 'c1'"):
+        lab.move("c1", "b")
+
+
+def test_host_sleeps_and_wakes(lab_factory: LabFactory) -> None:
+    lab = lab_factory(routers(a="port", b="port"))
+    with lab.popen("a1", ["sleep", "60"]) as sleeper, Echo(lab, "srv"):
+        assert lab_command("sleep", lab.prefix, "a1").stdout == "a1: 1 program\n"
+        assert state_of(sleeper.pid) == "T"
+        assert round_trip_s(lab, "a1") is None
+        assert round_trip_s(lab, "b1") is not None
+        assert lab.wake("a1") == 1
+        assert state_of(sleeper.pid) == "S"
+        assert round_trip_s(lab, "a1") is not None
+        sleeper.kill()
+
+
+def test_guests_see_the_router_but_not_each_other(lab_factory: LabFactory) -> None:
+    topology = routers(hosts=2, a="port")
+    lab = lab_factory(replace(topology, routers=(replace(topology.routers[0], isolated=True),)))
+    with Echo(lab, "srv"), Echo(lab, "a2"):
+        assert round_trip_s(lab, "a1") is not None
+        assert round_trip_s(lab, "a1", to="a2") is None
+
+
+@pytest.mark.parametrize(("family", "there", "missing"), [("ipv4", "inet", "inet6"), ("ipv6", "inet6", "inet")])
+def test_hosts_of_one_address_family(lab_factory: LabFactory, family: str, there: str, missing: str) -> None:
+    topology = routers(ipv6=True, a="fw")
+    lab = lab_factory(replace(topology, routers=(replace(topology.routers[0], family=family),)))
+    shown = lab.run("a1", ["ip", "-o", "addr", "show", "dev", "eth0", "scope", "global"]).stdout.split()
+    assert there in shown
+    assert missing not in shown
 
 
 def test_a_lab_that_others_took_down_stays_down(lab_factory: LabFactory) -> None:
