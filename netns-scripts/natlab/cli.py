@@ -86,6 +86,11 @@ def _parser(asked: str) -> argparse.ArgumentParser:
         from .demo import add_arguments as add_demo_arguments
 
         add_demo_arguments(demo)
+    survive = commands.add_parser("survive", help="break and change the network under a running session")
+    if asked == "survive":
+        from .survival import add_arguments as add_survival_arguments
+
+        add_survival_arguments(survive)
     return parser
 
 
@@ -188,6 +193,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from .demo import run_demo
 
         return run_demo(arguments)
+    elif arguments.command == "survive":
+        from .survival import run_survival
+
+        return run_survival(arguments)
     else:
         _disturb(arguments)
     return 0

@@ -108,10 +108,6 @@ class ObservedProgram:
         self._process.kill()
         self._process.wait()
 
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send it a signal, for example to let it sleep."""
-        self._process.send_signal(number)
-
     def _read(self) -> None:
         output = self._process.stdout
         assert output is not None

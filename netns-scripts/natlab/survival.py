@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import tempfile
 import threading
 import time
@@ -236,19 +235,13 @@ def _new_host_address(*hosts: str) -> Callable[[Survival], None]:
     return act
 
 
-def _move(play: Survival) -> None:
-    """Let the dialer's host join another router's network, and go out there; its first network stays up."""
-    network = play.lab.address("x1").rpartition(".")[0]
-    other = play.lab.namespace("x")
-    play.ip("d1", f"link add eth1 type veth peer name h9 netns {other}")
-    play.ip("x", "link set h9 up", "link set h9 master lan")
-    play.ip("d1", f"addr add {network}.99/24 dev eth1", "link set eth1 up")
-    play.ip("d1", f"route replace default via {network}.1 dev eth1")
+def _move(router: str, *, keep: bool) -> Callable[[Survival], None]:
+    """Let the dialer's host go out by another router: with both networks up, or after it has left the first."""
 
+    def act(play: Survival) -> None:
+        play.lab.move("d1", router, keep=keep)
 
-def _move_back(play: Survival) -> None:
-    network = play.lab.address("d1").rpartition(".")[0]
-    play.ip("d1", f"route replace default via {network}.1 dev eth0")
+    return act
 
 
 def _restart_server(play: Survival) -> None:
@@ -257,16 +250,17 @@ def _restart_server(play: Survival) -> None:
     play.start_server()
 
 
-def _sleep(duration_s: float, *sides: str) -> Callable[[Survival], float]:
+def _sleep(duration_s: float, *hosts: str) -> Callable[[Survival], float]:
+    """Stop hosts for a while; the clock runs from their waking."""
+
     def act(play: Survival) -> float:
-        programs = [getattr(play, side) for side in sides]
-        for program in programs:
-            program.send_signal(signal.SIGSTOP)
+        for host in hosts:
+            play.lab.sleep(host)
         try:
             time.sleep(duration_s)
         finally:
-            for program in programs:
-                program.send_signal(signal.SIGCONT)
+            for host in hosts:
+                play.lab.wake(host)
         return time.monotonic()
 
     return act
@@ -288,17 +282,19 @@ def events(sleep_s: float) -> tuple[Event, ...]:
         Event("dialer's NAT: other address", _readdress("d")),
         Event("exposer's NAT: other address", _readdress("e")),
         Event("both NATs: other addresses", _readdress("d", "e")),
-        Event("dialer's host moves", _move, bound_s=PLANNED_S),
-        Event("dialer's host moves back", _move_back, bound_s=PLANNED_S),
+        Event("dialer's host moves, both links up", _move("x", keep=True), bound_s=PLANNED_S),
+        Event("dialer's host moves back", _move("d", keep=True), bound_s=PLANNED_S),
+        Event("dialer's host leaves for another", _move("x", keep=False)),
+        Event("dialer's host returns", _move("d", keep=False)),
         Event("dialer's host: other address", _new_host_address("d1"), bound_s=PLANNED_S),
         Event("exposer's host: other address", _new_host_address("e1"), bound_s=PLANNED_S),
         Event("server restarts", _restart_server, bound_s=PLANNED_S, linger_s=10.0),
         Event("direct path cut again", _cut, wanted=_RELAY),
         Event("server restarts, on the relay", _restart_server, wanted=_RELAY, bound_s=None, linger_s=10.0),
         Event("direct path restored again", _restore, bound_s=PLANNED_S),
-        Event(f"dialer sleeps {sleep_s:g} s", _sleep(sleep_s, "dialer"), linger_s=10.0),
-        Event(f"exposer sleeps {sleep_s:g} s", _sleep(sleep_s, "exposer"), linger_s=10.0),
-        Event(f"both sleep {sleep_s:g} s", _sleep(sleep_s, "dialer", "exposer"), linger_s=10.0),
+        Event(f"dialer sleeps {sleep_s:g} s", _sleep(sleep_s, "d1"), linger_s=10.0),
+        Event(f"exposer sleeps {sleep_s:g} s", _sleep(sleep_s, "e1"), linger_s=10.0),
+        Event(f"both sleep {sleep_s:g} s", _sleep(sleep_s, "d1", "e1"), linger_s=10.0),
     )
 
 
@@ -387,7 +383,7 @@ def play_events(
         time.sleep(_SETTLE_S)
         if play.path != _RELAY:
             raise LabError(f"the session began on the {play.path} path, not on the relay")
-        print(f"{'event':32} {'bound':>6} {'bulk stall':>11} {'stream gap':>11}  path after")
+        print(f"{'event':36} {'bound':>6} {'bulk stall':>11} {'stream gap':>11}  path after")
         start = next(iter(events(0.0)))
         for event in [start, *(event for event in chosen if event.name != start.name)]:
             outcomes.append(play.run(event))
@@ -406,7 +402,7 @@ def _print(outcome: Outcome) -> None:
     bound = "-" if outcome.bound_s is None else f"{outcome.bound_s:.1f}"
     verdict = "" if outcome.is_good else f"  NOT AS IT SHOULD BE {outcome.problem}"
     print(
-        f"{outcome.event:32} {bound:>6} {outcome.bulk_stall_s:>11.2f} {outcome.stream_gap_s:>11.2f}  "
+        f"{outcome.event:36} {bound:>6} {outcome.bulk_stall_s:>11.2f} {outcome.stream_gap_s:>11.2f}  "
         f"{outcome.path}{verdict}",
         flush=True,
     )
