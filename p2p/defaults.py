@@ -33,16 +33,36 @@ NAT_UDP_REQUESTS: Final = 4
 """How often the first question is asked: at 0, 0.25, 0.75 and 1.75 s."""
 NAT_UDP_LAST_WAIT_S: Final = 1.25
 """UDP that did not work within 3 s in all is no use to a session that is to begin now."""
-NAT_TEST_INTERVAL_S: Final = 0.2
-"""Tests whose answer may be silence are repeated evenly, so that silence is soon meant: five in 0.8 s."""
-NAT_TEST_REQUESTS: Final = 5
-"""At 20 % loss each way, one test in 170 takes loss for a filter."""
+NAT_TEST_INTERVAL_S: Final = 0.1
+"""Tests whose answer may be silence are repeated evenly, so that silence is soon meant: eight in 0.7 s."""
+NAT_TEST_REQUESTS: Final = 8
+"""At 10 % loss each way one test in 600,000 takes loss for a filter, at 20 % one in 3,500."""
 NAT_TEST_LAST_WAIT_S: Final = 0.7
 """How long the last answer may take. Where ordinary answers take longer, silence says nothing."""
+NAT_SAMPLE_SOCKETS: Final = 16
+"""Fresh sockets that ask at once, in pairs of neighbouring ports, to see how the NAT picks ports: with fewer, chance
+passes for parity kept, and one lost packet hides a step."""
+NAT_TEST_BUFFER_BYTES: Final = 64 << 10
+"""Receive buffer of a socket of the tests: it gets a dozen answers."""
 NAT_SEQUENTIAL_STEP: Final = 32
 """Ports that grow by no more than this are given one after the other, with others' traffic in between."""
-NAT_RANDOM_STEP: Final = 256
-"""Ports further apart than this are not given one after the other."""
+NAT_ALLOCATION_LEAST: Final = 3
+"""Distances between ports needed to call them sequential, or scattered: random ones look sequential once in 10^9."""
+NAT_ONE_WAY_SHARE: Final = 0.6
+"""From this share of small steps in one direction ports are sequential: the rest are repeated questions, come late."""
+NAT_BACK_SHARE: Final = 0.25
+"""Up to this share of steps the other way: a counter that starts again, late questions. Random ports of the smallest
+block that providers hand out (64) pass for sequential once in 200 times, of 256 never."""
+NAT_RANDOM_LEAST: Final = 8
+"""Distances needed to call ports random that are not all far apart: those of a small range."""
+NAT_RANDOM_ONE_WAY_SHARE: Final = 0.5
+"""Up to this share of small steps in one direction they are; in between it stays unknown."""
+NAT_SCATTERED_SHARE: Final = 0.6
+"""From this share of far jumps ports are random, however few were seen."""
+NAT_PRESERVED_SHARE: Final = 0.7
+"""From this share of kept ports a NAT keeps them: the rest were in use by somebody else."""
+NAT_PARITY_LEAST: Final = 14
+"""Ports needed to call parity kept: chance passes for it once in 16,000."""
 
 # --- TURN client (RFC 8656) --------------------------------------------------------------------------------
 TURN_LIFETIME_S: Final = 600
@@ -360,6 +380,43 @@ memory for one client that is flooded."""
 RELAY_DRAIN_S: Final = 60.0
 """How long a stopping relay serves what it has: clients that get 508 for new allocations go elsewhere meanwhile."""
 
+# --- Direct signalling: peers without a rendezvous -----------------------------------------------------------
+DIRECT_PIECE_BYTES: Final = 1100
+"""Of a message in one datagram: with its header below the 1,232 bytes that pass everywhere over IPv6."""
+DIRECT_FIRST_RETRY_S: Final = 0.1
+"""When an unanswered datagram is sent again; then the wait doubles. Above most round trips, and a lost one costs little."""
+DIRECT_CALL_RETRY_MAX_S: Final = 2.0
+"""Longest wait between two calls to an address that is silent: a host that joins the network is found about then."""
+DIRECT_ATTEMPTS: Final = 6
+"""How often a message is sent before its receiver counts as gone: over 6.3 s, as long as an idle path may be silent."""
+DIRECT_QUEUE: Final = 64
+"""Messages that may wait for one receiver: a session sends some ten in its first second."""
+DIRECT_LINES: Final = 256
+"""Addresses with which messages are exchanged at a time; the one that was silent longest goes first. 3 MiB at worst."""
+DIRECT_MESSAGES_PER_S: Final = 20.0
+"""Messages a second taken from one host: what a rendezvous takes of one connection."""
+DIRECT_MESSAGES_BURST: Final = 200.0
+"""The same at once."""
+DIRECT_CALLS_PER_S: Final = 100.0
+"""Calls answered a second in all: each costs three hashes and 48 bytes, and only who has a ticket can make one."""
+DIRECT_CALLS_BURST: Final = 200.0
+"""The same at once."""
+DIRECT_RECEIPT_S: Final = 0.5
+"""When a message without a receipt is sent by the rendezvous as well: several round trips."""
+DIRECT_PATIENCE_S: Final = 2.0
+"""How long a peer that the rendezvous cannot reach may take to answer directly: multicast DNS asks three times by then,
+and a call is repeated five times."""
+LAN_PATIENCE_S: Final = 4.0
+"""The same where there is no rendezvous: Wi-Fi delivers multicast to sleeping receivers late, or at the next try."""
+LAN_QUERY_S: Final = 3.0
+"""How long one question by multicast DNS may go unanswered; the library repeats it meanwhile."""
+LAN_READY_S: Final = 2.0
+"""How long `p2p expose --lan` waits for its rendezvous, if it has one, before it shows the ticket all the same."""
+TICKET_ADDRESSES: Final = 6
+"""Direct addresses in a ticket: two of each kind; each costs 11 (IPv4) or 31 characters (IPv6)."""
+TICKET_ADDRESSES_OF_A_KIND: Final = 2
+"""Of one kind, such as private IPv4: containers and virtual machines give a host many that lead nowhere."""
+
 # --- Signalling: the client --------------------------------------------------------------------------------
 SIGNALLING_BACKOFF_MIN_S: Final = 0.25
 """Upper bound of the first random wait before a reconnect: a restarted server is back about then."""
@@ -557,3 +614,49 @@ PING_ANSWER_WAIT_S: Final = 3.0
 """How long `p2p ping` waits for an answer: a path switch fits in."""
 CLASSIC_TEST_TIMEOUT_S: Final = 0.5
 """How long pystun3 waits for each of its four tries: longer than any round trip on Earth."""
+
+# --- Port mapping ------------------------------------------------------------------------------------------------
+PORTMAP_LIFETIME_S: Final = 3600
+"""How long a router is asked to forward a port: what a program that was killed leaves behind is gone in an hour, and a
+renewal each half hour costs nothing. Source: RFC 6886 section 3.3 has two hours, UPnP IGD 2 one."""
+PORTMAP_LIFETIME_MAX_S: Final = 86_400
+"""What we believe of a longer lifetime: the router's word is looked at anew at least twice a day."""
+PORTMAP_RENEW_MIN_S: Final = 15.0
+"""How often at most a port is asked for again, whatever lifetimes and clocks a router shows."""
+PORTMAP_PROBE_RTO_S: Final = 0.1
+"""Between the first requests: a router on the LAN answers in 1 to 50 ms, one on bad Wi-Fi loses a datagram."""
+PORTMAP_PROBE_REQUESTS: Final = 3
+"""How often a router is asked at first; with the wait after the last one that makes 0.3 s until it counts as silent."""
+PORTMAP_NAT_PMP_GRACE_S: Final = 0.05
+"""How long a router that has answered in NAT-PMP may take to answer in PCP, which we would rather speak."""
+PORTMAP_REQUEST_RTO_S: Final = 0.25
+"""Between repeated requests to a router that is known to speak the protocol; doubled. Source: RFC 6886 section 3.1."""
+PORTMAP_REQUESTS: Final = 4
+"""How often such a request is sent: 0, 0.25, 0.75 and 1.75 s."""
+PORTMAP_RENEW_RTO_S: Final = 3.0
+"""Between repeated renewals, for which there is time; doubled. Source: RFC 6887 section 8.1.1."""
+PORTMAP_RENEWALS: Final = 12
+"""How often a renewal is sent: more often than fits into half a lifetime."""
+PORTMAP_EPOCH_JITTER_S: Final = 0.5
+"""A router that has restarted is asked anew within this time, so that a LAN does not ask all at once. RFC 6887 section
+14.1.3 has 5 s, for routers of providers."""
+PORTMAP_UNMAP_S: Final = 0.3
+"""How long a program that ends waits for the router to take a mapping back: it must not keep a user waiting."""
+PORTMAP_SSDP_S: Final = 1.6
+"""How long answers to a UPnP search are waited for: devices may take 1 s (MX), and the search is sent three times."""
+PORTMAP_SSDP_ANSWERS: Final = 64
+"""Answers to a search that are read: a LAN full of televisions, and no flood."""
+PORTMAP_HTTP_S: Final = 3.0
+"""How long one request to a UPnP router may take: slow ones need a second to write their rules."""
+PORTMAP_UPNP_AFTER_S: Final = 0.3
+"""When a UPnP router is asked for a port beside PCP and NAT-PMP that are still silent: they had their chance."""
+PORTMAP_CONFLICT_TRIES: Final = 6
+"""Outside ports that are tried when others have them: of 64,000 ports, a second random one is nearly always free."""
+PORTMAP_PERMANENT_CHECK_S: Final = 600.0
+"""How often a UPnP mapping without an end is written again: a router that restarted has forgotten it."""
+PORTMAP_RETRY_MIN_S: Final = 5.0
+"""When a router that gave nothing is asked again: it may be starting."""
+PORTMAP_RETRY_MAX_S: Final = 900.0
+"""The most that this wait grows to, doubled each time: a setting that the owner changes is found in a quarter hour."""
+PORTMAP_GUESS_GRACE_S: Final = 1.5
+"""How long guessing ports waits where a router forwards one: checks to it were sent four times by then."""

@@ -6,10 +6,16 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from p2p.address import TransportAddress
 from p2p.aio.udp import UdpSocket
+from p2p.defaults import NAT_TEST_BUFFER_BYTES
+from p2p.errors import ConnectivityError
 from p2p.proto.stun.behaviour import BehaviourDiscovered, BehaviourDiscovery, NatBehaviour
+
+_NEEDED_SOCKETS: Final = 2
+_LAST_PORT: Final = 65_535
 
 
 async def discover_behaviour(
@@ -36,12 +42,7 @@ async def discover_behaviour(
     run = _Run(loop, on_update)
     host = local_host or ("::" if servers[0].is_ipv6 else "0.0.0.0")  # noqa: S104 -- any interface
     try:
-        for index in range(BehaviourDiscovery.SOCKETS):
-            run.sockets.append(
-                UdpSocket(
-                    loop, TransportAddress(host, 0), on_batch=partial(run.received, index), on_drained=run.drained
-                )
-            )
+        run.open(host, BehaviourDiscovery.SOCKETS)
         run.machine = BehaviourDiscovery(servers, [udp.local_address for udp in run.sockets], os.urandom)
         run.machine.start(loop.time())
         run.poke()
@@ -60,6 +61,41 @@ class _Run:
         self._loop = loop
         self._on_update = on_update
         self._timer: asyncio.TimerHandle | None = None
+
+    def open(self, host: str, count: int) -> None:
+        """Open sockets in pairs of neighbouring ports, every other pair the higher one first.
+
+        The order tells a NAT that keeps neighbours together from one that counts. A neighbour that is not free is
+        replaced by any port. Where descriptors run out there are fewer sockets, but at least those that must be.
+        """
+        for index in range(count):
+            port = 0
+            if index % 2:
+                port = self.sockets[-1].local_address.port + (1 if index % 4 == 1 else -1)
+            udp = self._open_neighbour(host, port, index) if port else None
+            try:
+                self.sockets.append(udp or self._open(host, 0, index))
+            except ConnectivityError:
+                if index < _NEEDED_SOCKETS:
+                    raise
+                return
+
+    def _open_neighbour(self, host: str, port: int, index: int) -> UdpSocket | None:
+        try:
+            return self._open(host, port, index) if port <= _LAST_PORT else None
+        except ConnectivityError:
+            return None
+
+    def _open(self, host: str, port: int, index: int) -> UdpSocket:
+        return UdpSocket(
+            self._loop,
+            TransportAddress(host, port),
+            on_batch=partial(self.received, index),
+            on_drained=self.drained,
+            gro=False,
+            gso=False,
+            buffer_bytes=NAT_TEST_BUFFER_BYTES,
+        )
 
     def received(self, index: int, buffer: bytes, segment_size: int, source: TransportAddress, now: float) -> None:
         if self.machine is not None:

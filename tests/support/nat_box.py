@@ -13,7 +13,7 @@ from p2p.proto.stun.responder import BindingResponder
 
 EXTERNAL_HOST = "203.0.113.1"
 SERVER = [TransportAddress(host, port) for host in ("198.51.100.10", "198.51.100.20") for port in (3478, 3479)]
-LOCAL = [TransportAddress("192.168.1.2", 40000), TransportAddress("192.168.1.2", 40001)]
+LOCAL = [TransportAddress("192.168.1.2", 40000 + number) for number in range(BehaviourDiscovery.SOCKETS)]
 
 
 def transaction_ids() -> Callable[[int], bytes]:
@@ -31,12 +31,14 @@ class NatBox:
         filtering: UNKNOWN means that nothing gets through.
         next_port: Gives the port of a new mapping from the inner one.
         hairpin: Whether inner sockets reach each other by their mapped addresses.
+        taken: Says how many ports others take before a new mapping.
     """
 
     mapping: MappingBehaviour
     filtering: FilteringBehaviour
     next_port: Callable[[int], int] = field(default=lambda port: port + 1000)
     hairpin: bool = False
+    taken: Callable[[], int] = field(default=lambda: 0)
     _mapped: dict[tuple[object, ...], TransportAddress] = field(default_factory=dict)
     _inner: dict[TransportAddress, int] = field(default_factory=dict)
     _sent: set[tuple[TransportAddress, TransportAddress]] = field(default_factory=set)
@@ -52,6 +54,8 @@ class NatBox:
             if self.mapping is MappingBehaviour.UNKNOWN:
                 self._mapped[key] = LOCAL[socket]
             else:
+                for _ in range(self.taken()):
+                    self.next_port(0)
                 self._mapped[key] = TransportAddress(EXTERNAL_HOST, self.next_port(LOCAL[socket].port))
             self._inner[self._mapped[key]] = socket
         self._sent.add((self._mapped[key], destination))
@@ -75,6 +79,7 @@ def discover(
     servers: list[TransportAddress] = SERVER,
     *,
     asked: list[TransportAddress] | None = None,
+    reachable: list[TransportAddress] | None = None,
     round_trip_s: float = 0.04,
     lost: Callable[[int], bool] = lambda number: False,
 ) -> tuple[list[BehaviourEvent], float]:
@@ -84,6 +89,7 @@ def discover(
         nat: What is between.
         servers: The server's sockets.
         asked: What the client is told of them; the first when None.
+        reachable: Those of the server's sockets that packets reach, and leave; all when None.
         round_trip_s: Between client and server, in seconds.
         lost: Says which packets, counted from 0 in both directions, are lost.
 
@@ -106,7 +112,7 @@ def discover(
                 yield now + 0.001, inner, source, sent.data
             return
         reply = responder.respond(sent.data, source, sent.destination) if sent.destination in servers else None
-        if reply is None or lost(next(number)):
+        if reply is None or not {sent.destination, reply.local} <= {*(reachable or servers)} or lost(next(number)):
             return
         inner = nat.inbound(reply.local, reply.destination)
         if inner is not None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import NamedTuple
 
 from p2p.address import TransportAddress
-from p2p.defaults import NAT_RANDOM_STEP, NAT_SEQUENTIAL_STEP
+from p2p.proto.stun.allocation import PortAllocation as PortAllocation
+from p2p.proto.stun.allocation import PortSample
 
 
 class MappingBehaviour(StrEnum):
@@ -31,15 +32,6 @@ class FilteringBehaviour(StrEnum):
     ENDPOINT_INDEPENDENT = "endpoint_independent"
     ADDRESS_DEPENDENT = "address_dependent"
     ADDRESS_AND_PORT_DEPENDENT = "address_and_port_dependent"
-
-
-class PortAllocation(StrEnum):
-    """Which port a new mapping gets. Source: RFC 4787 section 4.2."""
-
-    UNKNOWN = "unknown"
-    PRESERVING = "preserving"
-    SEQUENTIAL = "sequential"
-    RANDOM = "random"
 
 
 class MappingObservation(NamedTuple):
@@ -71,12 +63,18 @@ class NatBehaviour:
         filtering: Whose packets come in.
         answers_from_other_port: Whether packets from another port of an address we sent to come in.
         answers_from_other_ip: Whether packets from an address we never sent to come in.
+        mapped_hosts: All outside IP addresses that were seen; several where a provider has a pool.
         port_preserved: Whether the mapped port is the local one.
         allocation: Which port a new mapping gets.
         port_step: The distance between consecutive mapped ports, with its sign, when they are sequential.
+        port_range: The lowest and the highest mapped port seen, when they are not kept.
+        parity_kept: Whether even ports stay even and odd ones odd.
+        contiguity_kept: Whether neighbouring ports stay neighbours.
         hairpinning: Whether our sockets reach each other by their mapped addresses.
         round_trip_s: The time to the first server and back, in seconds.
-        observations: What all servers saw, in the order of our requests.
+        observations: What all servers saw of the sockets of the mapping and filtering tests, in the order of our
+            requests.
+        samples: The ports of the first mappings of all sockets, in the same order.
     """
 
     udp: bool | None = None
@@ -87,12 +85,17 @@ class NatBehaviour:
     filtering: FilteringBehaviour = FilteringBehaviour.UNKNOWN
     answers_from_other_port: bool | None = None
     answers_from_other_ip: bool | None = None
+    mapped_hosts: tuple[str, ...] = ()
     port_preserved: bool | None = None
     allocation: PortAllocation = PortAllocation.UNKNOWN
     port_step: int | None = None
+    port_range: tuple[int, int] | None = None
+    parity_kept: bool | None = None
+    contiguity_kept: bool | None = None
     hairpinning: bool | None = None
     round_trip_s: float | None = None
     observations: tuple[MappingObservation, ...] = ()
+    samples: tuple[PortSample, ...] = ()
 
 
 def judge_mapping(observations: Sequence[MappingObservation]) -> MappingBehaviour:
@@ -152,27 +155,3 @@ def judge_filtering(other_port: bool | None, other_ip: bool | None) -> Filtering
     if other_port and other_ip is False:
         return FilteringBehaviour.ADDRESS_DEPENDENT
     return FilteringBehaviour.UNKNOWN
-
-
-def judge_allocation(observations: Sequence[MappingObservation]) -> tuple[PortAllocation, int | None]:
-    """Conclude which port a new mapping gets.
-
-    Args:
-        observations: Of any sockets, in the order in which their mappings were made.
-
-    Returns:
-        The allocation, and the step between ports when it is sequential.
-    """
-    if not observations:
-        return PortAllocation.UNKNOWN, None
-    if all(observation.mapped_address.port == observation.local.port for observation in observations):
-        return PortAllocation.PRESERVING, None
-    ports = list(dict.fromkeys(observation.mapped_address.port for observation in observations))
-    steps = [after - before for before, after in pairwise(ports)]
-    if any(abs(step) > NAT_RANDOM_STEP for step in steps):
-        return PortAllocation.RANDOM, None
-    one_way = all(step > 0 for step in steps) or all(step < 0 for step in steps)
-    if len(steps) > 1 and one_way and all(abs(step) <= NAT_SEQUENTIAL_STEP for step in steps):
-        # Others behind the NAT take ports in between: the smallest step is the NAT's own.
-        return PortAllocation.SEQUENTIAL, min(steps, key=abs)
-    return PortAllocation.UNKNOWN, None

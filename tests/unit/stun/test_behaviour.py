@@ -26,11 +26,6 @@ def ports(first=20000, step=1):
     return lambda _: next(numbers)
 
 
-def given(*numbers):
-    left = iter(numbers)
-    return lambda _: next(left)
-
-
 def final(*args, **options):
     events, _ = discover(*args, **options)
     assert [type(event) for event in events][-1] is BehaviourDiscovered
@@ -71,9 +66,9 @@ def test_blocked_udp_is_told_within_three_seconds():
     assert events[-1].behaviour.filtering is FilteringBehaviour.UNKNOWN
 
 
-def test_mapping_is_told_after_two_round_trips_and_filtering_by_1_5_s():
+def test_mapping_is_told_after_two_round_trips_and_filtering_by_1_4_s():
     events, took_s = discover(NatBox(INDEPENDENT, FILTERINGS[2], hairpin=True))
-    assert took_s == pytest.approx(1.5)
+    assert took_s == pytest.approx(1.4)
     updates = [event.behaviour for event in events]
     assert updates[-2].mapping is INDEPENDENT
     assert updates[-2].filtering is FilteringBehaviour.UNKNOWN
@@ -89,20 +84,60 @@ def test_hairpinning_of_a_dependent_mapping_is_not_concluded():
     assert final(NatBox(MAPPINGS[2], FILTERINGS[2], ports(), hairpin=True)).hairpinning is None
 
 
+def scattered(low=1024, high=65535, seed=1):
+    random = Random(seed)
+    return lambda _: random.randint(low, high)
+
+
 @pytest.mark.parametrize(
     ("next_port", "allocation", "step"),
     [
         (lambda port: port, PortAllocation.PRESERVING, None),
         (ports(step=1), PortAllocation.SEQUENTIAL, 1),
+        (ports(step=2), PortAllocation.SEQUENTIAL, 2),
         (ports(step=-2), PortAllocation.SEQUENTIAL, -2),
-        (given(5000, 60000, 7000, 33000, 1025), PortAllocation.RANDOM, None),
-        (given(5000, 5100, 5050, 5200, 5060), PortAllocation.UNKNOWN, None),
+        (scattered(), PortAllocation.RANDOM, None),
+        (scattered(30000, 30500), PortAllocation.RANDOM, None),
     ],
 )
 def test_allocation(next_port, allocation, step):
     behaviour = final(NatBox(MAPPINGS[2], FILTERINGS[2], next_port))
     assert behaviour.allocation is allocation
     assert behaviour.port_step == step
+    assert behaviour.port_preserved is (allocation is PortAllocation.PRESERVING)
+    assert (behaviour.port_range is None) is (allocation is PortAllocation.PRESERVING)
+
+
+@pytest.mark.parametrize("step", [1, 2, -1])
+@pytest.mark.parametrize("seed", range(10))
+def test_sequence_is_seen_through_others_traffic_and_loss(seed, step):
+    random = Random(seed)
+    nat = NatBox(MAPPINGS[2], FILTERINGS[2], ports(step=step), taken=lambda: random.choice((0, 0, 0, 1, 2)))
+    behaviour = final(nat, lost=lambda _: random.random() < 0.1)
+    assert behaviour.allocation is PortAllocation.SEQUENTIAL
+    assert behaviour.port_step == step
+
+
+def test_allocation_is_told_after_one_round_trip():
+    events, _ = discover(NatBox(MAPPINGS[2], FILTERINGS[2], ports()))
+    first = next(event.behaviour for event in events if event.behaviour.allocation is not PortAllocation.UNKNOWN)
+    assert first.filtering is FilteringBehaviour.UNKNOWN
+    assert all(event.behaviour.allocation in (PortAllocation.UNKNOWN, PortAllocation.SEQUENTIAL) for event in events)
+
+
+def test_pool_of_outside_addresses_is_seen():
+    behaviour = final(NatBox(INDEPENDENT, FILTERINGS[0]))
+    assert behaviour.mapped_hosts == (EXTERNAL_HOST,)
+
+
+class TestServerThatPromisesTooMuch:
+    """It names a second address, and cannot be reached there."""
+
+    def test_silence_of_an_address_that_is_not_there_is_no_filter(self):
+        behaviour = final(NatBox(INDEPENDENT, FILTERINGS[0], ports()), reachable=SERVER[:1])
+        assert behaviour.filtering is FilteringBehaviour.UNKNOWN
+        assert behaviour.answers_from_other_port is None
+        assert behaviour.mapping is MappingBehaviour.UNKNOWN
 
 
 class TestServerWithOneIp:

@@ -1,0 +1,143 @@
+"""Which outside port a NAT gives to a new mapping, and how that is concluded from a burst of new mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import pairwise
+from math import gcd
+from typing import Final, NamedTuple
+
+from p2p.defaults import (
+    NAT_ALLOCATION_LEAST,
+    NAT_BACK_SHARE,
+    NAT_ONE_WAY_SHARE,
+    NAT_PARITY_LEAST,
+    NAT_PRESERVED_SHARE,
+    NAT_RANDOM_LEAST,
+    NAT_RANDOM_ONE_WAY_SHARE,
+    NAT_SCATTERED_SHARE,
+    NAT_SEQUENTIAL_STEP,
+)
+
+_BOTH_PARITIES: Final = 2
+
+
+class PortAllocation(StrEnum):
+    """Which port a new mapping gets. Source: RFC 4787 section 4.2."""
+
+    UNKNOWN = "unknown"
+    PRESERVING = "preserving"
+    SEQUENTIAL = "sequential"
+    RANDOM = "random"
+
+
+class PortSample(NamedTuple):
+    """The ports of one new mapping.
+
+    Attributes:
+        local: The inside port.
+        mapped: The outside port.
+    """
+
+    local: int
+    mapped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """What is known of the choice of ports.
+
+    Attributes:
+        kind: In one word.
+        step: The distance between consecutive ports, with its sign, when they are sequential.
+        port_range: The lowest and the highest outside port seen; None when ports are kept or nothing was seen.
+        keeps_parity: Whether even ports stay even and odd ones odd. Source: RFC 4787 section 4.2.2.
+        keeps_contiguity: Whether neighbours stay neighbours. Source: RFC 4787 section 4.2.3.
+    """
+
+    kind: PortAllocation = PortAllocation.UNKNOWN
+    step: int | None = None
+    port_range: tuple[int, int] | None = None
+    keeps_parity: bool | None = None
+    keeps_contiguity: bool | None = None
+
+
+def is_preserved(samples: Sequence[PortSample]) -> bool | None:
+    """Conclude whether the outside port is the inside one; one that somebody else had already does not refute it.
+
+    Args:
+        samples: In any order.
+
+    Returns:
+        None when there are none.
+    """
+    if not samples:
+        return None
+    kept = sum(sample.local == sample.mapped for sample in samples)
+    return kept >= NAT_PRESERVED_SHARE * len(samples)
+
+
+def judge_allocation(samples: Sequence[PortSample], further: Sequence[PortSample] = ()) -> Allocation:
+    """Conclude which port a new mapping gets.
+
+    Others' traffic takes ports in between, lost questions come late and out of order, and a counter goes back to its
+    start: so the bulk of the distances decides, not each of them.
+
+    Args:
+        samples: The first mapping of each of several sockets, in the order in which they were asked for.
+        further: Later mappings of a socket whose mapping depends on the destination, in the same order: some NATs
+            keep the port for a first destination and pick others for the next.
+    """
+    if not samples:
+        return Allocation()
+    if is_preserved(samples):
+        if is_preserved(further) is not False:
+            return Allocation(kind=PortAllocation.PRESERVING, keeps_parity=True, keeps_contiguity=True)
+        samples = [sample for sample in further if sample.mapped != sample.local]
+    verdict = _by_distance([sample.mapped for sample in samples])
+    return replace(
+        verdict,
+        keeps_parity=_keeps_parity(samples, verdict),
+        keeps_contiguity=_keeps_contiguity(samples),
+    )
+
+
+def _by_distance(mapped: Iterable[int]) -> Allocation:
+    ports = list(dict.fromkeys(mapped))
+    seen = Allocation(port_range=(min(ports), max(ports)))
+    distances = [after - before for before, after in pairwise(ports)]
+    if len(distances) < NAT_ALLOCATION_LEAST:
+        return seen
+    up = [distance for distance in distances if 0 < distance <= NAT_SEQUENTIAL_STEP]
+    down = [distance for distance in distances if -NAT_SEQUENTIAL_STEP <= distance < 0]
+    most = max(up, down, key=len)
+    back = sum((distance < 0) is (most is up) for distance in distances)
+    if len(most) >= NAT_ONE_WAY_SHARE * len(distances) and back <= NAT_BACK_SHARE * len(distances):
+        # Others take ports in between, but from the same counter.
+        return replace(seen, kind=PortAllocation.SEQUENTIAL, step=gcd(*most) * (1 if most is up else -1))
+    far = len(distances) - len(up) - len(down)
+    is_enough = len(distances) >= NAT_RANDOM_LEAST and len(most) <= NAT_RANDOM_ONE_WAY_SHARE * len(distances)
+    if is_enough or far >= NAT_SCATTERED_SHARE * len(distances):
+        return replace(seen, kind=PortAllocation.RANDOM)
+    return seen
+
+
+def _keeps_parity(samples: Sequence[PortSample], verdict: Allocation) -> bool | None:
+    if any((sample.local ^ sample.mapped) & 1 for sample in samples):
+        return False
+    parities = {sample.local & 1 for sample in samples}
+    if len(samples) < NAT_PARITY_LEAST or len(parities) < _BOTH_PARITIES:
+        return None
+    distances = {after.mapped - before.mapped for before, after in pairwise(samples)}
+    # A counter that never skips a port cannot have looked at parity.
+    return None if distances == {verdict.step} else True
+
+
+def _keeps_contiguity(samples: Sequence[PortSample]) -> bool | None:
+    by_local = {sample.local: sample.mapped for sample in samples}
+    neighbours = [(local, local + 1) for local in by_local if local + 1 in by_local]
+    if not neighbours:
+        return None
+    return all(by_local[upper] - by_local[lower] == 1 for lower, upper in neighbours)
