@@ -64,6 +64,13 @@ NAT_PRESERVED_SHARE: Final = 0.7
 NAT_PARITY_LEAST: Final = 14
 """Ports needed to call parity kept: chance passes for it once in 16,000."""
 
+STUN_RESOLVE_TIMEOUT_S: Final = 3.0
+"""How long a name server may take for the name of a STUN server: its first retry included."""
+STUN_TCP_TIMEOUT_S: Final = 2.0
+"""How long a STUN server may take over TCP, when it is silent over UDP: a lost SYN is repeated after 1 s."""
+VISIT_TIMEOUT_S: Final = 4.0
+"""How long a rendezvous may take to let in a command that asks it once: five round trips over a satellite."""
+
 # --- TURN client (RFC 8656) --------------------------------------------------------------------------------
 TURN_LIFETIME_S: Final = 600
 """The lifetime asked for: the RFC's default, which servers shorten anyway when they want to."""
@@ -410,6 +417,8 @@ LAN_PATIENCE_S: Final = 4.0
 """The same where there is no rendezvous: Wi-Fi delivers multicast to sleeping receivers late, or at the next try."""
 LAN_QUERY_S: Final = 3.0
 """How long one question by multicast DNS may go unanswered; the library repeats it meanwhile."""
+LAN_WATCH_S: Final = 1.0
+"""How soon an announcement follows a change of addresses, beyond what it takes to notice that."""
 LAN_READY_S: Final = 2.0
 """How long `p2p expose --lan` waits for its rendezvous, if it has one, before it shows the ticket all the same."""
 TICKET_ADDRESSES: Final = 6
@@ -548,6 +557,24 @@ FORWARD_WAITING_S: Final = 20.0
 """How long such a connection waits before it is reset: longer than any NAT plan takes, shorter than a browser waits."""
 FORWARD_DESCRIPTORS_PAUSE_S: Final = 0.5
 """How long to stop accepting after the system ran out of descriptors, so that the loop does not spin."""
+FORWARD_UDP_IDLE_S: Final = 60.0
+"""A flow of datagrams without any for so long has ended: what routers give a UDP mapping that has seen answers."""
+FORWARD_UDP_FLOWS: Final = 1024
+"""Flows of datagrams of one session; each costs the exposing side a socket, and a scan of ports must not cost all."""
+FORWARD_UDP_HELD: Final = 256
+"""Datagrams that may wait for something that is about to come: a session, a stream's header, a name. The newest stay."""
+FORWARD_UDP_HELD_BYTES: Final = 256 << 10
+"""The same in bytes: a picture of a camera, or 200 full packets."""
+FORWARD_UDP_WAITING_S: Final = 5.0
+"""How long datagrams wait for a session: after that, whoever sent them has asked again or given up (DNS: 5 s)."""
+FORWARD_UDP_REFUSED_S: Final = 1.0
+"""How long no flow is opened after one was refused: a game must not ask for a missing service 60 times a second."""
+FORWARD_UDP_REPEATED: Final = 16
+"""Unanswered datagrams that are sent again to a service's next address: more than any handshake's first flight."""
+FORWARD_UDP_BUFFER_BYTES: Final = 1 << 20
+"""Kernel buffers of a flow's socket: 50 ms at 100,000 datagrams of 200 bytes a second, and 1,024 flows fit in memory."""
+FORWARD_UDP_BACKLOG_BYTES: Final = 256 << 10
+"""Datagrams too large for QUIC's that may wait for room on their stream: four of the largest, 20 ms at 100 Mbit/s."""
 STDIO_CHUNK_BYTES: Final = 256 << 10
 """Read size of standard input and output: four pipe buffers, so that a fast program is woken seldom."""
 QUIC_PATH_CHANGE_PACKETS: Final = 3
