@@ -135,7 +135,7 @@ UDP_GSO_BYTES: Final = 65_000
 
 # --- QUIC (p2p.quic) ---------------------------------------------------------------------------------------
 QUIC_PACKET_BYTES: Final = 1200
-"""Size of a packet before a path is known to carry more. Source: RFC 9000 section 14: every path must."""
+"""Size of a full packet on every path, and of the checks that prove one. Source: RFC 9000 section 14: all must."""
 QUIC_CONNECTION_WINDOW_BYTES: Final = 8 << 20
 """Flow control over all streams: 640 Mbit/s at 100 ms, and the most a switch of paths can leave in flight."""
 QUIC_STREAM_WINDOW_BYTES: Final = 8 << 20
@@ -640,7 +640,11 @@ PING_INTERVAL_S: Final = 1.0
 PING_ANSWER_WAIT_S: Final = 3.0
 """How long `p2p ping` waits for an answer: a path switch fits in."""
 CLASSIC_TEST_TIMEOUT_S: Final = 0.5
-"""How long pystun3 waits for each of its four tries: longer than any round trip on Earth."""
+"""How long pystun3 waits for each of its four tries at most: longer than any round trip on Earth."""
+CLASSIC_TEST_LEAST_S: Final = 0.15
+"""And at least: a busy host answers late."""
+CLASSIC_ROUND_TRIPS: Final = 4.0
+"""In between it is so many round trips: where answers are quick, silence is soon meant."""
 
 # --- Port mapping ------------------------------------------------------------------------------------------------
 PORTMAP_LIFETIME_S: Final = 3600

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from p2p.address import TransportAddress
+from p2p.defaults import QUIC_PACKET_BYTES
 from p2p.proto.ice import Candidate, CandidateType, Credentials
 from p2p.proto.path import (
     AllPathsLost,
@@ -29,7 +30,7 @@ SOCKET = 0
 ALLOCATION = 1
 PORT = 5000
 REFLECTOR_RETRY_S = 0.25
-DATA = b"\x40data"
+DATA = b"\x40".ljust(QUIC_PACKET_BYTES, b"d")
 
 
 @dataclass

@@ -75,14 +75,21 @@ class Scene:
 
     def cut_direct(self) -> None:
         """Let nothing pass any more between the two public addresses."""
-        hosts = [
-            nat.host if nat is not None else peer.host.host for nat, peer in zip(self.nats, self.peers, strict=True)
-        ]
-        self.world.weather.cut.add(frozenset(hosts))
+        self.world.weather.cut.add(self._public_hosts())
+
+    def narrow_direct(self) -> None:
+        """Let only small packets pass between the two public addresses."""
+        self.world.weather.narrow.add(self._public_hosts())
 
     def mend(self) -> None:
         """Let everything pass again."""
         self.world.weather.cut.clear()
+        self.world.weather.narrow.clear()
+
+    def _public_hosts(self) -> frozenset[str]:
+        return frozenset(
+            nat.host if nat is not None else peer.host.host for nat, peer in zip(self.nats, self.peers, strict=True)
+        )
 
     def both_exhausted(self) -> bool:
         """Whether both know that there will be no direct path."""

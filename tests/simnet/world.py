@@ -12,6 +12,9 @@ from p2p.address import TransportAddress
 
 Action = Callable[[], None]
 
+NARROW_BYTES = 1000
+"""More than any check without padding, less than a full packet of data."""
+
 
 class Packet(NamedTuple):
     """A UDP datagram."""
@@ -36,12 +39,14 @@ class Weather:
         jitter_s: Added at random; packets overtake each other when it is longer than their distance.
         loss: Share of packets lost.
         cut: Pairs of public IP addresses between which nothing passes, either way.
+        narrow: Pairs of public IP addresses between which only packets of up to ``NARROW_BYTES`` pass.
     """
 
     delay_s: float = 0.02
     jitter_s: float = 0.0
     loss: float = 0.0
     cut: set[frozenset[str]] = field(default_factory=set)
+    narrow: set[frozenset[str]] = field(default_factory=set)
 
 
 class World:
@@ -56,7 +61,7 @@ class World:
         self.now = 0.0
         self.random = random.Random(seed)
         self.weather = weather or Weather()
-        self.packets = 0
+        self.packets = self.full_packets = 0
         self._nodes: dict[str, Node] = {}
         self._agenda: list[tuple[float, int, Action]] = []
         self._count = 0
@@ -78,7 +83,9 @@ class World:
         """Carry a packet between public addresses, as the weather allows."""
         weather = self.weather
         self.packets += 1
-        if frozenset((packet.source.host, packet.destination.host)) in weather.cut:
+        self.full_packets += len(packet.data) > NARROW_BYTES
+        between = frozenset((packet.source.host, packet.destination.host))
+        if between in weather.cut or (between in weather.narrow and len(packet.data) > NARROW_BYTES):
             return
         if weather.loss and self.random.random() < weather.loss:
             return

@@ -192,15 +192,17 @@ class IceAgent:
         """Give up a pair, valid or not, on the evidence of the owner, for example unanswered pings."""
         self._exchange.fail(pair, failure)
 
-    def ping(self, pair: CandidatePair, now: float) -> None:
+    def ping(self, pair: CandidatePair, now: float, *, full_size: bool = False) -> None:
         """Send one check on a pair at once, outside the pacing; the answer is ``PairConfirmed``.
 
         Args:
             pair: Of this agent.
             now: The monotonic time.
+            full_size: Whether to make it as long as the longest packet of data, so that the answer shows that such
+                packets pass.
         """
         if self.remote_credentials is not None:
-            self._exchange.send(pair, now)
+            self._exchange.send(pair, now, full_size=full_size)
 
     def nominate(self, pair: CandidatePair, now: float) -> None:
         """Tell the peer which pair was chosen; only the controlling side does. Source: RFC 8445 section 8.1.1.

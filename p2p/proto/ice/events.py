@@ -28,10 +28,14 @@ class PairValidated:
 
 @dataclass(frozen=True, slots=True)
 class PairConfirmed:
-    """A check was answered on a pair that was valid already."""
+    """A check was answered on a pair that was valid already.
+
+    ``full_size`` tells that the check was as long as the longest packet of data.
+    """
 
     pair: CandidatePair
     rtt_s: float
+    full_size: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from p2p.address import TransportAddress
+from p2p.defaults import QUIC_PACKET_BYTES
 from p2p.errors import IntegrityError
 from p2p.proto.ice.candidate import MAX_LOCAL_PREFERENCE, TYPE_PREFERENCE, Candidate, CandidateType, candidate_priority
 from p2p.proto.ice.counters import IceCounters
@@ -85,15 +86,17 @@ class CheckExchange:
         self._transactions = Transactions()
 
     # --- Our checks ----------------------------------------------------------------------------------------
-    def send(self, pair: CandidatePair, now: float, *, nominate: bool = False) -> None:
+    def send(self, pair: CandidatePair, now: float, *, nominate: bool = False, full_size: bool = False) -> None:
         """Send one check; the peer's credentials must be known."""
         remote = self.remote
         assert remote is not None
         transaction_id = self._random_bytes(TRANSACTION_ID_BYTES)
         base_id, destination = pair.key
-        attempt = Attempt(pair, base_id, destination, now, remote.password, self._scheduler.controlling, nominate)
+        controlling = self._scheduler.controlling
+        attempt = Attempt(pair, base_id, destination, now, remote.password, controlling, nominate, full_size)
         self._transactions.add(transaction_id, attempt)
-        data = self._request(transaction_id, pair.local, remote, nominate=nominate)
+        size = QUIC_PACKET_BYTES if full_size else 0
+        data = self._request(transaction_id, pair.local, remote, nominate=nominate, size=size)
         self.outgoing.append(Transmit(base_id, destination, data))
 
     def probe(self, base: Candidate, now: float) -> bytes:
@@ -114,7 +117,9 @@ class CheckExchange:
             pair.nominated = False
             self._emit(PairFailed(pair, failure))
 
-    def _request(self, transaction_id: bytes, base: Candidate, remote: Credentials, *, nominate: bool) -> bytes:
+    def _request(
+        self, transaction_id: bytes, base: Candidate, remote: Credentials, *, nominate: bool, size: int = 0
+    ) -> bytes:
         return check_request(
             transaction_id,
             local=self.local,
@@ -123,6 +128,7 @@ class CheckExchange:
             controlling=self._scheduler.controlling,
             tie_breaker=self._tie_breaker,
             nominate=nominate,
+            size=size,
         )
 
     # --- Checks of the peer's ------------------------------------------------------------------------------
@@ -249,7 +255,7 @@ class CheckExchange:
         if pair.series is not None and (attempt.nominate or not pair.series.nominate):
             self._scheduler.end(pair)
         if pair.state is PairState.SUCCEEDED:
-            self._emit(PairConfirmed(pair, rtt_s))
+            self._emit(PairConfirmed(pair, rtt_s, attempt.full_size))
         else:
             pair.state = PairState.SUCCEEDED
             self._emit(PairValidated(pair, rtt_s))

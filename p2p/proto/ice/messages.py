@@ -5,7 +5,7 @@ Source: RFC 8445 sections 7.1 to 7.3 and 16.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from p2p.address import TransportAddress
@@ -14,6 +14,7 @@ from p2p.proto.ice.credentials import Credentials
 from p2p.proto.stun.attributes import (
     ICE_CONTROLLED,
     ICE_CONTROLLING,
+    PADDING,
     PRIORITY,
     UNKNOWN_ATTRIBUTES,
     USE_CANDIDATE,
@@ -27,6 +28,7 @@ BAD_REQUEST: Final = 400
 UNKNOWN_ATTRIBUTE: Final = 420
 ROLE_CONFLICT: Final = 487
 
+_ATTRIBUTE_HEADER_BYTES: Final = 4
 _BINDING_REQUEST: Final = bytes.fromhex("0001")
 _REASONS: Final = {BAD_REQUEST: "Bad Request", UNKNOWN_ATTRIBUTE: "Unknown Attribute", ROLE_CONFLICT: "Role Conflict"}
 
@@ -40,6 +42,7 @@ def check_request(
     controlling: bool,
     tie_breaker: int,
     nominate: bool = False,
+    size: int = 0,
 ) -> bytes:
     """Write a connectivity check.
 
@@ -51,8 +54,9 @@ def check_request(
         controlling: Our role.
         tie_breaker: 64 random bits, the same for the whole session.
         nominate: Whether to add USE-CANDIDATE.
+        size: How long the message is made with padding, in bytes, a multiple of 4; 0 for no padding.
 
-    Source: RFC 8445 section 7.1.
+    Source: RFC 8445 section 7.1, RFC 5780 section 7.6.
     """
     attributes: list[AttributeValue] = [
         USERNAME(f"{remote.ufrag}:{local.ufrag}"),
@@ -62,7 +66,12 @@ def check_request(
     if nominate:
         attributes.append(USE_CANDIDATE(True))
     request = Message(MessageClass.REQUEST, Method.BINDING, transaction_id, tuple(attributes))
-    return encode(request, integrity_key=short_term_key(remote.password), fingerprint=True)
+    key = short_term_key(remote.password)
+    data = encode(request, integrity_key=key, fingerprint=True)
+    if len(data) >= size:
+        return data
+    padding = PADDING(bytes(size - len(data) - _ATTRIBUTE_HEADER_BYTES))
+    return encode(replace(request, attributes=(*attributes, padding)), integrity_key=key, fingerprint=True)
 
 
 @dataclass(frozen=True, slots=True)

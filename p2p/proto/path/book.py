@@ -17,6 +17,7 @@ class PathBook:
     def __init__(self) -> None:
         self._healths: dict[PairKey, PathHealth] = {}
         self._flaps = FlapMemory()
+        self._buried: set[PairKey] = set()
 
     def __len__(self) -> int:
         return len(self._healths)
@@ -46,12 +47,14 @@ class PathBook:
 
     def remove(self, key: PairKey) -> PathHealth | None:
         """Forget a path whose transport is gone."""
+        self._buried.discard(key)
         return self._healths.pop(key, None)
 
     def bury(self, key: PairKey, now: float) -> None:
         """Forget a path that died, but not that it did."""
         if self._healths.pop(key, None) is not None:
             self._flaps.lost(key, now)
+            self._buried.add(key)
 
     def has_direct(self) -> bool:
         """Whether a direct path is alive."""
@@ -69,7 +72,7 @@ class PathBook:
                 health.path,
                 health.rtt_s,
                 health.doubtful(now),
-                self._flaps.held_until(key, health.validated_at) > now,
+                self._flaps.held_until(key, health.validated_at) > now or (key in self._buried and not health.is_wide),
                 health.pair.nominated and not controlling,
             )
             for key, health in self._healths.items()

@@ -287,9 +287,9 @@ class PathController:
         match event:
             case PairValidated(pair, rtt_s):
                 self._add_path(pair, rtt_s, now)
-            case PairConfirmed(pair, rtt_s):
+            case PairConfirmed(pair, rtt_s, full_size):
                 if (health := self._book.find(pair.key)) is not None:
-                    health.answered(rtt_s, now)
+                    health.answered(rtt_s, now, full_size=full_size)
             case PairChecked(pair):
                 if (health := self._book.find(pair.key)) is not None:
                     health.heard(now)
@@ -338,7 +338,7 @@ class PathController:
                 self._tell_lost(health.path)
                 self.agent.fail(health.pair, PairFailure.LOST)
             elif health.probe_at() <= now:
-                self.agent.ping(health.pair, now)
+                self.agent.ping(health.pair, now, full_size=health.needs_full_size)
                 health.probed(now)
         while (event := self.agent.next_event()) is not None:
             self._take(event, now)
@@ -364,7 +364,8 @@ class PathController:
         was_uneasy, self._uneasy = self._uneasy, chosen.uneasy(now)
         if self._uneasy and not was_uneasy:
             self._events.append(PathDoubted(chosen.path))
-        second = choose_second(views, chosen.path) if self._uneasy else None
+        # Full packets may die on a path that lets checks through, so a copy takes the other way until one is through.
+        second = choose_second(views, chosen.path) if self._uneasy or not chosen.is_wide else None
         self._sending = (chosen.path,) if second is None else (chosen.path, second)
 
     def _select(self, path: Path, reason: SelectionReason, rtt_s: float | None) -> None:

@@ -22,6 +22,9 @@ class PathHealth:
     proves both directions; any other authentic packet only that packets come in, so that a path on which
     packets come in and probes stay unanswered is doubted just the same, and given up later.
 
+    A path may let checks pass and not the far longer packets of data. So probes have the size of a full packet until
+    one was answered, and again after data went out; then only the answer to such a probe proves anything.
+
     Args:
         pair: The valid pair.
         rtt_s: Round-trip time of the check that made it valid.
@@ -34,9 +37,11 @@ class PathHealth:
         min_rtt_s: The least seen.
         heard_at: When anything authentic last came in.
         used_since: When the path became a sending path, None while it is in reserve.
+        is_wide: Whether a full packet has come through since the path is there.
     """
 
     __slots__ = (
+        "_has_carried",
         "_is_doubted",
         "_probe_now",
         "_probed_at",
@@ -44,6 +49,7 @@ class PathHealth:
         "_silent_since",
         "_unanswered",
         "heard_at",
+        "is_wide",
         "min_rtt_s",
         "pair",
         "path",
@@ -61,21 +67,28 @@ class PathHealth:
         self._rtt_variation_s = rtt_s / _VARIATIONS
         self.heard_at = now
         self.used_since: float | None = None
+        self.is_wide = False
         self._probed_at = now
-        self._probe_now = False
+        self._probe_now = True
+        self._has_carried = False
         self._is_doubted = False
         self._silent_since: float | None = None
         self._unanswered: list[float] = []
 
     # --- What happened -------------------------------------------------------------------------------------
-    def answered(self, rtt_s: float, now: float) -> None:
-        """A probe was answered: packets pass both ways."""
+    def answered(self, rtt_s: float, now: float, *, full_size: bool) -> None:
+        """A check was answered: packets pass both ways, at least those of its size."""
         self._rtt_variation_s += (abs(rtt_s - self.rtt_s) - self._rtt_variation_s) * _VARIATION_GAIN
         self.rtt_s += (rtt_s - self.rtt_s) * _RTT_GAIN
         self.min_rtt_s = min(self.min_rtt_s, rtt_s)
+        self.heard(now)
+        if not full_size and self.needs_full_size:
+            return
         self._unanswered.clear()
         self._is_doubted = False
-        self.heard(now)
+        if full_size:
+            self.is_wide = True
+            self._has_carried = False
 
     def heard(self, now: float) -> None:
         """Something authentic came in."""
@@ -91,6 +104,7 @@ class PathHealth:
         if self._silent_since is not None:
             return False
         self._silent_since = now
+        self._has_carried = True
         return True
 
     def probed(self, now: float) -> None:
@@ -116,6 +130,11 @@ class PathHealth:
         self._probe_now = True
 
     # --- What follows --------------------------------------------------------------------------------------
+    @property
+    def needs_full_size(self) -> bool:
+        """Whether a probe must have the size of a full packet to prove anything."""
+        return self._has_carried or not self.is_wide
+
     def probe_at(self) -> float:
         """When the next probe is due; in the past when it is now."""
         if self._probe_now:

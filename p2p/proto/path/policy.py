@@ -35,7 +35,7 @@ class PathView(NamedTuple):
         path: The path.
         rtt_s: Smoothed round-trip time, None when not measured yet.
         doubtful: Whether it may be dead.
-        held: Whether it came back too recently after failing too often.
+        held: Whether it has failed before, and came back too recently or without proof that full packets pass.
         nominated: Whether the peer, being in control, chose it.
     """
 

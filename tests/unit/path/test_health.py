@@ -17,6 +17,8 @@ def candidate(kind, port):
 def make(rtt_s=0.04, kind=CandidateType.HOST, used=True):
     health = PathHealth(CandidatePair(candidate(CandidateType.HOST, 1), candidate(kind, 2)), rtt_s, 0.0)
     health.used_since = 0.0 if used else None
+    health.probed(0.0)
+    health.answered(rtt_s, 0.0, full_size=True)
     return health
 
 
@@ -90,7 +92,7 @@ def test_an_answer_ends_all_doubt():
     for at in (0.5, 0.9, 1.3):
         health.probed(at)
     assert health.doubtful(1.4)
-    health.answered(0.04, 1.4)
+    health.answered(0.04, 1.4, full_size=False)
     assert not health.doubtful(1.4)
     assert health.probe_at() == 1.3 + defaults.PATH_HEARTBEAT_S
 
@@ -108,7 +110,7 @@ def test_packets_ending_a_silence_do_not_answer_probes():
 
 def test_round_trip_time_is_smoothed():
     health = make(0.1)
-    health.answered(0.02, 1.0)
+    health.answered(0.02, 1.0, full_size=False)
     assert health.rtt_s == pytest.approx(0.09)
     assert health.min_rtt_s == 0.02
 
@@ -129,11 +131,38 @@ def test_a_queue_on_the_path_is_no_death():
         health.probed(0.4 * number)
         health.heard(0.4 * number + 0.2)
     assert not health.uneasy(1.5)
-    health.answered(1.6, 1.6)
+    health.answered(1.6, 1.6, full_size=True)
     for number in range(4):
         health.probed(2.0 + 0.4 * number)
     assert not health.doubtful(2.0 + 1.6)
     assert health.dead(2.0 + 3 * 0.4 + defaults.PATH_ANSWER_WAIT_MAX_S)
+
+
+def test_a_new_path_is_probed_at_once_with_a_full_packet():
+    health = PathHealth(CandidatePair(candidate(CandidateType.HOST, 1), candidate(CandidateType.HOST, 2)), 0.04, 0.0)
+    assert health.probe_at() <= 0.0
+    assert health.needs_full_size
+    health.probed(0.0)
+    health.answered(0.04, 0.04, full_size=False)
+    assert not health.is_wide
+    assert health.probe_at() <= defaults.PATH_PROBE_SPACING_S
+    health.answered(0.04, 0.04, full_size=True)
+    assert health.is_wide
+    assert not health.needs_full_size
+    assert health.probe_at() == defaults.PATH_STANDBY_HEARTBEAT_S
+
+
+def test_after_data_only_the_answer_to_a_full_packet_counts():
+    health = make()
+    health.data_sent(1.0)
+    assert health.needs_full_size
+    for number in range(defaults.PATH_PROBES_UNTIL_ONE_WAY_DEAD):
+        at = 1.5 + 0.4 * number
+        health.probed(at)
+        health.answered(0.04, at + 0.04, full_size=False)
+        assert not health.dead(at + 0.3)
+    assert health.dead(at + 0.4)
+    assert health.is_wide
 
 
 def test_suspicion_probes_at_once():
