@@ -391,7 +391,8 @@ RELAY_DRAIN_S: Final = 60.0
 DIRECT_PIECE_BYTES: Final = 1100
 """Of a message in one datagram: with its header below the 1,232 bytes that pass everywhere over IPv6."""
 DIRECT_FIRST_RETRY_S: Final = 0.1
-"""When an unanswered datagram is sent again; then the wait doubles. Above most round trips, and a lost one costs little."""
+"""When an unanswered datagram is sent again; then the wait doubles. Longer than most
+round trips take, and a lost one costs little."""
 DIRECT_CALL_RETRY_MAX_S: Final = 2.0
 """Longest wait between two calls to an address that is silent: a host that joins the network is found about then."""
 DIRECT_ATTEMPTS: Final = 6
