@@ -267,8 +267,14 @@ GUESS_ASK_S: Final = 0.5
 """When to go on with what the server has answered: five questions at 20 % loss each way fail once in 160 times."""
 GUESS_PROBE_INTERVAL_S: Final = 0.01
 """Between two guesses from one socket: 100 packets of 120 bytes a second are 0.1 Mbit/s, and home routers stand it."""
-GUESS_PROBES_AT_ONCE: Final = 4
-"""How many guesses a late timer may make up for at once."""
+GUESS_PROBES_AT_ONCE: Final = 10
+"""How many guesses a late timer may make up for at once: the longest pause of a busy loop, 0.1 s, costs no chances."""
+GUESSES_PER_S: Final = 400.0
+"""Guesses of all sessions of one program: four birthdays at their pace. They count as unproven checks as well."""
+GUESSES_BURST: Final = 400.0
+"""The same at once: windows of 40 sessions, or a dozen meetings."""
+GUESS_BUDGET_WAIT_S: Final = 0.05
+"""When a plan looks again for the budget that its row of packets needs."""
 GUESS_PROBE_RENEWAL_S: Final = 2.0
 """How long one check goes to address after address before it gets a new transaction: answers are believed for 10 s."""
 GUESS_ROUNDS: Final = 3
@@ -300,20 +306,26 @@ GUESS_HINT_WAIT_S: Final = 2.5
 GUESS_RETRY_S: Final = 10.0
 """A direct path that was lost is guessed for again at the earliest this long after the last plan ended."""
 BIRTHDAY_SOCKETS: Final = 256
-"""The hard side's open doors. Among 64,512 ports, 100 guesses a second meet one of so many after 1.75 s in the median,
-and within 15 s in 99.7 % of all cases; half as many doors would take twice as long."""
-BIRTHDAY_BATCH: Final = 16
-"""Doors opened in one go, each GUESS_PROBE_INTERVAL_S: all stand after 0.16 s, and the loop never stops for long."""
+"""The hard side's open doors at a time: the oldest has been open for 2.6 s, longer than a check is on its way."""
 BIRTHDAY_SAMPLES: Final = 16
-"""Sockets that ask a STUN server too, to see the range that the NAT takes its ports from."""
+"""Sockets that ask a STUN server first, to see the range that the NAT takes its ports from."""
+BIRTHDAY_CONTROL_DOORS: Final = 64
+"""One in so many doors asks the server, too: whether the NAT still gives ports."""
+BIRTHDAY_CONTROLS_MISSED: Final = 2
+"""Unanswered ones in a row that mean that it has no more: 13 questions in 1.3 s."""
 BIRTHDAY_S: Final = 15.0
-"""How long to guess: 1,500 packets in all. Beyond it the chance grows by 1 % in 3 s."""
-BIRTHDAY_REFRESH_S: Final = 8.0
-"""When the doors are sent through once more: NATs keep a mapping that nothing came in on for 20 s at least."""
+"""How long to guess: 1,500 packets on each side. Half of all meet after 2.1 s, 98 % after 5.5 s; by then nearly all."""
 BIRTHDAY_COOLDOWN_S: Final = 60.0
-"""After a birthday that failed none is tried with the same network for so long: 512 packets and 256 mappings each."""
-BIRTHDAYS_AT_ONCE: Final = 2
-"""Birthdays of one program at a time: 512 sockets, half of the usual limit of descriptors, and 200 packets a second."""
+"""After a birthday that failed none is tried with the same network for so long: 1,500 packets and mappings each."""
+BIRTHDAYS_AT_ONCE: Final = 4
+"""Birthdays of one program, and of the programs of one user on one host, at a time: 1,024 sockets and 400 packets a
+second. A hundred sessions between the same two NATs take 10 s, since each helps the next."""
+GUESS_TURN_POLL_S: Final = 0.1
+"""How often a session that waits for its birthday or meeting asks again."""
+GUESS_TURN_WAIT_S: Final = 60.0
+"""How long it waits: four times four birthdays that fail, or 100 meetings."""
+MEETINGS_AT_ONCE: Final = 1
+"""The packets of two meetings through one NAT would spoil each other's prediction; one takes 0.4 s."""
 GUESS_PORT_FIRST: Final = 1024
 """The lowest port that a NAT gives to a socket from the unprivileged range. Source: RFC 4787 section 4.2.2."""
 GUESS_PORT_LAST: Final = 65_535

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,10 +88,11 @@ def peer_options(
         ConfigError: A value is wrong, wherever it came from, or two flags contradict each other.
     """
     from p2p import config
+    from p2p.cli.local_status import runtime_folder
 
     if relay_only and no_relay:
         raise ConfigError("--relay-only and --no-relay leave no path at all", code=config.CODE_CONTRADICTION)
-    return config.load_peer_options(
+    options = config.load_peer_options(
         {
             "rendezvous": rendezvous or None,
             "token": token,
@@ -103,6 +105,7 @@ def peer_options(
             "verbose": verbose or None,
         }
     )
+    return replace(options, shared_folder=runtime_folder() / "guessing")
 
 
 def examples(*lines: str) -> str:

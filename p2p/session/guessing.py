@@ -75,7 +75,7 @@ class Guessing:
         self._link = link
         self._facts = facts
         self._tell = tell
-        self._guesser = PortGuesser(random_bytes=os.urandom, controlling=controlling, limits=node.birthday_limits)
+        self._guesser = PortGuesser(random_bytes=os.urandom, controlling=controlling, limits=node.guess_limits)
         self._base_ids: dict[int, int] = {}
         self._sockets: dict[int, int] = {}
         self._probe: tuple[float, int, bytes] | None = None
@@ -91,6 +91,7 @@ class Guessing:
         local, remote = self._facts()
         path = self._controller.selected_path
         peer = mapped_address(self._controller.agent.remote_candidates)
+        own = mapped_address(self._controller.agent.local_candidates)
         situation = Situation(
             local=local,
             remote=remote,
@@ -98,6 +99,7 @@ class Guessing:
             peer=None if peer is None else peer.address,
             rtt_s=None if path is None else self._controller.rtt_s(path),
             has_direct_path=self._controller.has_direct_path,
+            own=None if own is None else own.address,
             met=self._met(),
         )
         self._guesser.update(situation, self._loop.time())

@@ -35,7 +35,6 @@ from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
 from p2p.proto.ice import Candidate
 from p2p.proto.ice.messages import receiver_fragment
-from p2p.proto.path.plans import BirthdayLimits
 from p2p.proto.path.reason import NatFacts
 from p2p.proto.signalling.messages import Welcome
 from p2p.proto.stun.message import MessageClass, decode_untrusted
@@ -44,6 +43,7 @@ from p2p.quic.engine import Engine, EngineConfig
 from p2p.quic.load import load_engine
 from p2p.quic.routing import CidRouter
 from p2p.session.backoff import wait_after_s
+from p2p.session.host_slots import guess_limits
 from p2p.session.options import PeerOptions, RelayPolicy
 from p2p.session.own_addresses import is_loopback_url, is_own
 from p2p.session.plausible import is_plausible
@@ -128,7 +128,7 @@ class Node:
         self.sessions: dict[str, StunTaker] = {}
         """By the user name fragment of their ICE credentials."""
         self.packet_takers: dict[QuicConnection, PacketTaker] = {}
-        self.birthday_limits = BirthdayLimits()
+        self.guess_limits = guess_limits(options.shared_folder)
         self.last_relay_error: RelayError | None = None
         self.relay_gained = asyncio.Event()
         """Set once we have had an address on a relay."""

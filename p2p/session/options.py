@@ -39,6 +39,8 @@ class PeerOptions:
     """Which kinds of path a session may use."""
     birthday: bool = True
     """Whether many sockets and probes may be spent on a pair of difficult NATs."""
+    shared_folder: Path | None = None
+    """Where all programs of this user agree on who guesses ports now; None lets this one not care."""
     timeout_s: float = defaults.CONNECT_TIMEOUT_S
     """How long to wait for the rendezvous and for the first path to a peer."""
     verbose: bool = False

@@ -7,9 +7,9 @@ from p2p.proto.ice import Candidate, CandidateType
 from p2p.proto.path.plans import (
     MAIN_SOCKET,
     AskServer,
-    BirthdayLimits,
     CloseSocket,
     Command,
+    GuessLimits,
     OpenSocket,
     PortGuesser,
     PortHint,
@@ -45,17 +45,16 @@ class StunServer:
 class GuessingPeer(Peer):
     """A peer with a guesser and as many sockets as that wants."""
 
-    def __init__(self, *args, limits: BirthdayLimits | None = None, **options) -> None:
+    def __init__(self, *args, limits: GuessLimits | None = None, **options) -> None:
         super().__init__(*args, **options)
         self.guesser = PortGuesser(
             random_bytes=self.world.random.randbytes,
             controlling=options["controlling"],
-            limits=limits or BirthdayLimits(),
+            limits=limits or GuessLimits(),
         )
         self.guesses_at: list[float] = []
         self.most_sockets = 0
         self.sockets: dict[int, TransportAddress] = {}
-        self._ports = FIRST_PORT
         self._guess_timer = 0
         self._is_held = False
 
@@ -74,6 +73,7 @@ class GuessingPeer(Peer):
             peer=None if peer is None else peer.address,
             rtt_s=0.08,
             has_direct_path=self.controller.has_direct_path,
+            own=self._mapped,
             met=next((base_id - 100 for base_id in bases if base_id - 100 in self.sockets), None),
         )
         self.guesser.update(situation, self.world.now)
@@ -100,15 +100,14 @@ class GuessingPeer(Peer):
     def _do(self, command: Command) -> None:
         match command:
             case OpenSocket(socket):
-                self._ports += 1
                 base_id = 100 + socket
                 self.sockets[socket] = self.host.bind(
-                    self._ports, lambda packet, socket=socket: self._on_extra(socket, packet)
+                    self.host.free_port(FIRST_PORT), lambda packet, socket=socket: self._on_extra(socket, packet)
                 )
                 self.most_sockets = max(self.most_sockets, len(self.sockets))
                 self.controller.agent.add_base(Candidate.local(CandidateType.HOST, self.sockets[socket], base_id))
             case CloseSocket(socket):
-                del self.sockets[socket]
+                self.host.unbind(self.sockets.pop(socket).port)
                 self.controller.remove_base(100 + socket, self.world.now)
             case SendCheck(socket, destination):
                 base_id = SOCKET if socket == MAIN_SOCKET else 100 + socket

@@ -159,6 +159,7 @@ class Host:
         self.online = True
         self._world = world
         self._ports: dict[int, Callable[[Packet], None]] = {}
+        self._next_port = 0
         if nat is None:
             world.attach(host, self)
         else:
@@ -168,6 +169,20 @@ class Host:
         """Open a UDP port."""
         self._ports[port] = receiver
         return TransportAddress(self.host, port)
+
+    def unbind(self, port: int) -> None:
+        """Close a UDP port."""
+        del self._ports[port]
+
+    @property
+    def open_ports(self) -> int:
+        """How many UDP ports are open."""
+        return len(self._ports)
+
+    def free_port(self, first: int) -> int:
+        """Return a port from ``first`` on that was never returned before."""
+        self._next_port = max(self._next_port + 1, first)
+        return self._next_port
 
     def send(self, port: int, destination: TransportAddress, data: bytes) -> None:
         """Send from an open port."""

@@ -12,13 +12,14 @@ from p2p.address import TransportAddress
 from p2p.proto.path.plans import (
     MAIN_SOCKET,
     AskServer,
-    BirthdayLimits,
     CloseSocket,
+    GuessLimits,
     HintKind,
     OpenSocket,
     PortHint,
     SendCheck,
     TellPeer,
+    Turn,
 )
 from p2p.proto.path.plans.birthday import BirthdayPlan
 from p2p.proto.path.plans.meeting import MeetingPlan
@@ -36,7 +37,7 @@ START = 100.0
 class Stage:
     """Runs one plan: commands are noted, time goes from timer to timer."""
 
-    def __init__(self, make, *, controlling=True, step=None, **options):
+    def __init__(self, make, *, controlling=True, step=None, limits=None, **options):
         rng = random.Random(1)
         setting = PlanSetting(
             random_bytes=rng.randbytes,
@@ -46,6 +47,8 @@ class Stage:
             step=step,
             rtt_s=0.04,
             controlling=controlling,
+            limits=limits or GuessLimits(),
+            own=TransportAddress(HOST, 5000),
         )
         self.now = START
         self.done = []
@@ -95,8 +98,14 @@ def window_stage(*, is_sequential=True, **options):
     return Stage(WindowPlan, is_sequential=is_sequential, **options)
 
 
-def spray_stage(*, allowed=True):
-    return Stage(SprayPlan, may_spray=lambda host, now: allowed)
+def spray_stage(*, turn=Turn.GRANTED, **options):
+    return Stage(SprayPlan, may_spray=lambda host, now: turn, **options)
+
+
+def pace(stage, kind=SendCheck):
+    """The most of a kind within any second."""
+    times = [at for at, command in stage.done if isinstance(command, kind)]
+    return max(sum(start <= at < start + 1.0 for at in times) for start in times)
 
 
 # --- window ------------------------------------------------------------------------------------------------
@@ -175,21 +184,56 @@ def test_an_answer_at_another_socket_is_none():
 # --- birthday ----------------------------------------------------------------------------------------------
 
 
-def test_birthday_opens_all_its_doors_at_once_and_goes_through_them_once_more():
+def test_birthday_opens_door_after_door_and_closes_the_oldest():
     stage = Stage(BirthdayPlan)
-    stage.run(0.3)
-    assert len(stage.open) == defaults.BIRTHDAY_SOCKETS
-    assert len(stage.of(SendCheck)) == defaults.BIRTHDAY_SOCKETS
     for socket in range(defaults.BIRTHDAY_SAMPLES):
         stage.answer(socket, 40_000 + 100 * socket)
     assert stage.hints[0].kind is HintKind.RANGE
-    stage.run(defaults.BIRTHDAY_S - 1.0)
-    assert len(stage.of(SendCheck)) == 2 * defaults.BIRTHDAY_SOCKETS
-    assert not stage.plan.is_over
+    for _ in range(int(defaults.BIRTHDAY_S) * 2 - 1):
+        stage.run(0.5)
+        stage.answer(stage.of(AskServer)[-1].socket, 40_000)
+    assert len(stage.open) == defaults.BIRTHDAY_SOCKETS
+    sent = [command.socket for command in stage.of(SendCheck)]
+    assert sent == list(range(len(sent)))
+    assert stage.open == set(sent[-defaults.BIRTHDAY_SOCKETS :])
+    assert pace(stage) <= 1.0 / defaults.GUESS_PROBE_INTERVAL_S + 1
     stage.run(3.0)
     assert stage.plan.is_over
     assert not stage.open
     assert len(stage.hints) == 1
+
+
+def test_birthday_ends_when_the_address_is_one_of_several():
+    stage = Stage(BirthdayPlan)
+    for socket in range(defaults.BIRTHDAY_SAMPLES):
+        question = stage.of(AskServer)[socket]
+        mapped = TransportAddress(f"192.0.2.{socket % 2}", 40_000 + socket)
+        answer = decode_untrusted(question.data).success_response(XOR_MAPPED_ADDRESS(mapped))
+        stage.plan.receive_answer(answer, socket, stage.now)
+    stage.take()
+    assert stage.plan.is_over
+    assert not stage.hints
+    assert not stage.of(SendCheck)
+
+
+def test_birthday_opens_no_more_doors_when_the_nat_has_no_room():
+    stage = Stage(BirthdayPlan)
+    for socket in range(defaults.BIRTHDAY_SAMPLES):
+        stage.answer(socket, 40_000 + 100 * socket)
+    stage.run(10.0)
+    most = (1 + defaults.BIRTHDAY_CONTROLS_MISSED) * defaults.BIRTHDAY_CONTROL_DOORS
+    assert len(stage.of(SendCheck)) <= most
+    assert len(stage.open) <= most
+    assert not stage.plan.is_over
+
+
+def test_birthday_that_finds_the_budget_spent_opens_no_doors():
+    limits = GuessLimits()
+    stage = Stage(BirthdayPlan, limits=limits)
+    limits.packets.take(stage.now, defaults.GUESSES_BURST)
+    limits.packets.take(stage.now + 0.2, 0.2 * defaults.GUESSES_PER_S)
+    stage.run(0.2)
+    assert len(stage.of(SendCheck)) <= 5
 
 
 def test_birthday_goes_on_with_the_answers_that_came():
@@ -258,8 +302,53 @@ def test_spray_covers_a_small_range_again_and_again():
     assert {command.destination.port for command in stage.of(SendCheck)} == set(range(30_000, 30_004))
 
 
+def test_spray_that_must_wait_says_so_and_says_when_it_begins():
+    turns = [Turn.WAIT] * 5 + [Turn.GRANTED]
+    stage = Stage(SprayPlan, may_spray=lambda host, now: turns.pop(0))
+    stage.hint(HintKind.RANGE, 30_000, 40_000)
+    assert [hint.kind for hint in stage.hints] == [HintKind.WAIT]
+    assert not stage.of(SendCheck)
+    stage.run(1.0)
+    assert [hint.kind for hint in stage.hints] == [HintKind.WAIT, HintKind.TURN]
+    assert stage.hints[-1].host == HOST
+    assert stage.of(SendCheck)
+
+
+@pytest.mark.parametrize("then", [Turn.WAIT, Turn.REFUSED])
+def test_spray_that_waits_in_vain_ends(then):
+    turns = iter([Turn.WAIT] * 3)
+    stage = Stage(SprayPlan, may_spray=lambda host, now: next(turns, then))
+    stage.hint(HintKind.RANGE, 30_000, 40_000)
+    stage.run(defaults.GUESS_TURN_WAIT_S + 1.0)
+    assert stage.plan.is_over
+    assert not stage.of(SendCheck)
+
+
+def test_spray_that_finds_the_budget_spent_loses_no_port():
+    limits = GuessLimits()
+    limits.packets.take(START, defaults.GUESSES_BURST)
+    stage = spray_stage(limits=limits)
+    stage.hint(HintKind.WINDOW, *range(30_001, 30_009))
+    stage.run(2.0)
+    ports = [command.destination.port for command in stage.of(SendCheck)]
+    assert ports == list(range(30_001, 30_009)) * defaults.GUESS_WINDOW_PASSES
+
+
+@pytest.mark.parametrize(("plan", "row"), [(WindowPlan, 8), (MeetingPlan, 32)])
+def test_rows_wait_for_the_budget_and_go_out_whole(plan, row):
+    limits = GuessLimits()
+    limits.packets.take(START, defaults.GUESSES_BURST)
+    stage = Stage(plan, limits=limits, **({"is_sequential": True} if plan is WindowPlan else {}))
+    if plan is MeetingPlan:
+        stage.hint(HintKind.NEXT, *range(40_001, 40_033))
+        stage.answer(0, 30_000)
+    assert not stage.of(SendCheck)
+    stage.run(0.15)
+    assert len(stage.of(SendCheck)) == row
+
+
 def test_spray_that_is_not_allowed_or_hears_nothing_ends_without_a_packet():
-    stage = spray_stage(allowed=False)
+    stage = spray_stage(turn=Turn.REFUSED)
     stage.hint(HintKind.RANGE, 30_000, 40_000)
     stage.hint(HintKind.NEXT, 30_000)
     stage.run(defaults.GUESS_HINT_WAIT_S + 1.0)
@@ -321,29 +410,65 @@ def test_a_meeting_ends_after_its_rounds():
 # --- limits ------------------------------------------------------------------------------------------------
 
 
-def test_a_few_birthdays_at_a_time():
-    limits = BirthdayLimits()
-    hosts = [f"192.0.2.{n}" for n in range(defaults.BIRTHDAYS_AT_ONCE + 1)]
-    assert [limits.begin(host, START) for host in hosts] == [True] * defaults.BIRTHDAYS_AT_ONCE + [False]
-    limits.end(hosts[0], START, failed=False)
-    assert limits.begin(hosts[-1], START)
-    assert limits.refused == 1
+def test_birthdays_take_turns_in_the_order_of_asking():
+    limits = GuessLimits()
+    hosts = [f"192.0.2.{n}" for n in range(defaults.BIRTHDAYS_AT_ONCE + 2)]
+    turns = [limits.begin_birthday(host, host, START) for host in hosts]
+    assert turns == [Turn.GRANTED] * defaults.BIRTHDAYS_AT_ONCE + [Turn.WAIT] * 2
+    limits.leave(hosts[0], START)
+    assert limits.begin_birthday(hosts[-1], hosts[-1], START) is Turn.WAIT
+    assert limits.begin_birthday(hosts[-2], hosts[-2], START) is Turn.GRANTED
+    assert limits.begin_birthday(hosts[-2], hosts[-2], START) is Turn.GRANTED
+    limits.leave(hosts[1], START)
+    assert limits.begin_birthday(hosts[-1], hosts[-1], START) is Turn.GRANTED
+
+
+def test_who_no_longer_wants_one_keeps_nobody_waiting():
+    limits = GuessLimits()
+    hosts = [f"192.0.2.{n}" for n in range(defaults.BIRTHDAYS_AT_ONCE + 2)]
+    for host in hosts:
+        limits.begin_birthday(host, host, START)
+    limits.leave(hosts[-2], START)
+    limits.leave(hosts[0], START)
+    assert limits.begin_birthday(hosts[-1], hosts[-1], START) is Turn.GRANTED
 
 
 def test_a_network_where_one_failed_has_a_rest():
-    limits = BirthdayLimits()
-    assert limits.begin(HOST, START)
-    limits.end(HOST, START, failed=True)
-    assert not limits.begin(HOST, START + defaults.BIRTHDAY_COOLDOWN_S - 1)
-    assert limits.begin("192.0.2.9", START)
-    assert limits.begin(HOST, START + defaults.BIRTHDAY_COOLDOWN_S)
+    limits = GuessLimits()
+    assert limits.begin_birthday("a", HOST, START) is Turn.GRANTED
+    limits.leave("a", START, failed=True)
+    assert limits.begin_birthday("a", HOST, START + defaults.BIRTHDAY_COOLDOWN_S - 1) is Turn.REFUSED
+    assert limits.refused == 1
+    assert limits.begin_birthday("b", "192.0.2.9", START) is Turn.GRANTED
+    assert limits.begin_birthday("a", HOST, START + defaults.BIRTHDAY_COOLDOWN_S) is Turn.GRANTED
 
 
 def test_no_more_networks_are_remembered_than_there_is_room_for():
-    limits = BirthdayLimits()
+    limits = GuessLimits()
     for n in range(1100):
-        assert limits.begin(f"{n}", START)
-        limits.end(f"{n}", START, failed=True)
-    assert limits.begin("0", START + 1)
-    limits.end("0", START + 1, failed=False)
-    assert not limits.begin("1099", START + 1)
+        assert limits.begin_birthday(n, f"{n}", START) is Turn.GRANTED
+        limits.leave(n, START, failed=True)
+    assert limits.begin_birthday(0, "0", START + 1) is Turn.GRANTED
+    limits.leave(0, START + 1)
+    assert limits.begin_birthday(0, "1099", START + 1) is Turn.REFUSED
+
+
+class FewSlots:
+    def __init__(self, count):
+        self.free = list(range(count))
+
+    def take(self, what):
+        return self.free.pop() if self.free else None
+
+    def give_back(self, slot):
+        self.free.append(slot)
+
+
+def test_programs_share_slots():
+    slots = FewSlots(1)
+    one, other = GuessLimits(slots), GuessLimits(slots)
+    assert one.begin_birthday("a", HOST, START) is Turn.GRANTED
+    assert other.begin_birthday("b", HOST, START) is Turn.WAIT
+    one.leave("a", START)
+    assert other.begin_birthday("b", HOST, START) is Turn.GRANTED
+    assert not slots.free

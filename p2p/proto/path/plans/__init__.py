@@ -14,21 +14,24 @@ from p2p.proto.path.plans.commands import (
 )
 from p2p.proto.path.plans.guesser import PortGuesser, Situation
 from p2p.proto.path.plans.hint import HintKind, PortHint
-from p2p.proto.path.plans.limits import BirthdayLimits
+from p2p.proto.path.plans.limits import GuessLimits, Scarce, Slots, Turn
 
 __all__ = [
     "MAIN_SOCKET",
     "AskServer",
-    "BirthdayLimits",
     "CloseSocket",
     "Command",
+    "GuessLimits",
     "HintKind",
     "OpenSocket",
     "PlanKind",
     "PortGuesser",
     "PortHint",
+    "Scarce",
     "SendCheck",
     "Situation",
+    "Slots",
     "TellPeer",
+    "Turn",
     "choose_plan",
 ]

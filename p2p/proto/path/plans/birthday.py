@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from p2p.defaults import (
-    BIRTHDAY_BATCH,
-    BIRTHDAY_REFRESH_S,
+    BIRTHDAY_CONTROL_DOORS,
+    BIRTHDAY_CONTROLS_MISSED,
     BIRTHDAY_S,
     BIRTHDAY_SAMPLES,
     BIRTHDAY_SOCKETS,
     GUESS_ASK_S,
     GUESS_PROBE_INTERVAL_S,
+    GUESS_PROBES_AT_ONCE,
 )
 from p2p.proto.path.plans.commands import TellPeer
 from p2p.proto.path.plans.hint import HintKind, PortHint
@@ -18,10 +21,19 @@ from p2p.proto.path.plans.predict import port_range
 
 
 class BirthdayPlan(Plan):
-    """Opens many doors to the peer's mapped address, any of which the peer may find by trying ports at random.
+    """Opens one door after the other to the peer's mapped address, while the peer tries ports at random.
 
-    The doors open ``BIRTHDAY_BATCH`` at a time; the first ones ask a STUN server too, whose answers show which range of
-    ports is worth trying. Then it only waits, and goes through the doors once more before NATs close them.
+    A door is a socket of its own from which one check goes to the peer: that lets the peer in at whatever port our NAT
+    gave it. The two meet when the peer tries the port of a door that is open, and as well when a new door gets a port
+    that the peer has tried before, since the peer's own NAT lets in what comes from there. So doors never stop to
+    open: with the last of ``BIRTHDAY_SOCKETS`` the oldest one closes, and the longer it takes, the likelier each new
+    one is to meet.
+
+        doors n, tries n:  n * n chances to meet among the ports of the range, and not 256 * n
+
+    The first doors ask a STUN server before: its answers show which range of ports is worth trying. When they name
+    several addresses, nobody can guess which one a door has, and the plan ends. Now and then a later one asks, too:
+    without an answer the NAT has no room for more, and the doors that are open are left alone.
 
     Args:
         setting: What to work with.
@@ -29,24 +41,44 @@ class BirthdayPlan(Plan):
 
     def __init__(self, setting: PlanSetting) -> None:
         super().__init__(setting)
-        self._batch_at: float | None = None
-        self._refreshed = 0
+        self._samples: deque[int] = deque()
+        self._opened = 0
+        self._missed = 0
         self._has_told = False
-        self._tell_at = self._refresh_at = self._ends_at = 0.0
+        self._door_at: float | None = None
+        self._tell_at = self._ends_at = 0.0
 
     def start(self, now: float) -> None:
         """Begin, once."""
         self._tell_at = now + GUESS_ASK_S + self._setting.rtt_s
-        self._refresh_at = now + BIRTHDAY_REFRESH_S
         self._ends_at = self._tell_at + BIRTHDAY_S + 3 * self._setting.rtt_s
-        self._open_batch(now)
+        self._samples.extend(self._open(BIRTHDAY_SAMPLES))
+        for socket in self._samples:
+            self._ask(socket, now)
+        # The questions have used up the pace of so many guesses.
+        self._door_at = now + BIRTHDAY_SAMPLES * GUESS_PROBE_INTERVAL_S
 
-    def _open_batch(self, now: float) -> None:
-        for socket in self._open(min(BIRTHDAY_BATCH, BIRTHDAY_SOCKETS - len(self._sockets))):
-            self._check(socket, self._setting.peer)
-            if len(self._questions.answers) < BIRTHDAY_SAMPLES and len(self._sockets) <= BIRTHDAY_SAMPLES:
-                self._ask(socket, now)
-        self._batch_at = now + GUESS_PROBE_INTERVAL_S if len(self._sockets) < BIRTHDAY_SOCKETS else None
+    def _open_door(self, now: float) -> None:
+        assert self._door_at is not None
+        self._door_at += GUESS_PROBE_INTERVAL_S
+        if not self._setting.limits.packets.take(now):
+            return
+        if len(self._sockets) >= BIRTHDAY_SOCKETS:
+            self._close(self._sockets[0])
+        socket = self._samples.popleft() if self._samples else self._open(1)[0]
+        self._opened += 1
+        if self._opened % BIRTHDAY_CONTROL_DOORS == 0 and self._has_told:
+            self._control(socket, now)
+        self._check(socket, self._setting.peer)
+
+    def _control(self, socket: int, now: float) -> None:
+        """Find out whether the NAT still gives ports to new sockets."""
+        self._missed = 0 if self._questions.is_answered else self._missed + 1
+        if self._missed == BIRTHDAY_CONTROLS_MISSED:
+            self._door_at = None
+        else:
+            self._forget_questions()
+            self._ask(socket, now)
 
     def _answered(self, now: float) -> None:
         if self._questions.is_answered:
@@ -57,34 +89,35 @@ class BirthdayPlan(Plan):
         if self._has_told or not answers:
             return
         self._has_told = True
+        self._forget_questions()
+        if len({address.host for address in answers}) > 1:
+            self.end()
+            return
         ports = port_range([address.port for address in answers])
         self._commands.append(TellPeer(PortHint(HintKind.RANGE, 1, answers[0].host, ports)))
-        self._forget_questions()
         self._ends_at = now + BIRTHDAY_S + 3 * self._setting.rtt_s
 
     def _next_at(self) -> float:
         timers = [self._ends_at]
-        if self._batch_at is not None:
-            timers.append(self._batch_at)
+        if self._door_at is not None:
+            timers.append(self._door_at)
         if not self._has_told:
             timers.append(self._tell_at)
-        if self._refreshed < len(self._sockets):
-            timers.append(self._refresh_at)
         return min(timers)
 
     def _advance(self, now: float) -> None:
-        if self._batch_at is not None and now >= self._batch_at:
-            self._open_batch(now)
         if not self._has_told and now >= self._tell_at:
             self._tell(now)
             if not self._has_told:
                 # No server says where we are: then nobody can be told.
                 self.end()
-                return
-        if now >= self._refresh_at and self._refreshed < len(self._sockets):
-            for socket in self._sockets[self._refreshed : self._refreshed + BIRTHDAY_BATCH]:
-                self._check(socket, self._setting.peer)
-            self._refreshed += BIRTHDAY_BATCH
-            self._refresh_at = now + GUESS_PROBE_INTERVAL_S
-        if now >= self._ends_at:
+        if self.is_over or now >= self._ends_at:
             self.end()
+            return
+        for _ in range(GUESS_PROBES_AT_ONCE):
+            if self._door_at is None or now < self._door_at:
+                return
+            self._open_door(now)
+        # Later than that many: what was missed is not made up for.
+        if self._door_at is not None:
+            self._door_at = max(self._door_at, now)

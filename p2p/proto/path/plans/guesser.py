@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from itertools import count
 
 from p2p.address import TransportAddress
-from p2p.defaults import GUESS_GRACE_ROUND_TRIPS, GUESS_GRACE_S, GUESS_GRACE_UNSURE_S, GUESS_RETRY_S, QUIC_INITIAL_RTT_S
+from p2p.defaults import (
+    GUESS_GRACE_ROUND_TRIPS,
+    GUESS_GRACE_S,
+    GUESS_GRACE_UNSURE_S,
+    GUESS_RETRY_S,
+    GUESS_TURN_POLL_S,
+    GUESS_TURN_WAIT_S,
+    QUIC_INITIAL_RTT_S,
+)
 from p2p.proto.path.plans.birthday import BirthdayPlan
 from p2p.proto.path.plans.choice import PlanKind, choose_plan
 from p2p.proto.path.plans.commands import CloseSocket, Command
 from p2p.proto.path.plans.hint import HintKind, PortHint
-from p2p.proto.path.plans.limits import BirthdayLimits
+from p2p.proto.path.plans.limits import GuessLimits, Turn
 from p2p.proto.path.plans.meeting import MeetingPlan
 from p2p.proto.path.plans.plan import Plan, PlanSetting
 from p2p.proto.path.plans.spray import SprayPlan
@@ -33,6 +41,7 @@ class Situation:
         peer: The peer's mapped IPv4 address.
         rtt_s: The round-trip time of the path in use.
         has_direct_path: Whether there is a direct path that works.
+        own: Our own mapped IPv4 address.
         met: A socket of the plan's on which a check of the peer's arrived, or an answer to one of ours.
     """
 
@@ -42,6 +51,7 @@ class Situation:
     peer: TransportAddress | None
     rtt_s: float | None
     has_direct_path: bool
+    own: TransportAddress | None = None
     met: int | None = None
 
 
@@ -52,7 +62,8 @@ class PortGuesser:
     are to be done in order, and ``handle_timer`` called when ``get_timer`` says. A plan runs once; again after a direct
     path was lost.
 
-    States: idle, waiting for the grace to pass, running a plan, done. Timers: the grace, those of the plan.
+    States: idle, waiting for the grace to pass or for its turn, running a plan, done. Timers: the grace, the turn,
+    those of the plan.
 
     Args:
         random_bytes: Where randomness comes from.
@@ -60,7 +71,7 @@ class PortGuesser:
         limits: Shared by the program's sessions.
     """
 
-    def __init__(self, *, random_bytes: Callable[[int], bytes], controlling: bool, limits: BirthdayLimits) -> None:
+    def __init__(self, *, random_bytes: Callable[[int], bytes], controlling: bool, limits: GuessLimits) -> None:
         self._random_bytes = random_bytes
         self._controlling = controlling
         self._limits = limits
@@ -68,19 +79,20 @@ class PortGuesser:
         self._situation: Situation | None = None
         self._kind = PlanKind.NONE
         self._plan: Plan | None = None
-        self._claimed: str | None = None
         self._winner: int | None = None
         self._commands: list[Command] = []
         self._hint: PortHint | None = None
         self._began_at: float | None = None
         self._not_before = 0.0
         self._start_at: float | None = None
-        self._is_done = self._was_direct = False
+        self._turn_until: float | None = None
+        self._asked_at: float | None = None
+        self._is_done = self._was_direct = self._is_scattered = False
 
     @property
     def is_pending(self) -> bool:
         """Whether a plan runs or is about to: the verdict waits for it."""
-        return self._plan is not None or self._start_at is not None
+        return self._plan is not None or self._start_at is not None or self._turn_until is not None
 
     @property
     def kind(self) -> PlanKind:
@@ -103,8 +115,7 @@ class PortGuesser:
             self._settle(now)
         if situation.has_direct_path:
             self._was_direct = True
-            self._start_at = None
-            self._end_plan(now, failed=False)
+            self._stop(now)
         elif self._was_direct:
             self._was_direct = self._is_done = False
             self._began_at = now
@@ -112,6 +123,9 @@ class PortGuesser:
 
     def receive_hint(self, hint: PortHint, now: float) -> None:
         """Take the peer's hint; before its facts are known it is kept."""
+        if hint.kind in (HintKind.WAIT, HintKind.TURN):
+            self._turn_told(hint.kind, now)
+            return
         if self._plan is not None:
             self._plan.receive_hint(hint, now)
             self._settle(now)
@@ -130,9 +144,8 @@ class PortGuesser:
 
     def close(self, now: float) -> None:
         """End what runs; sockets are the caller's to close."""
-        self._start_at = None
         self._is_done = True
-        self._end_plan(now, failed=False)
+        self._stop(now)
 
     # --- the verbs -----------------------------------------------------------------------------------------
     def take_commands(self) -> list[Command]:
@@ -142,13 +155,18 @@ class PortGuesser:
 
     def get_timer(self) -> float | None:
         """When ``handle_timer`` must be called next, or None."""
-        return self._start_at if self._plan is None else self._plan.get_timer()
+        if self._plan is not None:
+            return self._plan.get_timer()
+        return self._start_at if self._turn_until is None else self._turn_until
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
         if self._plan is not None:
             self._plan.handle_timer(now)
             self._settle(now)
+        elif self._turn_until is not None:
+            if now >= self._turn_until:
+                self._turn_until = None
         elif self._start_at is not None and now >= self._start_at:
             self._begin(now)
 
@@ -159,11 +177,14 @@ class PortGuesser:
         if situation is None or self._began_at is None or self._plan is not None:
             return
         self._kind = choose_plan(situation.local, situation.remote)
+        if self._kind is PlanKind.WINDOW and self._is_scattered:
+            self._kind = PlanKind.BIRTHDAY
         is_ready = situation.server is not None and (
             situation.peer is not None or self._kind in (PlanKind.SPRAY, PlanKind.MEETING)
         )
         if self._kind is PlanKind.NONE or self._is_done or situation.has_direct_path or not is_ready:
             self._start_at = None
+            self._limits.leave(self, now)
             return
         rtt_s = GUESS_GRACE_ROUND_TRIPS * (situation.rtt_s or 0.0)
         self._start_at = max(self._began_at + max(self._grace_s(situation), rtt_s), self._not_before)
@@ -184,14 +205,51 @@ class PortGuesser:
 
     def _begin(self, now: float) -> None:
         self._start_at = None
-        plan = self._make(now)
+        if not self._is_my_turn(now):
+            return
+        plan = self._make()
         if plan is None:
             self._is_done = True
             self._hint = None
         else:
             self._run(plan, now)
 
-    def _make(self, now: float) -> Plan | None:
+    def _is_my_turn(self, now: float) -> bool:
+        """Ask for a birthday or a meeting; later again when others come first."""
+        turn = self._ask_turn(now)
+        self._asked_at = now if self._asked_at is None else self._asked_at
+        if turn is Turn.WAIT and now < self._asked_at + GUESS_TURN_WAIT_S:
+            self._is_done = False
+            self._start_at = self._not_before = now + GUESS_TURN_POLL_S
+            return False
+        self._asked_at = None
+        if turn is not Turn.GRANTED:
+            self._is_done = True
+            self._limits.leave(self, now)
+        return turn is Turn.GRANTED
+
+    def _ask_turn(self, now: float) -> Turn:
+        if self._kind is PlanKind.BIRTHDAY and self._situation is not None and self._situation.peer is not None:
+            return self._claim(self._situation.peer.host, now)
+        if self._kind is not PlanKind.MEETING:
+            return Turn.GRANTED
+        if self._controlling:
+            return self._limits.begin_meeting(self)
+        # The dialer says whose turn it is.
+        return Turn.GRANTED if self._hint is not None or self._limits.begin_meeting(self) is Turn.GRANTED else Turn.WAIT
+
+    def _turn_told(self, kind: HintKind, now: float) -> None:
+        """The peer, which would have to try our doors, has no time now, or has it at last."""
+        if kind is HintKind.WAIT and isinstance(self._plan, BirthdayPlan):
+            self._end_plan(now, failed=False)
+            self._turn_until = now + GUESS_TURN_WAIT_S
+        elif kind is HintKind.TURN and self._turn_until is not None:
+            self._turn_until = None
+            self._is_done = False
+            self._not_before = now
+            self._plan_start(now)
+
+    def _make(self) -> Plan | None:
         situation = self._situation
         if situation is None or situation.server is None:
             return None
@@ -205,12 +263,14 @@ class PortGuesser:
             step=situation.local.port_step,
             rtt_s=situation.rtt_s or QUIC_INITIAL_RTT_S,
             controlling=self._controlling,
+            limits=self._limits,
+            own=situation.own,
         )
         match self._kind:
             case PlanKind.WINDOW:
                 return WindowPlan(setting, is_sequential=situation.local.allocation is PortAllocation.SEQUENTIAL)
             case PlanKind.BIRTHDAY:
-                return BirthdayPlan(setting) if self._claim(peer.host, now) else None
+                return BirthdayPlan(setting)
             case PlanKind.SPRAY:
                 return SprayPlan(setting, may_spray=self._claim)
             case PlanKind.MEETING:
@@ -240,6 +300,7 @@ class PortGuesser:
             return
         self._end_plan(now, failed=True)
         if isinstance(plan, WindowPlan) and plan.is_scattered:
+            self._is_scattered = True
             self._kind = PlanKind.BIRTHDAY
             self._begin(now)
 
@@ -253,16 +314,16 @@ class PortGuesser:
         self._winner = plan.winner
         if plan.has_acted:
             self._not_before = now + GUESS_RETRY_S
-        claimed, self._claimed = self._claimed, None
-        if claimed is not None:
-            self._limits.end(claimed, now, failed=failed)
+        self._limits.leave(self, now, failed=failed)
 
-    def _claim(self, network: str, now: float) -> bool:
+    def _stop(self, now: float) -> None:
+        self._start_at = self._turn_until = None
+        self._end_plan(now, failed=False)
+        self._limits.leave(self, now)
+
+    def _claim(self, network: str, now: float) -> Turn:
         """Ask for a birthday with a network."""
         situation = self._situation
         if situation is None or situation.local.birthday_disabled or situation.remote.birthday_disabled:
-            return False
-        if not self._limits.begin(network, now):
-            return False
-        self._claimed = network
-        return True
+            return Turn.REFUSED
+        return self._limits.begin_birthday(self, network, now)

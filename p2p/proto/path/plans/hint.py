@@ -24,6 +24,10 @@ class HintKind(StrEnum):
     """The sender has doors open somewhere from the first to the second port: try at random."""
     NEXT = "next"
     """The sender's next packets will leave from these, in this order."""
+    WAIT = "wait"
+    """The sender cannot try the range that it was told: others come first. The ports are that range again."""
+    TURN = "turn"
+    """The sender begins to try the range now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class PortHint:
             raise DecodeError(f"a port hint has 1 to {MAX_PORTS} ports")
         if not all(_is_number(port, GUESS_PORT_FIRST, GUESS_PORT_LAST) for port in ports):
             raise DecodeError("a port hint names what is no port of a NAT")
-        if kind is HintKind.RANGE and (len(ports) != 2 or ports[0] > ports[1]):
+        if kind not in (HintKind.WINDOW, HintKind.NEXT) and (len(ports) != 2 or ports[0] > ports[1]):
             raise DecodeError("a range has a first and a last port")
         try:
             host = str(ipaddress.IPv4Address(host))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from p2p.address import TransportAddress
 from p2p.defaults import (
     GUESS_ASK_S,
+    GUESS_BUDGET_WAIT_S,
     GUESS_MEETING_AIM,
     GUESS_MEETING_REPEAT_S,
     GUESS_MEETING_REPEATS,
@@ -39,8 +40,8 @@ class MeetingPlan(Plan):
         self._hint: PortHint | None = None
         self._ends_at = 0.0
         self._has_told = False
-        self._repeats_left = 0
-        self._repeat_at = 0.0
+        self._rows_left = 0
+        self._row_at = 0.0
         self._targets: tuple[TransportAddress, ...] = ()
 
     def start(self, now: float) -> None:
@@ -62,6 +63,7 @@ class MeetingPlan(Plan):
         self._close_sockets()
         self._round = number
         self._targets = ()
+        self._rows_left = 0
         self._has_told = False
         self._forget_questions()
         sockets = self._open(GUESS_MEETING_SOCKETS)
@@ -88,23 +90,27 @@ class MeetingPlan(Plan):
         if self._setting.controlling:
             ports = (ports[min(GUESS_MEETING_AIM, len(ports) - 1)],) * len(self._sockets)
         self._targets = tuple(TransportAddress(hint.host, port) for port in ports)
-        self._repeats_left = GUESS_MEETING_REPEATS
-        self._repeat_at = now + GUESS_MEETING_REPEAT_S
-        self._ends_at = now + GUESS_ROUND_S + 3 * self._setting.rtt_s
-        self._send_row()
+        self._rows_left = 1 + GUESS_MEETING_REPEATS
+        self._send_row(now)
 
-    def _send_row(self) -> None:
+    def _send_row(self, now: float) -> None:
+        if not self._setting.limits.packets.take(now, len(self._sockets)):
+            self._row_at = now + GUESS_BUDGET_WAIT_S
+            self._ends_at = self._row_at + GUESS_ROUND_S
+            return
+        if self._rows_left > GUESS_MEETING_REPEATS:
+            self._ends_at = now + GUESS_ROUND_S + 3 * self._setting.rtt_s
+        self._rows_left -= 1
+        self._row_at = now + GUESS_MEETING_REPEAT_S
         for socket, target in zip(self._sockets, self._targets, strict=False):
             self._check(socket, target)
 
     def _next_at(self) -> float:
-        return min(self._repeat_at, self._ends_at) if self._targets and self._repeats_left else self._ends_at
+        return min(self._row_at, self._ends_at) if self._rows_left else self._ends_at
 
     def _advance(self, now: float) -> None:
-        if self._targets and self._repeats_left and now >= self._repeat_at:
-            self._repeats_left -= 1
-            self._repeat_at = now + GUESS_MEETING_REPEAT_S
-            self._send_row()
+        if self._rows_left and now >= self._row_at:
+            self._send_row(now)
         if now >= self._ends_at:
             self._fail(now)
 

@@ -10,6 +10,7 @@ from p2p.address import TransportAddress
 from p2p.defaults import GUESS_COMMIT_S
 from p2p.proto.path.plans.commands import CloseSocket, Command, OpenSocket, SendCheck
 from p2p.proto.path.plans.hint import PortHint
+from p2p.proto.path.plans.limits import GuessLimits
 from p2p.proto.path.plans.questions import Questions
 from p2p.proto.stun.message import Message
 
@@ -26,6 +27,8 @@ class PlanSetting:
         step: The step of our NAT as measured earlier; None when it is not known.
         rtt_s: The round-trip time of the path in use; a guess when there is none.
         controlling: Our role, where a plan has two that are else the same.
+        limits: What all sessions of the program may spend together.
+        own: Our own mapped address; None when it is not known.
     """
 
     random_bytes: Callable[[int], bytes]
@@ -35,6 +38,8 @@ class PlanSetting:
     step: int | None
     rtt_s: float
     controlling: bool
+    limits: GuessLimits
+    own: TransportAddress | None = None
 
 
 class Plan(ABC):
@@ -151,6 +156,10 @@ class Plan(ABC):
 
     def _forget_questions(self) -> None:
         self._questions = Questions(self._setting.server, self._setting.random_bytes)
+
+    def _close(self, socket: int) -> None:
+        self._sockets.remove(socket)
+        self._commands.append(CloseSocket(socket))
 
     def _close_sockets(self) -> None:
         self._commands += [CloseSocket(socket) for socket in self._sockets if socket != self.winner]

@@ -10,11 +10,14 @@ from p2p.defaults import (
     GUESS_HINT_WAIT_S,
     GUESS_PROBE_INTERVAL_S,
     GUESS_PROBES_AT_ONCE,
+    GUESS_TURN_POLL_S,
+    GUESS_TURN_WAIT_S,
     GUESS_WINDOW_PASS_S,
     GUESS_WINDOW_PASSES,
 )
-from p2p.proto.path.plans.commands import MAIN_SOCKET
+from p2p.proto.path.plans.commands import MAIN_SOCKET, TellPeer
 from p2p.proto.path.plans.hint import HintKind, PortHint
+from p2p.proto.path.plans.limits import Turn
 from p2p.proto.path.plans.plan import Plan, PlanSetting
 
 _PORT_BYTES = 4
@@ -24,22 +27,22 @@ class SprayPlan(Plan):
     """Sends from the one socket whose mapping is the same for everybody to ports of the hard side.
 
     A window is gone through a few times, one port each ``GUESS_PROBE_INTERVAL_S``; a range is tried at random at the
-    same pace, no port twice. A hint of a later round takes the place of the one before.
+    same pace, no port twice. A hint of a later round takes the place of the one before. When others have their
+    birthdays now, the hard side is told to wait, and later that it is its turn.
 
     Args:
         setting: What to work with.
-        may_spray: Asked, with the host and the time, before a range is tried: the user may not want it, or it was of
-            no use a moment ago.
-
-    Attributes:
-        has_sprayed: Whether a range was tried.
+        may_spray: Asked, with the host and the time, before a range is tried: the user may not want it, it was of no
+            use a moment ago, or others come first.
     """
 
-    def __init__(self, setting: PlanSetting, *, may_spray: Callable[[str, float], bool]) -> None:
+    def __init__(self, setting: PlanSetting, *, may_spray: Callable[[str, float], Turn]) -> None:
         super().__init__(setting)
-        self.has_sprayed = False
+        self._has_sprayed = False
         self._may_spray = may_spray
         self._hint: PortHint | None = None
+        self._waiting: PortHint | None = None
+        self._ask_again_at = 0.0
         self._sent = 0
         self._pass = 0
         self._pass_at = 0.0
@@ -55,30 +58,75 @@ class SprayPlan(Plan):
         """Try other ports from now on."""
         if self.is_over or (self._hint is not None and hint.round <= self._hint.round and hint.kind is self._hint.kind):
             return
-        if hint.kind is HintKind.NEXT:
+        if hint.kind is HintKind.RANGE:
+            self._range_told(hint, now)
+        elif hint.kind is HintKind.WINDOW:
+            self._try(hint, now)
+
+    def _range_told(self, hint: PortHint, now: float) -> None:
+        if self._has_sprayed or self._waiting is not None:
             return
-        if hint.kind is HintKind.RANGE and (self.has_sprayed or not self._may_spray(hint.host, now)):
+        turn = self._may_spray(hint.host, now)
+        if turn is Turn.GRANTED:
+            self._spray(hint, now)
+        elif turn is Turn.WAIT:
+            self._waiting = hint
+            self._ask_again_at = now + GUESS_TURN_POLL_S
+            self._ends_at = now + GUESS_TURN_WAIT_S
+            self._tell_turn(HintKind.WAIT, hint)
+
+    def _wait(self, hint: PortHint, now: float) -> None:
+        if now < self._ask_again_at:
             return
+        self._ask_again_at = now + GUESS_TURN_POLL_S
+        turn = self._may_spray(hint.host, now)
+        if turn is Turn.WAIT:
+            return
+        self._waiting = None
+        if turn is Turn.REFUSED:
+            self.end()
+            return
+        self._tell_turn(HintKind.TURN, hint)
+        self._spray(hint, now)
+
+    def _tell_turn(self, kind: HintKind, hint: PortHint) -> None:
+        own = self._setting.own
+        if own is not None:
+            self._commands.append(TellPeer(PortHint(kind, hint.round, own.host, hint.ports)))
+
+    def _spray(self, hint: PortHint, now: float) -> None:
+        self._has_sprayed = True
+        self._ends_at = now + BIRTHDAY_S
+        self._try(hint, now)
+
+    def _try(self, hint: PortHint, now: float) -> None:
         self._hint = hint
         self._sent = self._pass = 0
         self._probe_at = self._pass_at = now
-        if hint.kind is HintKind.RANGE:
-            self.has_sprayed = True
-            self._ends_at = now + BIRTHDAY_S
         self._advance(now)
 
     def _next_at(self) -> float:
-        return self._ends_at if self._probe_at is None else min(self._probe_at, self._ends_at)
+        timers = [self._ends_at]
+        if self._probe_at is not None:
+            timers.append(self._probe_at)
+        if self._waiting is not None:
+            timers.append(self._ask_again_at)
+        return min(timers)
 
     def _advance(self, now: float) -> None:
         if now >= self._ends_at:
             self.end()
             return
+        if self._waiting is not None:
+            self._wait(self._waiting, now)
         for _ in range(GUESS_PROBES_AT_ONCE):
             hint = self._hint
             if hint is None or self._probe_at is None or now < self._probe_at:
                 return
-            self._check(MAIN_SOCKET, TransportAddress(hint.host, self._next_port(hint, now)))
+            if self._setting.limits.packets.take(now):
+                self._check(MAIN_SOCKET, TransportAddress(hint.host, self._next_port(hint, now)))
+            else:
+                self._probe_at += GUESS_PROBE_INTERVAL_S
         # Later than that many: what was missed is not made up for.
         if self._probe_at is not None:
             self._probe_at = max(self._probe_at, now)

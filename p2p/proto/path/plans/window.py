@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from p2p.defaults import GUESS_ASK_S, GUESS_ROUND_S, GUESS_ROUNDS, GUESS_WINDOW_SOCKETS
+from p2p.defaults import GUESS_ASK_S, GUESS_BUDGET_WAIT_S, GUESS_ROUND_S, GUESS_ROUNDS, GUESS_WINDOW_SOCKETS
 from p2p.proto.path.plans.commands import TellPeer
 from p2p.proto.path.plans.hint import HintKind, PortHint
 from p2p.proto.path.plans.plan import Plan, PlanSetting
@@ -34,6 +34,7 @@ class WindowPlan(Plan):
         self._is_sequential = is_sequential
         self._round = 0
         self._has_told = False
+        self._start_at: float | None = None
         self._tell_at = self._ends_at = 0.0
 
     def start(self, now: float) -> None:
@@ -41,6 +42,10 @@ class WindowPlan(Plan):
         self._start_round(now)
 
     def _start_round(self, now: float) -> None:
+        if not self._setting.limits.packets.take(now, GUESS_WINDOW_SOCKETS + 2):
+            self._start_at = now + GUESS_BUDGET_WAIT_S
+            return
+        self._start_at = None
         self._round += 1
         self._has_told = False
         self._forget_questions()
@@ -75,9 +80,15 @@ class WindowPlan(Plan):
         self._ends_at = now + GUESS_ROUND_S + 3 * self._setting.rtt_s
 
     def _next_at(self) -> float:
+        if self._start_at is not None:
+            return self._start_at
         return self._ends_at if self._has_told else self._tell_at
 
     def _advance(self, now: float) -> None:
+        if self._start_at is not None:
+            if now >= self._start_at:
+                self._start_round(now)
+            return
         if not self._has_told and now >= self._tell_at:
             self._tell(now)
         if not self.is_over and now >= self._ends_at:
