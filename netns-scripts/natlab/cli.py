@@ -86,6 +86,11 @@ def _parser(asked: str) -> argparse.ArgumentParser:
         from .demo import add_arguments as add_demo_arguments
 
         add_demo_arguments(demo)
+    verdicts = commands.add_parser("verdicts", help="run `p2p nat` behind each kind and check what it says")
+    if asked == "verdicts":
+        from .verdicts import add_arguments as add_verdict_arguments
+
+        add_verdict_arguments(verdicts)
     survive = commands.add_parser("survive", help="break and change the network under a running session")
     if asked == "survive":
         from .survival import add_arguments as add_survival_arguments
@@ -193,6 +198,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from .demo import run_demo
 
         return run_demo(arguments)
+    elif arguments.command == "verdicts":
+        from .verdicts import run_verdicts
+
+        return run_verdicts(arguments)
     elif arguments.command == "survive":
         from .survival import run_survival
 

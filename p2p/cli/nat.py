@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from p2p.cli import flags
 
+if TYPE_CHECKING:
+    from p2p.session.nat_report import NatReport
+
 EPILOG: Final = flags.examples(
     "p2p nat                                  with the rendezvous of the configuration",
     "p2p nat -r wss://rendezvous.example      with this one",
+    "p2p nat --stun stun.example              with this STUN server, and no rendezvous",
+    "p2p nat --lifetime                       and how long the NAT remembers us: takes minutes",
     "p2p nat --json                           for programs; null means unknown, not no",
     "",
-    "Exit codes: 0 direct paths are possible, 1 only a relay works, 5 neither.",
+    "Exit codes: 0 UDP passes, so direct paths are possible; 1 only a relay works, or nothing can be said of UDP;",
+    "5 nothing passes; 4 the rendezvous does not answer.",
 )
 EXIT_RELAY_ONLY: Final = 1
-"""UDP does not pass, but a relay answers over TCP or TLS."""
+"""UDP does not pass, or no server could tell, but a relay answers over TCP or TLS."""
 EXIT_NOTHING: Final = 5
 """Nothing passes; the same code as a ConnectivityError has."""
 
 
 def nat(
     rendezvous: flags.Rendezvous = None,
+    stun: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stun", metavar="HOST[:PORT]", help="STUN server to ask instead of the rendezvous'; repeat for more."
+        ),
+    ] = None,
+    repeat: Annotated[
+        int, typer.Option("--repeat", metavar="N", min=1, help="Examine N times, one after the other.")
+    ] = 1,
+    no_classic: Annotated[
+        bool, typer.Option("--no-classic", help="Leave out the second opinion, which takes some seconds.")
+    ] = False,
     token: flags.Token = None,
     ca_file: flags.CaFile = None,
     identity: flags.Identity = None,
@@ -41,7 +59,6 @@ def nat(
     with reporting(as_json=as_json, verbose=verbose):
         import asyncio
 
-        from p2p.cli.output import print_json
         from p2p.observe import log
 
         peer = flags.peer_options(
@@ -49,16 +66,41 @@ def nat(
         )
         log.set_up(verbose=peer.verbose, log_file=log_file)
         # Wrong input is answered before the heavy part is imported.
-        from p2p.session.nat import examine_network
+        from p2p.session.nat import Questions, examine_network
 
-        report = asyncio.run(examine_network(peer))
-        if as_json:
-            print_json(report.to_json())
-        else:
-            from rich.console import Console
+        questions = Questions(stun=tuple(stun or ()), classic=not no_classic)
 
-            from p2p.cli.nat_view import nat_view
+        async def examine() -> NatReport:
+            for _ in range(repeat - 1):
+                _show(await examine_network(peer, questions), as_json=as_json)
+            report = await examine_network(peer, questions)
+            _show(report, as_json=as_json)
+            return report
 
-            Console(highlight=False).print(nat_view(report))
-        if report.facts.udp_blocked:
-            raise typer.Exit(EXIT_RELAY_ONLY if any(relay.reachable for relay in report.relays) else EXIT_NOTHING)
+        code = exit_code(asyncio.run(examine()))
+        if code:
+            raise typer.Exit(code)
+
+
+def exit_code(report: NatReport) -> int:
+    """Tell the result of an examination as an exit code.
+
+    Args:
+        report: What was found out.
+    """
+    if report.facts.udp_blocked is False:
+        return 0
+    return EXIT_RELAY_ONLY if any(relay.reachable for relay in report.relays) else EXIT_NOTHING
+
+
+def _show(report: NatReport, *, as_json: bool) -> None:
+    if as_json:
+        from p2p.cli.output import print_json
+
+        print_json(report.to_json())
+        return
+    from rich.console import Console
+
+    from p2p.cli.nat_view import nat_view
+
+    Console(highlight=False).print(nat_view(report))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from p2p.cli import text
 from p2p.cli.describe import Tone
-from p2p.session.reports import NatReport, RelayReach, bare
+from p2p.session.nat_report import Allocator, Ipv6Report, LifetimeReport, NatReport, RelayReach, ServerReach, bare
 
-_BEHAVIOUR_WORDS = {
+_BEHAVIOUR_WORDS: Final = {
     "none": "none",
     "endpoint_independent": "endpoint-independent",
     "address_dependent": "address-dependent",
@@ -24,47 +26,104 @@ def nat_view(report: NatReport) -> RenderableType:
     Args:
         report: What was found out.
     """
-    facts = report.facts
+    facts, why = report.facts, report.unknown
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row("UDP", _verdict(None if facts.udp_blocked is None else not facts.udp_blocked, "passes", "blocked"))
+    udp = None if facts.udp_blocked is None else not facts.udp_blocked
+    grid.add_row("UDP", _verdict(udp, "passes", "blocked", why.get("udp_blocked")))
     grid.add_row("IPv4", _verdict(report.ipv4, "works", "no"))
-    grid.add_row("IPv6", _verdict(report.ipv6, "works", "no"))
+    grid.add_row("IPv6", _ipv6(report.ipv6, why.get("ipv6")))
     grid.add_row("Seen as", _known(facts.mapped_address))
     grid.add_row("Own addresses", _known(", ".join(bare(address) for address in report.local_addresses) or None))
-    grid.add_row("Mapping", _known(_behaviour(facts.mapping)))
-    grid.add_row("Filtering", _known(_behaviour(facts.filtering)))
+    grid.add_row("Mapping", _known(_behaviour(facts.mapping), why.get("mapping")))
+    grid.add_row("Filtering", _known(_behaviour(facts.filtering), why.get("filtering")))
     grid.add_row("Port kept", _verdict(facts.port_preserving, "yes", "no"))
-    if report.allocator is not None:
-        grid.add_row("Port choice", report.allocator)
-    grid.add_row("Hairpinning", _verdict(report.hairpinning, "yes", "no"))
+    grid.add_row("Port choice", _allocator(report.allocator, why.get("allocator")))
+    grid.add_row("Hairpinning", _verdict(report.hairpinning, "yes", "no", why.get("hairpinning")))
+    if report.lifetime is not None:
+        grid.add_row("Mapping lives", _lifetime(report.lifetime))
     if report.port_mapping is not None:
         protocols = ", ".join(report.port_mapping)
         grid.add_row("Port mapping", Text(protocols, style=Tone.GOOD) if protocols else Text("no protocol answers"))
     if report.classic_name:
         grid.add_row("RFC 3489 name", f"{report.classic_name} (second opinion, by pystun3)")
-    grid.add_row("STUN", _known(None if report.stun_rtt_s is None else text.round_trip(report.stun_rtt_s)))
+    for server in report.servers:
+        grid.add_row("STUN", _server(server))
     for relay in report.relays:
         grid.add_row(f"Relay {relay.transport}", _relay(relay))
-    sentence = text.nat_sentence(facts)
+    sentence = report.outlook.sentence
     summary = Text(f"{sentence[0].upper()}{sentence[1:]}.")
     notes = [Text(f"Note: {note}", style=Tone.QUIET) for note in report.notes]
     return Group(grid, Text(), summary, *notes)
+
+
+def lifetime_words(report: LifetimeReport) -> str:
+    """Say how long a mapping lives.
+
+    Args:
+        report: What was found out, so far or in the end.
+    """
+    if report.reason:
+        return f"unknown: {report.reason}"
+    least = text.duration(report.at_least_s)
+    if report.at_most_s is None:
+        return f"longer than {least}" if report.at_least_s else "not known yet"
+    return f"between {least} and {text.duration(report.at_most_s)}"
 
 
 def _behaviour(value: str | None) -> str | None:
     return None if value is None else _BEHAVIOUR_WORDS.get(value, value)
 
 
-def _known(value: object) -> Text:
-    return Text("unknown", style=Tone.QUIET) if value is None else Text(str(value))
+def _known(value: object, why: str | None = None) -> Text:
+    if value is not None:
+        return Text(str(value))
+    return Text(f"unknown: {why}" if why else "unknown", style=Tone.QUIET)
 
 
-def _verdict(value: bool | None, when_true: str, when_false: str) -> Text:
+def _verdict(value: bool | None, when_true: str, when_false: str, why: str | None = None) -> Text:
     if value is None:
-        return _known(None)
+        return _known(None, why)
     return Text(when_true, style=Tone.GOOD) if value else Text(when_false, style=Tone.WARNING)
+
+
+def _ipv6(report: Ipv6Report, why: str | None) -> Text:
+    if not report.present:
+        return Text("this host has no address", style=Tone.WARNING)
+    drawn = _verdict(report.reachable, "works", "does not get through", why)
+    if report.filtering is not None:
+        drawn.append(f", filtering {_behaviour(report.filtering)}", style="")
+    return drawn
+
+
+def _allocator(allocator: Allocator | None, why: str | None) -> Text:
+    if allocator is None:
+        return _known(None, why)
+    words = [str(allocator)]
+    if allocator.kind == "sequential" and allocator.port_range is not None:
+        words.append(f"seen {allocator.port_range[0]}-{allocator.port_range[1]}")
+    if allocator.kind != "preserving":
+        if allocator.parity_kept:
+            words.append("even ports stay even")
+        if allocator.contiguity_kept:
+            words.append("neighbours stay neighbours")
+    return Text(", ".join(words))
+
+
+def _lifetime(report: LifetimeReport) -> Text:
+    words = lifetime_words(report)
+    return Text(words) if report.is_complete else Text(words).append(" (stopped early)", style="dim")
+
+
+def _server(server: ServerReach) -> Text:
+    if server.udp:
+        second = "" if server.other_address else ", has no second address"
+        drawn = Text(f"answers in {text.round_trip(server.rtt_s)}{second} ", style=Tone.GOOD)
+    else:
+        over_tcp = {True: "answers over TCP only", False: "no answer over UDP or TCP"}
+        drawn = Text(f"{over_tcp.get(bool(server.tcp))} ", style=Tone.BAD)
+    return drawn.append(str(server.address), style="dim")
 
 
 def _relay(relay: RelayReach) -> Text:

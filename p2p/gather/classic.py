@@ -21,19 +21,20 @@ _NAMES = {
 }
 
 
-async def classic_name(server: TransportAddress) -> str | None:
+async def classic_name(server: TransportAddress, *, wait_s: float = CLASSIC_TEST_TIMEOUT_S) -> str | None:
     """Ask an IPv4 STUN server as the clients of 2003 did.
 
     Args:
         server: Must have two addresses for an answer other than "blocked", "open" or none.
+        wait_s: How long to wait for each of up to four tries of a test, in seconds.
 
     Returns:
         The name, or None when the tests contradict each other. Takes some seconds where something is filtered.
     """
-    return await asyncio.to_thread(_ask, server)
+    return await asyncio.to_thread(_ask, server, wait_s)
 
 
-def _ask(server: TransportAddress) -> str | None:
+def _ask(server: TransportAddress, wait_s: float) -> str | None:
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
@@ -41,7 +42,7 @@ def _ask(server: TransportAddress) -> str | None:
         # Nothing is sent: connecting tells which of our addresses leads there, and the library compares with it.
         route.connect(server)
         source_host = route.getsockname()[0]
-        sock.settimeout(CLASSIC_TEST_TIMEOUT_S)
+        sock.settimeout(wait_s)
         sock.bind((source_host, 0))
         try:
             verdict, _ = stun.get_nat_type(sock, *sock.getsockname(), stun_host=server.host, stun_port=server.port)

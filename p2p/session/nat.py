@@ -5,102 +5,137 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
-from p2p.errors import ConfigError, P2PError
+from p2p.defaults import CLASSIC_ROUND_TRIPS, CLASSIC_TEST_LEAST_S, CLASSIC_TEST_TIMEOUT_S, SERVERS_USED
+from p2p.errors import ConfigError, ConnectivityError, P2PError
 from p2p.gather.classic import classic_name
-from p2p.gather.hosts import ANY_ADDRESSES
 from p2p.gather.interfaces import host_addresses
 from p2p.gather.nat import discover_behaviour
-from p2p.gather.relay import allocate
-from p2p.gather.relay_server import RelayServer
-from p2p.identity import Identity
-from p2p.path.endpoint import Endpoint
-from p2p.proto.path.reason import NatFacts
-from p2p.proto.signalling.messages import TurnServer, Welcome
-from p2p.proto.stun.behaviour import NatBehaviour, PortAllocation
-from p2p.session.describe import plain_facts
-from p2p.session.dialing import new_session_id
-from p2p.session.meeting import CODE_NO_RENDEZVOUS, reach_rendezvous
-from p2p.session.node import trust
+from p2p.gather.stun_servers import answers_over_tcp, resolve_stun_servers
+from p2p.proto.signalling.messages import Welcome
+from p2p.proto.stun.behaviour import NatBehaviour
+from p2p.proto.stun.combine import combine
+from p2p.session.meeting import CODE_NO_RENDEZVOUS
+from p2p.session.nat_report import NatReport, RelayReach
+from p2p.session.nat_verdict import Findings, make_report
 from p2p.session.options import PeerOptions
-from p2p.session.reports import NatReport, RelayReach
-from p2p.session.status import PathTransport
-from p2p.signalling.client import SignallingClient
+from p2p.session.relay_reach import reach_relays
+from p2p.session.visit import visit_rendezvous
 
 
-async def examine_network(options: PeerOptions) -> NatReport:
-    """Run all tests against the servers that the rendezvous names.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What the user wants to know, and from whom."""
+
+    stun: tuple[str, ...] = ()
+    """STUN servers to ask instead of those that the rendezvous names: ``host`` or ``host:port``."""
+    classic: bool = True
+    """Whether to ask for the classic verdict too."""
+
+
+@dataclass(slots=True)
+class _Family:
+    """The tests of one address family."""
+
+    servers: tuple[TransportAddress, ...]
+    behaviours: list[NatBehaviour] = field(default_factory=list)
+
+
+async def examine_network(options: PeerOptions, questions: Questions | None = None) -> NatReport:
+    """Run all tests, against the servers that are named, else against those that the rendezvous names.
 
     Args:
-        options: Must name a rendezvous.
+        options: Must name a rendezvous unless ``questions`` names STUN servers; with both, relays are tested too.
+        questions: What to ask; None asks everything of the rendezvous' servers.
 
     Raises:
-        P2PError: The rendezvous cannot be reached, which leaves nothing to test against.
+        ConfigError: There is neither a rendezvous nor a STUN server, or a server's name is none.
+        SignallingError: The rendezvous cannot be reached, which leaves nothing to test against.
     """
-    if not options.rendezvous_urls:
-        raise ConfigError("no rendezvous to learn servers from", code=CODE_NO_RENDEZVOUS)
-    client = SignallingClient(
-        options.rendezvous_urls,
-        Identity.load_or_create(options.identity_path),
-        instance=f"nat-{new_session_id()[:16]}",
-        token=options.token,
-        ssl_context=trust(options),
-    )
-    async with client, TaskScope() as scope:
-        welcome = await reach_rendezvous(client, options.timeout_s)
-        ipv4 = [server for server in welcome.stun if not server.is_ipv6]
-        ipv6 = [server for server in welcome.stun if server.is_ipv6]
-        tests_v4 = scope.start(_behaviour(ipv4), name="IPv4 tests")
-        tests_v6 = scope.start(_behaviour(ipv6), name="IPv6 tests")
-        relays = scope.start(_reach_relays(welcome, options), name="relay tests")
-        behaviour, behaviour_v6 = await tests_v4, await tests_v6
-        # After the others: its unanswered requests would only make them wait.
-        classic = await classic_name(ipv4[0]) if ipv4 and behaviour is not None else None
-        return _report(welcome, behaviour, behaviour_v6, classic, await relays)
+    wanted = questions or Questions()
+    if not options.rendezvous_urls and not wanted.stun:
+        raise ConfigError("neither a rendezvous nor a STUN server to ask", code=CODE_NO_RENDEZVOUS)
+    named = await resolve_stun_servers(wanted.stun)
+    notes: list[str] = []
+    async with TaskScope() as scope:
+        if not options.rendezvous_urls:
+            return await _examine(scope, options, named, None, wanted, notes)
+        if not wanted.stun:
+            welcome = await visit_rendezvous(options, purpose="nat")
+            return await _examine(scope, options, welcome.stun[:SERVERS_USED], welcome, wanted, notes)
+        # The named servers alone are asked; the rendezvous only says which relays there are.
+        try:
+            known: Welcome | None = await visit_rendezvous(options, purpose="nat")
+        except P2PError as error:
+            known = None
+            notes.append(f"No relay could be tested: {error.detail}.")
+        return await _examine(scope, options, named, known, wanted, notes)
 
 
-def _report(
-    welcome: Welcome,
-    behaviour: NatBehaviour | None,
-    behaviour_v6: NatBehaviour | None,
-    classic: str | None,
-    relays: Sequence[RelayReach],
+async def _examine(
+    scope: TaskScope,
+    options: PeerOptions,
+    servers: Sequence[TransportAddress],
+    welcome: Welcome | None,
+    questions: Questions,
+    notes: list[str],
 ) -> NatReport:
-    main = behaviour or behaviour_v6 or NatBehaviour()
-    notes = []
-    if not welcome.stun:
-        notes.append("The rendezvous names no STUN server, so that nothing could be asked.")
-    elif len({server.host for server in welcome.stun}) < 2 and main.udp:
-        notes.append("The STUN service has one address only: filtering by address and mapping by address are unknown.")
-    return NatReport(
-        facts=plain_facts(NatFacts.of(main), main.mapped_address),
-        local_addresses=tuple(TransportAddress(host, 0) for host in host_addresses()),
-        ipv4=None if behaviour is None else behaviour.udp,
-        ipv6=None if behaviour_v6 is None else behaviour_v6.udp,
-        hairpinning=main.hairpinning,
-        allocator=_allocator(main),
-        classic_name=classic,
-        stun_rtt_s=main.round_trip_s,
-        relays=tuple(relays),
-        notes=tuple(notes),
+    relays = () if welcome is None else welcome.turn[:SERVERS_USED]
+    ipv4 = tuple(server for server in servers if not server.is_ipv6)
+    ipv6 = tuple(server for server in servers if server.is_ipv6)
+    # Servers of one rendezvous are one service; those that a user names are each asked everything.
+    tests_v4 = scope.start(_test_family(ipv4, each=bool(questions.stun)), name="IPv4 tests")
+    tests_v6 = scope.start(_test_family(ipv6, each=bool(questions.stun)), name="IPv6 tests")
+    relay_tests = scope.start(reach_relays(relays, options), name="relay tests")
+    behaviours_v4, behaviours_v6 = await tests_v4, await tests_v6
+    classic = None
+    if questions.classic:
+        classic = scope.start(_classic(ipv4, behaviours_v4), name="classic tests")
+    silent = [server for server, behaviour in ({**behaviours_v4, **behaviours_v6}).items() if behaviour.udp is False]
+    over_tcp = dict(zip(silent, await asyncio.gather(*map(answers_over_tcp, silent)), strict=True))
+    reached: list[RelayReach] = await relay_tests
+    return make_report(
+        Findings(
+            ipv4=behaviours_v4,
+            ipv6=behaviours_v6,
+            over_tcp=over_tcp,
+            relays=tuple(reached),
+            has_relays=bool(relays),
+            classic_name=None if classic is None else await classic,
+            hosts=host_addresses(),
+            notes=tuple(notes),
+        )
     )
 
 
-def _allocator(behaviour: NatBehaviour) -> str | None:
-    if behaviour.allocation is PortAllocation.UNKNOWN:
-        return None
-    step = f" {behaviour.port_step:+d}" if behaviour.port_step is not None else ""
-    return f"{behaviour.allocation.value}{step}"
+async def _test_family(servers: Sequence[TransportAddress], *, each: bool) -> dict[TransportAddress, NatBehaviour]:
+    """Test one address family.
 
+    Args:
+        servers: Of this family.
+        each: Whether to ask each server everything, not only the first.
 
-async def _behaviour(servers: Sequence[TransportAddress]) -> NatBehaviour | None:
-    """Test one address family; None where this host or the rendezvous has none."""
+    Returns:
+        By server, those first that were asked everything; empty where this host or the list has no such address.
+    """
     if not servers:
-        return None
+        return {}
     host = _source_of(servers[0])
-    return None if host is None else await discover_behaviour(servers, local_host=host)
+    if host is None:
+        return {}
+    firsts = servers if each else servers[:1]
+
+    async def test(first: TransportAddress) -> NatBehaviour:
+        others = [server for server in servers if server != first]
+        try:
+            return await discover_behaviour([first, *others], local_host=host)
+        except ConnectivityError:
+            return NatBehaviour()
+
+    return dict(zip(firsts, await asyncio.gather(*map(test, firsts)), strict=True))
 
 
 def _source_of(server: TransportAddress) -> str | None:
@@ -113,47 +148,14 @@ def _source_of(server: TransportAddress) -> str | None:
         return TransportAddress.from_socket(sock.getsockname()).host
 
 
-async def _reach_relays(welcome: Welcome, options: PeerOptions) -> list[RelayReach]:
-    loop = asyncio.get_running_loop()
-    endpoint = Endpoint(loop, _Nobody())
-    try:
-        for host in ANY_ADDRESSES:
-            try:
-                endpoint.open_socket(TransportAddress(host, 0))
-            except P2PError:
-                continue
-        return await asyncio.gather(*(_reach(endpoint, turn, options) for turn in welcome.turn))
-    finally:
-        endpoint.close()
-
-
-async def _reach(endpoint: Endpoint, turn: TurnServer, options: PeerOptions) -> RelayReach:
-    loop = asyncio.get_running_loop()
-    transport = PathTransport.UDP
-    try:
-        server = RelayServer.from_url(turn.url, turn.username, turn.password, realm=turn.realm, nonce=turn.nonce)
-        transport = PathTransport(server.protocol.value)
-        relay = await allocate(endpoint, server, ssl_context=trust(options))
-    except P2PError as error:
-        return RelayReach(url=turn.url, transport=transport, reachable=False, detail=error.detail)
-    # Giving the address back is one request and one answer.
-    started_at = loop.time()
-    await relay.release()
-    rtt_s = loop.time() - started_at
-    endpoint.remove(relay.base_id)
-    return RelayReach(url=turn.url, transport=transport, reachable=True, rtt_s=rtt_s)
-
-
-class _Nobody:
-    """Takes what arrives on sockets that only ask."""
-
-    def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> None:
-        pass
-
-    def quic_received(
-        self, buffer: bytes, segment_size: int, base_id: int, source: TransportAddress, now: float
-    ) -> None:
-        pass
-
-    def drained(self, now: float) -> None:
-        pass
+async def _classic(servers: Sequence[TransportAddress], behaviours: dict[TransportAddress, NatBehaviour]) -> str | None:
+    """Ask for the classic verdict, of a server that has shown a second address, else of the first that answers."""
+    answering = [server for server in servers if (one := behaviours.get(server)) is not None and one.udp]
+    complete = [server for server in answering if behaviours[server].other_address is not None]
+    if not answering:
+        return "UDP blocked" if behaviours and all(one.udp is False for one in behaviours.values()) else None
+    rtt_s = combine(list(behaviours.values())).round_trip_s
+    wait_s = CLASSIC_TEST_TIMEOUT_S
+    if rtt_s is not None:
+        wait_s = min(max(CLASSIC_ROUND_TRIPS * rtt_s, CLASSIC_TEST_LEAST_S), CLASSIC_TEST_TIMEOUT_S)
+    return await classic_name((complete or answering)[0], wait_s=wait_s)

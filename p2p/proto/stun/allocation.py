@@ -96,7 +96,7 @@ def judge_allocation(samples: Sequence[PortSample], further: Sequence[PortSample
         if is_preserved(further) is not False:
             return Allocation(kind=PortAllocation.PRESERVING, keeps_parity=True, keeps_contiguity=True)
         samples = [sample for sample in further if sample.mapped != sample.local]
-    verdict = _by_distance([sample.mapped for sample in samples])
+    verdict = _two_counters(samples) or _by_distance([sample.mapped for sample in samples])
     return replace(
         verdict,
         keeps_parity=_keeps_parity(samples, verdict),
@@ -104,8 +104,24 @@ def judge_allocation(samples: Sequence[PortSample], further: Sequence[PortSample
     )
 
 
+def _two_counters(samples: Sequence[PortSample]) -> Allocation | None:
+    """Recognise a counter for even ports and one for odd ones, which together look like no order at all."""
+    if any((sample.local ^ sample.mapped) & 1 for sample in samples):
+        return None
+    even, odd = (_by_distance([sample.mapped for sample in samples if sample.local & 1 == parity]) for parity in (0, 1))
+    if not even.kind is odd.kind is PortAllocation.SEQUENTIAL or even.step != odd.step:
+        return None
+    if len({after.mapped - before.mapped for before, after in pairwise(samples)}) == 1:
+        # One counter, which met our parities by chance.
+        return None
+    ports = [sample.mapped for sample in samples]
+    return replace(even, port_range=(min(ports), max(ports)))
+
+
 def _by_distance(mapped: Iterable[int]) -> Allocation:
     ports = list(dict.fromkeys(mapped))
+    if not ports:
+        return Allocation()
     seen = Allocation(port_range=(min(ports), max(ports)))
     distances = [after - before for before, after in pairwise(ports)]
     if len(distances) < NAT_ALLOCATION_LEAST:

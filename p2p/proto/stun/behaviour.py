@@ -296,6 +296,7 @@ class BehaviourDiscovery:
                 port_range=allocation.port_range,
                 parity_kept=allocation.keeps_parity,
                 contiguity_kept=allocation.keeps_contiguity,
+                other_address=self._other_address,
                 round_trip_s=self._round_trip_s(),
                 samples=samples,
             )

@@ -71,6 +71,7 @@ class NatBehaviour:
         parity_kept: Whether even ports stay even and odd ones odd.
         contiguity_kept: Whether neighbouring ports stay neighbours.
         hairpinning: Whether our sockets reach each other by their mapped addresses.
+        other_address: The first server's second address, without which filtering cannot be found out.
         round_trip_s: The time to the first server and back, in seconds.
         observations: What all servers saw of the sockets of the mapping and filtering tests, in the order of our
             requests.
@@ -93,6 +94,7 @@ class NatBehaviour:
     parity_kept: bool | None = None
     contiguity_kept: bool | None = None
     hairpinning: bool | None = None
+    other_address: TransportAddress | None = None
     round_trip_s: float | None = None
     observations: tuple[MappingObservation, ...] = ()
     samples: tuple[PortSample, ...] = ()

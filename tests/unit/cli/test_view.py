@@ -7,13 +7,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from p2p.address import TransportAddress
 from p2p.cli.describe import Tone
-from p2p.cli.nat_view import nat_view
 from p2p.cli.status_view import status_view
 from p2p.cli.view import NewsLine, Rate, StatusView, rates
-from p2p.session.reports import NatReport, RelayReach
-from p2p.session.status import NatFacts, PathTransport, SignallingPhase, Status
+from p2p.session.status import SignallingPhase, Status
 from tests.support.scripted_peer import HARD, PEER_B, full_status, relayed_session, session
 
 
@@ -111,46 +108,6 @@ class TestRates:
     def test_counters_that_fell_give_no_negative_rate(self) -> None:
         earlier = full_status([session(bytes_in=1000)], taken_at=8.0)
         assert rates(earlier, full_status([session(bytes_in=10)]))["a1"].received == 0
-
-
-class TestNatView:
-    def test_everything_unknown(self) -> None:
-        drawn = draw(nat_view(NatReport(facts=NatFacts())))
-        assert drawn.count("unknown") >= 8
-        assert "Not known yet." in drawn
-
-    def test_everything_known(self) -> None:
-        facts = NatFacts(
-            mapping="address_and_port_dependent",
-            filtering="address_dependent",
-            port_preserving=False,
-            udp_blocked=False,
-            mapped_address=TransportAddress("192.0.2.1", 4000),
-        )
-        report = NatReport(
-            facts=facts,
-            ipv4=True,
-            ipv6=False,
-            hairpinning=False,
-            allocator="sequential +2",
-            port_mapping=("pcp", "upnp"),
-            classic_name="Symmetric NAT",
-            stun_rtt_s=0.02,
-            relays=(
-                RelayReach(url="turn:r:3478", transport=PathTransport.UDP, reachable=True, rtt_s=0.021),
-                RelayReach(url="turns:r:443", transport=PathTransport.TLS, reachable=False, detail="refused"),
-            ),
-            notes=("One STUN address only.",),
-        )
-        drawn = draw(nat_view(report))
-        for words in (
-            "address-and-port-dependent", "sequential +2", "pcp, upnp", "Symmetric NAT", "answers in 21 ms turn:r:3478",
-            "no answer (refused) turns:r:443", "Note: One STUN address only.", "192.0.2.1:4000",
-        ):  # fmt: skip
-            assert words in drawn
-
-    def test_no_port_mapping_is_not_unknown(self) -> None:
-        assert "no protocol answers" in draw(nat_view(NatReport(facts=NatFacts(), port_mapping=())))
 
 
 def test_status_view() -> None:

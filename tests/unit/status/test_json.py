@@ -21,7 +21,8 @@ from p2p.session.events import (
     SessionOpened,
     SignallingChanged,
 )
-from p2p.session.reports import NatReport, PingReply, RelayReach
+from p2p.session.nat_report import NatReport, RelayReach
+from p2p.session.reports import PingReply
 from p2p.session.status import NatFacts, PathKind, PathTransport, RelayedReason, SignallingPhase, Status
 from tests.support.scripted_peer import full_status, relayed_session, session
 

@@ -106,6 +106,23 @@ def test_parity_and_contiguity():
     assert shifted.keeps_contiguity is True
 
 
+@pytest.mark.parametrize("busy", [0.0, 0.3])
+def test_two_counters(busy):
+    for seed in range(RUNS):
+        random = Random(seed)
+        first = random.randrange(10000, 20000) * 2
+        even, odd = (iter(range(start, 65536, 2)) for start in (first, first + 2 * random.randrange(50) + 1))
+
+        def take(local, even=even, odd=odd, random=random):
+            while random.random() < busy:
+                next(random.choice((even, odd)))
+            return next(odd if local % 2 else even)
+
+        verdict = judge_allocation(samples(random, take))
+        assert (verdict.kind, verdict.step) == (PortAllocation.SEQUENTIAL, 2)
+        assert verdict.keeps_parity is True
+
+
 def test_too_little_is_unknown():
     assert judge_allocation([]) == Allocation()
     few = [PortSample(5000, 6000), PortSample(5001, 6001), PortSample(5002, 6002)]
