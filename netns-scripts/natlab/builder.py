@@ -184,6 +184,7 @@ def router_rules(router: Router, wan_address: str, pool: Sequence[str]) -> str:
         kind_named(router.kind),
         wan_address=wan_address,
         pool=pool,
+        servers=SERVER_ADDRESSES,
         lifetime_s=router.lifetime_s,
         wan_input=router.wan_input,
         session_cap=router.session_cap,

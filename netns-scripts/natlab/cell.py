@@ -1,4 +1,4 @@
-"""One cell of the matrix: a dialer behind one kind of router, an exposer behind another, the real programs, N runs."""
+"""One cell of the matrix: a dialer in one place of a lab, an exposer in another, the real programs, N runs."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from typing import Final
 
 from .errors import LabError
 from .exchange import Exchange, ExchangeService, exchange
-from .expectation import Expectation, Path
+from .expectation import Path
 from .lab import Lab
 from .observed import ObservedProgram, Stopped, Told
+from .peer_packets import count_peer_packets, peer_packets
 from .plan import SERVER, SERVER_ADDRESSES
 from .programs import LISTEN_ADDRESS, RENDEZVOUS_PORT, Programs
 from .results import CellResult, RunResult
-from .shapes import LinkShape
-from .topology import Router, Topology
+from .setups import Setup
+from .topology import FAMILY_IPV6
 
-_DIALER: Final = "d"
-_EXPOSER: Final = "e"
 _START_TIMEOUT_S: Final = 20.0
 _CONNECT_TIMEOUT_S: Final = 30.0
 _EXCHANGE_TIMEOUT_S: Final = 30.0
@@ -38,29 +37,21 @@ class CellPlan:
     """What to run.
 
     Attributes:
-        dialer: The dialer's kind.
-        exposer: The exposer's kind.
+        setup: Where the programs are, and what they must come to.
         runs: How many sessions, one after the other.
-        link: The shape of both uplinks.
-        ipv6: Whether the lab has IPv6.
         size: Bytes that are sent each way in each exchange.
         deadline_s: How long after the session is there its path has to be final, where plain checks decide.
-        hard_deadline_s: The same where a direct path has to be guessed.
-        expectation: What the pair must come to.
+        hard_deadline_s: The same where that takes time.
         command: What the programs' command lines begin with.
         flags: More flags for them.
         keep: Where to keep the programs' logs; None throws them away.
     """
 
-    dialer: str
-    exposer: str
+    setup: Setup
     runs: int
-    link: LinkShape
-    ipv6: bool
     size: int
     deadline_s: float
     hard_deadline_s: float
-    expectation: Expectation
     command: tuple[str, ...]
     flags: tuple[str, ...] = ()
     keep: FilePath | None = None
@@ -77,27 +68,21 @@ def run_cell(plan: CellPlan, *, prefix: str, stop: threading.Event) -> CellResul
     Raises:
         Stopped: The user wants to stop; the lab is down by then.
     """
-    topology = Topology(
-        name="matrix",
-        ipv6=plan.ipv6,
-        routers=(
-            Router(name=_DIALER, kind=plan.dialer, link=plan.link),
-            Router(name=_EXPOSER, kind=plan.exposer, link=plan.link),
-        ),
-    )
+    topology = plan.setup.topology
     runs: list[RunResult] = []
     with _folder(plan) as folder:
-        programs = Programs(plan.command, folder, plan.flags)
+        programs = Programs(plan.command, folder, plan.flags, ipv6=topology.ipv6)
         try:
             with Lab.up(topology, prefix=prefix) as lab, ExitStack() as stack:
-                ticket, exposer = _start_exposer(lab, programs, stack, stop)
+                count_peer_packets(lab)
+                ticket, exposer = _start_exposer(plan, lab, programs, stack, stop)
                 for number in range(1, plan.runs + 1):
                     runs.append(_run_once(plan, lab, programs, ticket, number, stop))
                     _check_alive(exposer)
         except LabError as error:
             failed = RunResult(path=None, problem=str(error.detail))
             runs += [failed] * (plan.runs - len(runs))
-    return CellResult(dialer=plan.dialer, exposer=plan.exposer, expectation=plan.expectation, runs=tuple(runs))
+    return CellResult(key=plan.setup.key, expectation=plan.setup.expectation, runs=tuple(runs))
 
 
 @contextmanager
@@ -108,14 +93,25 @@ def _folder(plan: CellPlan) -> Iterator[FilePath]:
         yield folder
     finally:
         if plan.keep is not None:
-            target = plan.keep / f"{plan.dialer}-{plan.exposer}"
+            target = plan.keep / log_folder(plan.setup)
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(folder, target)
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def log_folder(setup: Setup) -> str:
+    """Name the folder that a cell's logs are kept in."""
+    key = setup.key
+    name = key.scenario or f"{key.dialer}-{key.exposer}"
+    return f"{name}-loss" if key.loss and not key.scenario else name
+
+
+def _has_only_ipv6(lab: Lab, host: str) -> bool:
+    return any(host in router.host_names and router.family == FAMILY_IPV6 for router in lab.topology.routers)
+
+
 def _start_exposer(
-    lab: Lab, programs: Programs, stack: ExitStack, stop: threading.Event
+    plan: CellPlan, lab: Lab, programs: Programs, stack: ExitStack, stop: threading.Event
 ) -> tuple[str, ObservedProgram]:
     """Start the server, the service and the exposing program, and wait for its ticket."""
 
@@ -133,9 +129,10 @@ def _start_exposer(
 
     server = start(SERVER, "serve", programs.serve())
     wait_for_server(lab, server, stop)
-    exposer_host = f"{_EXPOSER}1"
+    exposer_host = plan.setup.exposer_host
     service = stack.enter_context(ExchangeService(lambda: lab.entered(exposer_host), timeout_s=_EXCHANGE_TIMEOUT_S))
-    exposer = start(exposer_host, "expose", programs.expose(service.port))
+    by_ipv6 = _has_only_ipv6(lab, exposer_host)
+    exposer = start(exposer_host, "expose", programs.expose(service.port, by_ipv6=by_ipv6))
     return str(exposer.require("ready", within_s=_START_TIMEOUT_S).values["ticket"]), exposer
 
 
@@ -169,14 +166,17 @@ def _run_once(
     plan: CellPlan, lab: Lab, programs: Programs, ticket: str, number: int, stop: threading.Event
 ) -> RunResult:
     """Dial once: exchange bytes at once, wait until the path is final, exchange bytes again."""
-    host = f"{_DIALER}1"
+    host = plan.setup.dialer_host
+    # A ticket names the server by an address here, which may be of the other family.
+    by_ipv6 = _has_only_ipv6(lab, host) if lab.topology.ipv6 else None
+    packets_before = peer_packets(lab)
     with (
         # Left last: once the dialer has ended, its client has nothing to wait for.
         ThreadPoolExecutor(max_workers=1) as pool,
         ObservedProgram(
             lab,
             host,
-            programs.connect(ticket),
+            programs.connect(ticket, by_ipv6=by_ipv6),
             environment=programs.environment("connect"),
             log=programs.folder / f"connect-{number}.log",
             stop=stop,
@@ -199,9 +199,16 @@ def _run_once(
             return RunResult(path=None, problem=f"no session: {dialer.last_words()}")
         final = _final_path(plan, dialer, connected)
         result = _result(dialer, listening, connected, final, first.result().first_byte_at)
+        packets = peer_packets(lab)
         exchanges = (first.result(), client())
         problems = [exchange.problem for exchange in exchanges if exchange.problem]
-        return replace(result, exchange_s=exchanges[-1].took_s, bytes_ok=not problems, problem="; ".join(problems))
+        return replace(
+            result,
+            exchange_s=exchanges[-1].took_s,
+            peer_packets=packets - packets_before if result.path is Path.RELAY else None,
+            bytes_ok=not problems,
+            problem="; ".join(problems),
+        )
 
 
 def _is_direct(told: Told) -> bool:
@@ -210,7 +217,7 @@ def _is_direct(told: Told) -> bool:
 
 def _final_path(plan: CellPlan, dialer: ObservedProgram, connected: Told) -> Told | None:
     """Wait until the path is direct, or is said to stay on the relay, or time is up."""
-    allowed_s = plan.hard_deadline_s if plan.expectation.needs_guess else plan.deadline_s
+    allowed_s = plan.hard_deadline_s if plan.setup.takes_time else plan.deadline_s
     return dialer.wait_for(lambda told: _is_direct(told) or told.event == "relayed", until=connected.at + allowed_s)
 
 
@@ -225,16 +232,21 @@ def _result(
     zeros = [told.at - told.t_s for told in (listening, connected) if told.t_s is not None]
     signalling_at = min(zeros) if zeros else dialer.started_at
     opening = next(told for told in dialer.told if told.event in ("connected", "path"))
+
+    def since_start_s(told: Told) -> float:
+        return told.at - signalling_at if told.t_s is None else told.t_s
+
     result = RunResult(
         path=Path.RELAY,
         transport=str(opening.values.get("transport", "")),
         first_byte_s=None if first_byte_at is None else first_byte_at - signalling_at,
         wall_first_byte_s=None if first_byte_at is None else first_byte_at - dialer.started_at,
+        relay_s=None if _is_direct(opening) else since_start_s(opening),
     )
     if final is None:
         return result
     if _is_direct(final):
-        direct_s = final.at - signalling_at if final.t_s is None else final.t_s
-        return replace(result, path=Path.DIRECT, direct_s=direct_s)
+        return replace(result, path=Path.DIRECT, direct_s=since_start_s(final))
     reason = final.values.get("reason")
-    return replace(result, reason=str(reason.get("code")) if isinstance(reason, dict) else None)
+    code = str(reason.get("code")) if isinstance(reason, dict) else None
+    return replace(result, reason=code, reason_s=since_start_s(final))

@@ -73,8 +73,11 @@ def _parser(asked: str) -> argparse.ArgumentParser:
         command.add_argument("prefix")
         command.add_argument("host")
 
-    selftest = commands.add_parser("selftest", help="prove that each kind of router does what it says")
-    selftest.add_argument("--kinds", type=_comma_list, default=tuple(KINDS), help="such as port,sym")
+    selftest = commands.add_parser(
+        "selftest", help="prove that each kind of router and each modifier does what it says"
+    )
+    selftest.add_argument("--kinds", type=_comma_list, help="only these, such as port,sym")
+    selftest.add_argument("--modifiers", type=_comma_list, help="only these, such as hairpin,uplink")
     matrix = commands.add_parser("matrix", help="run the real programs in every ordered pair of kinds")
     if asked == "matrix":
         # Only then: its modules double the time that the other commands take to start.
@@ -187,9 +190,13 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.prefix in known_labs():
             Lab.attach(arguments.prefix).down()
     elif arguments.command == "selftest":
+        from .modifiers import MODIFIERS
         from .selftest import run_selftest
 
-        return run_selftest(arguments.kinds)
+        kinds, modifiers = arguments.kinds, arguments.modifiers
+        if kinds is None and modifiers is None:
+            kinds, modifiers = tuple(KINDS), tuple(modifier.name for modifier in MODIFIERS)
+        return run_selftest(kinds or (), modifiers or ())
     elif arguments.command == "matrix":
         from .matrix import run_matrix
 

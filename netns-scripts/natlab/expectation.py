@@ -14,6 +14,10 @@ REASON_BLOCKED_THERE: Final = "udp-blocked-there"
 REASON_BOTH_DEPENDENT: Final = "both-mappings-dependent"
 REASON_PORT_FILTER_HERE: Final = "dependent-mapping-meets-port-filtering-here"
 REASON_PORT_FILTER_THERE: Final = "dependent-mapping-meets-port-filtering-there"
+REASON_NO_COMMON_ADDRESS: Final = "no-common-address"
+REASON_UNANSWERED: Final = "checks-unanswered"
+# What the relay is spoken to over where UDP is blocked.
+_NOT_UDP: Final = frozenset({"tcp", "tls"})
 
 
 class Path(enum.Enum):
@@ -30,20 +34,23 @@ class Expectation:
 
     Attributes:
         path: Where the session must end up; `Path.EITHER` where only port prediction or luck leads to a direct path.
-        reasons: The reasons that are right where it ends up on the relay.
+        reason: The reason that is right where it ends up on the relay; None where it must not.
         needs_guess: Whether a direct path takes a guess, which may take its time.
+        transports: What the dialer may speak to its relay over; empty for anything.
     """
 
     path: Path
-    reasons: frozenset[str] = frozenset()
+    reason: str | None = None
     needs_guess: bool = False
+    transports: frozenset[str] = frozenset()
 
-    def complaint(self, path: Path | None, reason: str | None) -> str:
+    def complaint(self, path: Path | None, reason: str | None, transport: str = "") -> str:
         """Compare with what a session came to.
 
         Args:
             path: Where it ended up; None when there was no session.
             reason: Why it is on the relay, if it is and if a reason was given.
+            transport: What its first path ran over; empty where that is not known.
 
         Returns:
             A sentence, empty when all is as expected.
@@ -53,8 +60,10 @@ class Expectation:
         if self.path is not Path.EITHER and path is not self.path:
             because = f" ({reason})" if reason else ""
             return f"{path.value}{because} instead of {self.path.value}"
-        if path is Path.RELAY and reason not in self.reasons:
-            return f"relay because of {reason or 'nothing that was said'}, not {' or '.join(sorted(self.reasons))}"
+        if path is Path.RELAY and reason != self.reason:
+            return f"relay because of {reason or 'nothing that was said'}, not {self.reason}"
+        if self.transports and transport and transport not in self.transports:
+            return f"over {transport}, not {' or '.join(sorted(self.transports))}"
         return ""
 
 
@@ -74,9 +83,10 @@ def expect(dialer: Kind, exposer: Kind, *, hard: Path = Path.DIRECT) -> Expectat
     Source: RFC 4787, sections 4.1 and 5; RFC 5128, section 3.3.
     """
     if dialer.mapping is None or exposer.mapping is None:
-        here = {REASON_BLOCKED_HERE} if dialer.mapping is None else set()
-        there = {REASON_BLOCKED_THERE} if exposer.mapping is None else set()
-        return Expectation(Path.RELAY, frozenset(here | there))
+        # Where it is blocked on both sides, the side that is asked comes first: that one can be helped here.
+        if dialer.mapping is None:
+            return Expectation(Path.RELAY, REASON_BLOCKED_HERE, transports=_NOT_UDP)
+        return Expectation(Path.RELAY, REASON_BLOCKED_THERE)
     independent = Dependence.ENDPOINT_INDEPENDENT
     by_port = Dependence.ADDRESS_AND_PORT_DEPENDENT
     if dialer.mapping is independent and exposer.mapping is independent:
@@ -84,7 +94,7 @@ def expect(dialer: Kind, exposer: Kind, *, hard: Path = Path.DIRECT) -> Expectat
     if dialer.mapping is not independent and exposer.mapping is not independent:
         # Where one of the ports is random, each guess at it uses up a prediction of the other.
         guessable = dialer.step is not None and exposer.step is not None
-        return Expectation(hard if guessable else Path.RELAY, frozenset({REASON_BOTH_DEPENDENT}), guessable)
+        return Expectation(hard if guessable else Path.RELAY, REASON_BOTH_DEPENDENT, guessable)
     easy = exposer if exposer.mapping is independent else dialer
     if easy.filtering is not by_port:
         return Expectation(Path.DIRECT)
@@ -92,5 +102,5 @@ def expect(dialer: Kind, exposer: Kind, *, hard: Path = Path.DIRECT) -> Expectat
     difficult = dialer if easy is exposer else exposer
     if difficult.keeps_port:
         # Its port is no secret; it is the address that changes, and nobody guesses addresses.
-        return Expectation(Path.RELAY, frozenset({reason}))
-    return Expectation(hard, frozenset({reason}), needs_guess=True)
+        return Expectation(Path.RELAY, reason)
+    return Expectation(hard, reason, needs_guess=True)

@@ -218,6 +218,7 @@ def ruleset(
     *,
     wan_address: str,
     pool: Sequence[str],
+    servers: Sequence[str],
     lifetime_s: int,
     wan_input: str,
     session_cap: int,
@@ -229,6 +230,7 @@ def ruleset(
         kind: What the router does.
         wan_address: The router's outside IPv4 address.
         pool: Its four other outside addresses.
+        servers: The server's two addresses.
         lifetime_s: How long a mapping lives without traffic, in seconds.
         wan_input: What unsolicited packets to the router itself meet: ``drop``, ``reject`` or ``accept``.
         session_cap: Most UDP sessions at a time, or 0 for no limit.
@@ -240,7 +242,8 @@ def ruleset(
     files = (*kind.rules, "session-evict.nft" if evicts else "session-cap.nft") if session_cap else kind.rules
     values = {
         "wan": wan_address,
-        "pool": ", ".join(f"{n} : {address}" for n, address in enumerate(pool)),
+        "server_pool": ", ".join(f"{server} : {address}" for server, address in zip(servers, pool[:2], strict=True)),
+        "peer_pool": ", ".join(f"{n} : {address}" for n, address in enumerate(pool[2:])),
         "paired": ", ".join(f"0.0.0.{n} : {address}" for n, address in enumerate(pool)),
         "lifetime": str(lifetime_s),
         "wan_input": wan_input,

@@ -195,6 +195,22 @@ class Prober:
             self._listen(seen, identities, _GRACE_S)
         return [identity in seen for identity in identities]
 
+    def send(self, destination: Endpoint) -> None:
+        """Send something that nobody answers."""
+        self._socket.sendto(b"unasked", destination)
+
+    def hears(self, wait_s: float) -> bool:
+        """Tell whether something comes that is no answer to a question, within that many seconds."""
+        until = time.monotonic() + wait_s
+        while (left_s := until - time.monotonic()) > 0 and select.select([self._socket], [], [], left_s)[0]:
+            try:
+                if not self._socket.recv(2048).startswith(_ANSWER):
+                    return True
+            except OSError:
+                # An ICMP error that belongs to something sent earlier.
+                continue
+        return False
+
     def _send(self, identity: bytes, destination: int, answerer: int) -> None:
         self._socket.sendto(_QUESTION + identity + bytes([answerer]), self.observer.endpoint(destination))
 
@@ -226,6 +242,8 @@ class MappingVerdict:
         mapping: What the outside port depends on; None where no UDP gets out.
         keeps_port: Whether it always is the inside port.
         step: The distance between successive mappings where it is always the same, else None.
+        ports: All outside ports that were seen.
+        keeps_parity: Whether they all are even, or all odd, as the inside port is.
         outside: The outside endpoint seen by the observer's first socket.
     """
 
@@ -233,6 +251,8 @@ class MappingVerdict:
     keeps_port: bool
     step: int | None
     outside: Endpoint | None
+    ports: tuple[int, ...] = ()
+    keeps_parity: bool = False
 
 
 def judge_mapping(
@@ -268,6 +288,8 @@ def judge_mapping(
         keeps_port=all(endpoint.port == prober.port for endpoint in seen),
         step=steps.pop() if mapping is Dependence.ADDRESS_AND_PORT_DEPENDENT and len(steps) == 1 else None,
         outside=seen[0],
+        ports=tuple(endpoint.port for endpoint in seen),
+        keeps_parity=all(endpoint.port % 2 == prober.port % 2 for endpoint in seen),
     )
 
 

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Final
 
 from .errors import LabError
-from .plan import SERVER_ADDRESSES
+from .plan import SERVER_ADDRESSES, SERVER_ADDRESSES6
 
 _REPOSITORY: Final = Path(__file__).resolve().parent.parent.parent
 # Networks that block UDP let this port through.
 RENDEZVOUS_PORT: Final = 80
 RENDEZVOUS_URL: Final = f"http://{SERVER_ADDRESSES[0]}"
+RENDEZVOUS_URL6: Final = f"http://[{SERVER_ADDRESSES6[0]}]"
 LISTEN_ADDRESS: Final = "127.0.0.1"
 # Peers in a lab have addresses that are set aside for documentation, to which a relay does not send by default.
-_SERVER_CONFIG: Final = f"""\
+_SERVER_CONFIG: Final = """\
 [serve]
-listen = ["{SERVER_ADDRESSES[0]}", "{SERVER_ADDRESSES[1]}"]
-public_address = ["{SERVER_ADDRESSES[0]}", "{SERVER_ADDRESSES[1]}"]
-http_port = {RENDEZVOUS_PORT}
+listen = [{addresses}]
+public_address = [{addresses}]
+http_port = {port}
 open = true
 danger_allow_private_peers = true
 """
@@ -49,11 +50,13 @@ class Programs:
         command: What every command line begins with.
         folder: Where their files go; each program gets a home of its own in there.
         flags: More flags for `expose` and `connect`.
+        ipv6: Whether the lab has IPv6.
     """
 
     command: tuple[str, ...]
     folder: Path
     flags: tuple[str, ...] = ()
+    ipv6: bool = False
 
     def environment(self, name: str) -> Mapping[str, str]:
         """Make the environment of a program, so that it finds no file of anybody else.
@@ -70,22 +73,28 @@ class Programs:
     def serve(self) -> list[str]:
         """The command line of the server; writes its configuration."""
         config = self.folder / "serve.toml"
-        config.write_text(_SERVER_CONFIG)
+        addresses = (*SERVER_ADDRESSES, *(SERVER_ADDRESSES6 if self.ipv6 else ()))
+        quoted = ", ".join(f'"{address}"' for address in addresses)
+        config.write_text(_SERVER_CONFIG.format(addresses=quoted, port=RENDEZVOUS_PORT))
         return [*self.command, "serve", "--config", str(config)]
 
-    def expose(self, port: int) -> list[str]:
+    def expose(self, port: int, *, by_ipv6: bool = False) -> list[str]:
         """The command line of the exposing side.
 
         Args:
             port: The service's port on its own host.
+            by_ipv6: Whether it reaches the server by IPv6.
         """
-        return [*self.command, "expose", str(port), "--json", "--rendezvous", RENDEZVOUS_URL, *self.flags]
+        url = RENDEZVOUS_URL6 if by_ipv6 else RENDEZVOUS_URL
+        return [*self.command, "expose", str(port), "--json", "--rendezvous", url, *self.flags]
 
-    def connect(self, ticket: str) -> list[str]:
+    def connect(self, ticket: str, *, by_ipv6: bool | None = None) -> list[str]:
         """The command line of the dialing side.
 
         Args:
             ticket: What the exposing side gave out.
+            by_ipv6: Whether it reaches the server by IPv6; None for the way that the ticket names.
         """
         listen = f"{LISTEN_ADDRESS}:0"
-        return [*self.command, "connect", ticket, "--json", "--listen", listen, *self.flags]
+        way = [] if by_ipv6 is None else ["--rendezvous", RENDEZVOUS_URL6 if by_ipv6 else RENDEZVOUS_URL]
+        return [*self.command, "connect", ticket, "--json", "--listen", listen, *way, *self.flags]

@@ -1,4 +1,4 @@
-"""Prove that each kind of router does what `natlab.kinds` says, with two hosts that use the same source port."""
+"""Prove that each kind of router, and each modifier, does what it says, with two hosts on the same source port."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Final
 from .errors import LabError
 from .kinds import Dependence, Kind, kind_named
 from .lab import Lab
+from .modifiers import MODIFIERS, Modifier
 from .namespaces import require_root
 from .plan import SERVER, SERVER_ADDRESSES, SERVER_ADDRESSES6
 from .probe import (
@@ -134,6 +135,8 @@ def differences(kind: Kind, findings: Findings) -> list[str]:
         ("second host's mapping", second.mapping, kind.second_mapping),
         ("second host's port kept", second.keeps_port, kind.second_keeps_port),
         ("step", first.step, kind.step),
+        ("ports in range", _in_range(kind, first, second), True),
+        ("parity kept", first.keeps_parity if kind.keeps_parity else True, True),
         ("IPv6 filtering", findings.filtering6, filtering6),
         ("TCP ports open", findings.tcp, _OPEN_TCP_PORTS if blocked else all_tcp),
     )
@@ -143,6 +146,13 @@ def differences(kind: Kind, findings: Findings) -> list[str]:
     if second.mapping is Dependence.ENDPOINT_INDEPENDENT and first.outside == second.outside:
         found.append("both hosts have the same outside port")
     return found
+
+
+def _in_range(kind: Kind, *verdicts: MappingVerdict) -> bool:
+    if kind.port_range is None:
+        return True
+    first, last = kind.port_range
+    return all(first <= port <= last for verdict in verdicts for port in verdict.ports)
 
 
 def _short(value: object) -> str:
@@ -164,63 +174,90 @@ def _test_kind(kind: Kind, prefix: str, stop: threading.Event) -> tuple[Findings
         return findings, differences(kind, findings)
 
 
-def run_selftest(names: Sequence[str]) -> int:
-    """Test kinds, several at a time, and print a table.
+def _test_modifier(modifier: Modifier, prefix: str, stop: threading.Event) -> str | None:
+    if stop.is_set():
+        return None
+    with Lab.up(modifier.topology, prefix=prefix) as lab:
+        return modifier.look(lab)
+
+
+def run_selftest(kinds: Sequence[str], modifiers: Sequence[str]) -> int:
+    """Test kinds and modifiers, several at a time, and print a table of each.
 
     Args:
-        names: The kinds.
+        kinds: The kinds.
+        modifiers: The modifiers, by the word in a topology.
 
     Returns:
         0 when all are as they say, else 1.
 
     Raises:
-        LabError: There is no such kind, or a lab could not be built.
+        LabError: There is no such kind or modifier, or a lab could not be built.
     """
     require_root()
-    kinds = [kind_named(name) for name in names]
+    chosen = [kind_named(name) for name in kinds]
+    unknown = set(modifiers) - {modifier.name for modifier in MODIFIERS}
+    if unknown:
+        known = ", ".join(dict.fromkeys(modifier.name for modifier in MODIFIERS))
+        raise LabError(f"there is no modifier named {min(unknown)!r}", f"Known modifiers: {known}.")
+    looks = [modifier for modifier in MODIFIERS if modifier.name in modifiers]
     stop = threading.Event()
     started_at = time.monotonic()
     with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-        # Where no UDP gets through, every wait is a long one: such kinds begin first.
+        # Where much is waited for, that begins first: lifetimes, and kinds that let no UDP through.
+        seen = {
+            number: pool.submit(_test_modifier, modifier, f"self{os.getpid()}m{number}", stop)
+            for number, modifier in sorted(enumerate(looks), key=lambda entry: entry[1].name != "lifetime")
+        }
         tests = {
             kind.name: pool.submit(_test_kind, kind, f"self{os.getpid()}n{number}", stop)
-            for number, kind in enumerate(sorted(kinds, key=lambda kind: kind.mapping is not None))
+            for number, kind in enumerate(sorted(chosen, key=lambda kind: kind.mapping is not None))
         }
         try:
-            results = [tests[kind.name].result() for kind in kinds]
+            results = [(kind, tests[kind.name].result()) for kind in chosen]
+            sights = [(modifier, seen[number].result()) for number, modifier in enumerate(looks)]
         except BaseException:
             # Tests that run take their own labs down; the pool waits for them.
             stop.set()
             raise
+    complaints = _print_kinds(results) if results else []
+    complaints += _print_modifiers(sights) if sights else []
+    for complaint in complaints:
+        print(f"WRONG  {complaint}")
+    print(
+        f"{len(results)} kinds, {len(sights)} modifiers in {time.monotonic() - started_at:.1f} s,"
+        f" {'all right' if not complaints else 'NOT right'}"
+    )
+    return 1 if complaints else 0
+
+
+def _print_kinds(results: Sequence[tuple[Kind, tuple[Findings, list[str]] | None]]) -> list[str]:
     rows, complaints = [], []
-    for kind, result in zip(kinds, results, strict=True):
+    for kind, result in results:
         if result is None:
             raise LabError(f"{kind.name} was not tested")
         findings, wrong = result
         rows.append(_row(kind, findings, ok=not wrong))
         complaints += [f"{kind.name}: {sentence}" for sentence in wrong]
     header = (
-        "kind",
-        "mapping",
-        "filtering",
-        "keeps port",
-        "2nd host",
-        "keeps port",
-        "step",
-        "steady",
-        "IPv6",
-        "TCP",
-        "",
-    )
+        "kind", "mapping", "filtering", "keeps port", "2nd host", "keeps port", "step", "steady", "IPv6", "TCP", "",
+    )  # fmt: skip
     print(format_table(header, rows))
     print("Depends on: EI nothing, AD the address, APD address and port. The 2nd host uses the 1st one's source port.")
-    print("Steady: a packet from outside that comes before ours does not move our mapping.")
-    for complaint in complaints:
-        print(f"WRONG  {complaint}")
-    print(
-        f"{len(kinds)} kinds in {time.monotonic() - started_at:.1f} s, {'all right' if not complaints else 'NOT right'}"
-    )
-    return 1 if complaints else 0
+    print("Steady: a packet from outside that comes before ours does not move our mapping.\n")
+    return complaints
+
+
+def _print_modifiers(sights: Sequence[tuple[Modifier, str | None]]) -> list[str]:
+    rows, complaints = [], []
+    for modifier, seen in sights:
+        ok = seen == modifier.wanted
+        word = f"{modifier.name} = {modifier.value}"
+        rows.append((word, modifier.text, str(seen), "ok" if ok else "WRONG"))
+        if not ok:
+            complaints.append(f"{word}, {modifier.text}: {seen}, not {modifier.wanted}")
+    print(format_table(("modifier", "what is looked at", "what is seen", ""), rows))
+    return complaints
 
 
 def _row(kind: Kind, findings: Findings, *, ok: bool) -> tuple[str, ...]:

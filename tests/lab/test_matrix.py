@@ -63,7 +63,9 @@ def test_relay_with_the_right_reason(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     cell = only_cell(tmp_path / "f")
     assert (cell["direct"], cell["relay"], cell["reasons"]) == (0, 1, {"udp-blocked-here": 1})
-    assert cell["direct_s"] == {"p50": None, "p95": None}
+    assert cell["direct_s"] == {"p50": None, "p95": None, "max": None}
+    assert cell["reason_s"]["p50"] >= 0.1
+    assert cell["sessions"][0]["peer_packets"] == 0
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_what_is_not_as_expected_is_said(pair: str, fake: str, complaint: str, t
     result = run_matrix("--pair", pair, "--check", "--deadline", "1s", "--html", str(page), fake=fake)
     assert result.returncode == 1, result.stdout + result.stderr
     assert complaint in result.stdout
-    assert 'wrong"' in page.read_text()
+    assert ' wrong"' in page.read_text()
 
 
 def test_no_server_is_a_failed_cell_with_its_reason(tmp_path: Path) -> None:
@@ -94,6 +96,36 @@ def test_no_server_is_a_failed_cell_with_its_reason(tmp_path: Path) -> None:
     cell = only_cell(tmp_path / "f")
     assert cell["connected"] == 0
     assert "broken" in cell["complaints"][0]
+
+
+def test_only_what_is_missing_is_run(tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    flags = ("--scenarios", "lan", "--json", str(file), "--resume")
+    assert run_matrix(*flags).returncode == 0
+    first = only_cell(file)
+    assert (first["scenario"], first["runs"]) == ("lan", 1)
+    again = run_matrix(*flags)
+    assert "0 sessions" in again.stdout
+    assert only_cell(file) == first
+    assert run_matrix(*flags, "--runs", "2").returncode == 0
+    second = only_cell(file)
+    assert second["sessions"][0] == first["sessions"][0]
+    assert second["runs"] == 2
+    assert len(json.loads(file.read_text())["made"]) == 2
+
+
+def test_page_out_of_files(tmp_path: Path) -> None:
+    files = [str(tmp_path / name) for name in ("a", "b")]
+    assert run_matrix("--pair", "port:port", "--json", files[0]).returncode == 0
+    assert run_matrix("--scenarios", "hairpin", "--json", files[1]).returncode == 0
+    page, whole = tmp_path / "page.html", tmp_path / "whole"
+    result = run_matrix("--from-json", *files, "--html", str(page), "--json", str(whole), "--targets", "--check")
+    assert len(json.loads(whole.read_text())["cells"]) == 2
+    assert 'id="targets"' in page.read_text()
+    # The stand-in claims to be direct after 0.1 s, and its first byte takes longer than the real one's may.
+    assert "hairpin" in result.stdout
+    assert "first byte p95" in result.stdout
+    assert result.returncode == 1
 
 
 def test_logs_are_kept_when_asked_for(tmp_path: Path) -> None:

@@ -93,18 +93,13 @@ def test_a_relayed_session_survives_another_address_of_the_host(play: Play, host
 
 
 @pytest.mark.parametrize("play", [("port", "port", "port")], indirect=True)
-@pytest.mark.parametrize("host", ["d1", "e1"])
-def test_the_default_route_moves_to_another_router(play: Play, host: str) -> None:
+@pytest.mark.parametrize(("host", "keep"), [("d1", True), ("e1", True), ("d1", False)])
+def test_the_default_route_moves_to_another_router(play: Play, host: str, *, keep: bool) -> None:
     play.wait_for(is_direct)
     traffic = Traffic(play.connect())
     try:
         time.sleep(1)
-        network = play.lab.address("x1").rpartition(".")[0]
-        other = play.lab.namespace("x")
-        ip(play, host, f"link add eth1 type veth peer name h9 netns {other}")
-        ip(play, "x", "link set h9 up", "link set h9 master lan")
-        ip(play, host, f"addr add {network}.99/24 dev eth1", "link set eth1 up")
-        ip(play, host, f"route replace default via {network}.1 dev eth1")
+        play.lab.move(host, "x", keep=keep)
         survives(play, traffic, settle_s=4, within_s=4)
     finally:
         traffic.abort()
