@@ -14,6 +14,8 @@ REASON_BLOCKED_THERE: Final = "udp-blocked-there"
 REASON_BOTH_DEPENDENT: Final = "both-mappings-dependent"
 REASON_PORT_FILTER_HERE: Final = "dependent-mapping-meets-port-filtering-here"
 REASON_PORT_FILTER_THERE: Final = "dependent-mapping-meets-port-filtering-there"
+REASON_POOL_HERE: Final = "address-pool-here"
+REASON_POOL_THERE: Final = "address-pool-there"
 REASON_NO_COMMON_ADDRESS: Final = "no-common-address"
 REASON_UNANSWERED: Final = "checks-unanswered"
 # What the relay is spoken to over where UDP is blocked.
@@ -96,11 +98,11 @@ def expect(dialer: Kind, exposer: Kind, *, hard: Path = Path.DIRECT) -> Expectat
         guessable = dialer.step is not None and exposer.step is not None
         return Expectation(hard if guessable else Path.RELAY, REASON_BOTH_DEPENDENT, guessable)
     easy = exposer if exposer.mapping is independent else dialer
+    difficult = dialer if easy is exposer else exposer
+    if difficult.keeps_port and easy.filtering is not independent:
+        # Its port is no secret; it is the address that changes, and nobody guesses addresses.
+        return Expectation(Path.RELAY, REASON_POOL_HERE if difficult is dialer else REASON_POOL_THERE)
     if easy.filtering is not by_port:
         return Expectation(Path.DIRECT)
     reason = REASON_PORT_FILTER_THERE if easy is exposer else REASON_PORT_FILTER_HERE
-    difficult = dialer if easy is exposer else exposer
-    if difficult.keeps_port:
-        # Its port is no secret; it is the address that changes, and nobody guesses addresses.
-        return Expectation(Path.RELAY, reason)
     return Expectation(hard, reason, needs_guess=True)

@@ -9,6 +9,8 @@ the filtering of the side named:
 | address-dependent | | one filter independent, the other at most by address | the same |
 | address-and-port-dependent | | | never |
 
+A NAT with a pool of outside addresses that keeps the port hides the address instead: the other side must not filter.
+
 Source: RFC 4787 sections 4 and 5, RFC 5128 section 3.3.
 """
 
@@ -88,6 +90,11 @@ class NatFacts:
         """Whether the outside port is known to be the same for all destinations."""
         return self.mapping is MappingBehaviour.ENDPOINT_INDEPENDENT
 
+    @property
+    def has_address_pool(self) -> bool:
+        """Whether it is the outside IP address that depends on the destination: a port that is kept cannot."""
+        return self.is_dependent and self.allocation is PortAllocation.PRESERVING
+
     def to_wire(self) -> dict[str, str | bool | int | None]:
         """The facts as JSON values."""
         return {
@@ -160,7 +167,11 @@ def plain_checks_can_succeed(one: NatFacts, other: NatFacts) -> bool | None:
         return True
     if len(dependent) == 1:
         easy = other if one.is_dependent else one
-        return None if easy.filtering is FilteringBehaviour.UNKNOWN else easy.filtering is not _BY_PORT
+        if easy.filtering is FilteringBehaviour.UNKNOWN:
+            return None
+        if dependent[0].has_address_pool:
+            return easy.filtering is FilteringBehaviour.ENDPOINT_INDEPENDENT
+        return easy.filtering is not _BY_PORT
     if all(side.mapping is MappingBehaviour.ADDRESS_AND_PORT_DEPENDENT for side in sides):
         return False
     filterings = [side.filtering for side in sides]
@@ -182,6 +193,8 @@ class RelayReasonCode(StrEnum):
     BOTH_MAPPINGS_DEPENDENT = "both-mappings-dependent"
     PORT_FILTERING_HERE = "dependent-mapping-meets-port-filtering-here"
     PORT_FILTERING_THERE = "dependent-mapping-meets-port-filtering-there"
+    ADDRESS_POOL_HERE = "address-pool-here"
+    ADDRESS_POOL_THERE = "address-pool-there"
     CHECKS_UNANSWERED = "checks-unanswered"
 
 
@@ -243,6 +256,16 @@ _TEXTS: Final = {
         "from a port that was sent to.",
         _OPEN_A_PORT,
     ),
+    RelayReasonCode.ADDRESS_POOL_HERE: (
+        "The NAT here uses another outside address for each destination, and the other side's NAT lets in only "
+        "addresses that were sent to.",
+        _OPEN_A_PORT,
+    ),
+    RelayReasonCode.ADDRESS_POOL_THERE: (
+        "The other side's NAT uses another outside address for each destination, and the NAT here lets in only "
+        "addresses that were sent to.",
+        _OPEN_A_PORT,
+    ),
     RelayReasonCode.CHECKS_UNANSWERED: (
         "Nothing known of the two networks forbids a direct path, but no check was answered.",
         "Run `p2p nat` on both sides; the usual cause is a firewall that drops UDP between the two.",
@@ -252,6 +275,8 @@ _FROM_FILTERING: Final = (
     RelayReasonCode.BOTH_MAPPINGS_DEPENDENT,
     RelayReasonCode.PORT_FILTERING_HERE,
     RelayReasonCode.PORT_FILTERING_THERE,
+    RelayReasonCode.ADDRESS_POOL_HERE,
+    RelayReasonCode.ADDRESS_POOL_THERE,
 )
 _BY_GUESSING: Final = (RelayReasonCode.PORT_FILTERING_HERE, RelayReasonCode.PORT_FILTERING_THERE)
 
@@ -289,7 +314,9 @@ def _code(local: NatFacts, remote: NatFacts, report: Sequence[PairReport]) -> Re
         if local.is_dependent and remote.is_dependent:
             return RelayReasonCode.BOTH_MAPPINGS_DEPENDENT
         if local.is_dependent and remote.is_independent:
-            return RelayReasonCode.PORT_FILTERING_THERE
+            pool = local.has_address_pool
+            return RelayReasonCode.ADDRESS_POOL_HERE if pool else RelayReasonCode.PORT_FILTERING_THERE
         if remote.is_dependent and local.is_independent:
-            return RelayReasonCode.PORT_FILTERING_HERE
+            pool = remote.has_address_pool
+            return RelayReasonCode.ADDRESS_POOL_THERE if pool else RelayReasonCode.PORT_FILTERING_HERE
     return RelayReasonCode.CHECKS_UNANSWERED

@@ -48,9 +48,9 @@ def test_dependent_mapping_meets_a_filter(easy: str, hard: str) -> None:
 
 
 def test_an_address_out_of_a_pool_is_not_guessed() -> None:
-    reason = "dependent-mapping-meets-port-filtering-there"
-    assert expect(KINDS["pool"], KINDS["port"]) == Expectation(Path.RELAY, reason)
-    assert expect(KINDS["pool"], KINDS["addr"]) == Expectation(Path.DIRECT)
+    assert expect(KINDS["pool"], KINDS["port"]) == Expectation(Path.RELAY, "address-pool-here")
+    assert expect(KINDS["addr"], KINDS["pool"]) == Expectation(Path.RELAY, "address-pool-there")
+    assert expect(KINDS["pool"], KINDS["full"]) == Expectation(Path.DIRECT)
 
 
 def test_two_dependent_mappings() -> None:

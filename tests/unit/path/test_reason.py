@@ -62,6 +62,13 @@ def test_dependent_on_something_unknown_is_dependent():
 
 
 BLOCKED = NatFacts(udp_blocked=True)
+POOL = NatFacts(AD, FAPD, allocation=PortAllocation.PRESERVING)
+
+
+@pytest.mark.parametrize(("filtering", "expected"), [(FEI, True), (FAD, False), (FAPD, False), (FNO, None)])
+def test_an_address_out_of_a_pool_passes_no_filter(filtering, expected):
+    assert plain_checks_can_succeed(POOL, NatFacts(EI, filtering)) is expected
+    assert plain_checks_can_succeed(NatFacts(EI, filtering), POOL) is expected
 
 
 @pytest.mark.parametrize(
@@ -79,6 +86,10 @@ BLOCKED = NatFacts(udp_blocked=True)
         (NatFacts(EI, FAPD), NatFacts(APD, FAPD), RelayReasonCode.PORT_FILTERING_HERE, True),
         (NatFacts(EI, FNO), NatFacts(APD, FAPD), RelayReasonCode.PORT_FILTERING_HERE, False),
         (NatFacts(dependent=True), NatFacts(EI, FNO), RelayReasonCode.PORT_FILTERING_THERE, False),
+        (POOL, NatFacts(EI, FAPD), RelayReasonCode.ADDRESS_POOL_HERE, True),
+        (NatFacts(EI, FAD), POOL, RelayReasonCode.ADDRESS_POOL_THERE, True),
+        (NatFacts(EI, FNO), POOL, RelayReasonCode.ADDRESS_POOL_THERE, False),
+        (POOL, POOL, RelayReasonCode.BOTH_MAPPINGS_DEPENDENT, True),
         (NatFacts(EI, FAPD), NatFacts(EI, FAPD), RelayReasonCode.CHECKS_UNANSWERED, True),
         (NatFacts(APD, FAPD), NatFacts(EI, FAD), RelayReasonCode.CHECKS_UNANSWERED, True),
         (NatFacts(), NatFacts(APD, FAPD), RelayReasonCode.CHECKS_UNANSWERED, True),
@@ -91,10 +102,12 @@ def test_reasons(local, remote, code, certain):
 
 
 def test_every_reason_has_text_and_remedy_and_the_sides_mirror():
-    all_facts = [NatFacts(mapping, filtering) for mapping in M for filtering in F] + [BLOCKED]
+    all_facts = [NatFacts(mapping, filtering) for mapping in M for filtering in F] + [BLOCKED, POOL]
     mirror = {
         RelayReasonCode.PORT_FILTERING_HERE: RelayReasonCode.PORT_FILTERING_THERE,
         RelayReasonCode.PORT_FILTERING_THERE: RelayReasonCode.PORT_FILTERING_HERE,
+        RelayReasonCode.ADDRESS_POOL_HERE: RelayReasonCode.ADDRESS_POOL_THERE,
+        RelayReasonCode.ADDRESS_POOL_THERE: RelayReasonCode.ADDRESS_POOL_HERE,
         RelayReasonCode.UDP_BLOCKED_HERE: RelayReasonCode.UDP_BLOCKED_THERE,
         RelayReasonCode.UDP_BLOCKED_THERE: RelayReasonCode.UDP_BLOCKED_HERE,
     }
