@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from p2p.address import TransportAddress
@@ -20,6 +20,20 @@ from p2p.proto.stun.behaviour import NatBehaviour
 from p2p.proto.stun.client import BindingClient, BindingEvent, BindingSucceeded
 
 logger = logging.getLogger(__name__)
+
+
+def servers_to_test(servers: Sequence[TransportAddress], families: Collection[bool]) -> list[TransportAddress]:
+    """Choose the STUN servers that say how the NAT behaves: those of one address family.
+
+    The tests of IPv4 decide: IPv6 has no NAT, and its firewalls answer to plain checks. But on a host without IPv4 they
+    would say that UDP is blocked.
+
+    Args:
+        servers: All of them.
+        families: The families of our sockets: whether each is IPv6.
+    """
+    ours = [server for server in servers if server.is_ipv6 in families] or list(servers)
+    return [server for server in ours if not server.is_ipv6] or ours
 
 
 class Discovery:
@@ -137,8 +151,7 @@ class Discovery:
         self._on_mapped(base_id, event.mapped_address, event.server)
 
     async def _test(self) -> None:
-        # The tests of IPv4 decide: IPv6 has no NAT, and its firewalls answer to plain checks.
-        servers = [server for server in self._servers if not server.is_ipv6] or list(self._servers)
+        servers = servers_to_test(self._servers, {base.local_address.is_ipv6 for base in self._endpoint.sockets})
         try:
             self._learn(await discover_behaviour(servers, on_update=self._learn))
         except ConnectivityError as error:
