@@ -216,9 +216,24 @@ def _is_direct(told: Told) -> bool:
 
 
 def _final_path(plan: CellPlan, dialer: ObservedProgram, connected: Told) -> Told | None:
-    """Wait until the path is direct, or is said to stay on the relay, or time is up."""
+    """Wait until the path is direct, or is said to stay on the relay, or time is up.
+
+    The reason for the relay is told anew when more is known: where it must stay there, the right one is waited for.
+    """
     allowed_s = plan.hard_deadline_s if plan.setup.takes_time else plan.deadline_s
-    return dialer.wait_for(lambda told: _is_direct(told) or told.event == "relayed", until=connected.at + allowed_s)
+    wanted = plan.setup.expectation
+
+    def is_final(told: Told) -> bool:
+        right = wanted.path is not Path.RELAY or _reason(told) == wanted.reason
+        return _is_direct(told) or (told.event == "relayed" and right)
+
+    final = dialer.wait_for(is_final, until=connected.at + allowed_s)
+    return final or next((told for told in reversed(dialer.told) if told.event == "relayed"), None)
+
+
+def _reason(told: Told) -> str | None:
+    reason = told.values.get("reason")
+    return str(reason.get("code")) if isinstance(reason, dict) else None
 
 
 def _result(
@@ -247,6 +262,4 @@ def _result(
         return result
     if _is_direct(final):
         return replace(result, path=Path.DIRECT, direct_s=since_start_s(final))
-    reason = final.values.get("reason")
-    code = str(reason.get("code")) if isinstance(reason, dict) else None
-    return replace(result, reason=code, reason_s=since_start_s(final))
+    return replace(result, reason=_reason(final), reason_s=since_start_s(final))
