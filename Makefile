@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 4
+MATRIX_RUNS ?= 3
+TARGET_RUNS ?= 20
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,8 +46,13 @@ lint: install  ## Format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-matrix: install lab-packages  ## Every ordered pair of NATs in the lab, with expose and connect as they ship
-	netns-scripts/lab matrix --kinds full,addr,port,port-np,fw,sym,symseq,udpblock --delay 20ms --check --json matrix.json
+matrix: install lab-packages  ## Every ordered pair of NATs and every scenario in the lab; goes on where it was interrupted
+	netns-scripts/lab matrix --kinds all --scenarios all --runs $(MATRIX_RUNS) --size 131072 --check \
+		--resume --json matrix.json --html matrix.html
+
+targets: install lab-packages  ## The pairs of NATs that must be joined, against bounds; goes on where it was interrupted
+	netns-scripts/lab matrix --targets --runs $(TARGET_RUNS) --jobs 1 --size 131072 --check \
+		--resume --json targets.json --html targets.html
 
 soak: install interop-packages  ## Tests that run for minutes
 	$(BIN)/pytest -n 2 -m slow --timeout 900
@@ -55,6 +62,6 @@ fuzz: install  ## Fuzz every decoder for a minute each
 	@for target in tests/fuzz/fuzz_*.py; do echo "$$target"; $(BIN)/python $$target -max_total_time=60 -verbosity=0; done
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache matrix.json
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache matrix.json matrix.html targets.json targets.html
 
-.PHONY: help install lab-packages interop-packages demo test lint matrix soak fuzz clean
+.PHONY: help install lab-packages interop-packages demo test lint matrix targets soak fuzz clean

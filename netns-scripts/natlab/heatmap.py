@@ -32,6 +32,7 @@ caption { text-align: left; padding: .3em; }
 th, td { padding: .3em .5em; text-align: center; white-space: nowrap; }
 th { background: var(--head); font-weight: 600; }
 thead th { position: sticky; top: 0; z-index: 1; }
+thead th:first-child { left: 0; z-index: 2; }
 th[scope=row] { position: sticky; left: 0; text-align: left; }
 td small { display: block; font-size: 12.5px; }
 td.text { text-align: left; white-space: normal; }
@@ -48,8 +49,8 @@ _LEGEND: Final = """<p class="legend"><span class="d1">D direct, median up to 0.
 <span class="relay">R relay</span>
 <span class="mixed">DR some of each</span><span class="fail">X no session</span>
 <span class="wrong">! not as it must be</span></p>
-<p>In a cell: D or R and the share of sessions that came to it; 1st: seconds to the first byte through the tunnel;
-dir: seconds until the path was direct. Each is the median and the 95th percentile, from the start of signalling in the
+<p>In a cell: D or R, and the share of sessions that came to what they must; 1st: seconds to the first byte
+through the tunnel; dir: seconds until the path was direct. Each is the median and the 95th percentile, from the start of signalling in the
 dialer.</p>
 """
 

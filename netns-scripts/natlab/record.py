@@ -105,8 +105,15 @@ class Record:
             path: The file.
             extra: More entries for the document.
         """
+        document = {**self.to_json(), **(extra or {})}
+        # A line for each cell: small, and a change of one cell is a change of one line.
+        entries = []
+        for name, value in document.items():
+            lines = ",\n  ".join(json.dumps(entry) for entry in value) if isinstance(value, list) else ""
+            text = f"[\n  {lines}\n ]" if lines else json.dumps(value)
+            entries.append(f" {json.dumps(name)}: {text}")
         draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.write_text(json.dumps({**self.to_json(), **(extra or {})}, indent=1) + "\n")
+        draft.write_text("{\n" + ",\n".join(entries) + "\n}\n")
         draft.replace(path)
 
 
