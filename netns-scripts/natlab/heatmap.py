@@ -50,8 +50,8 @@ _LEGEND: Final = """<p class="legend"><span class="d1">D direct, median up to 0.
 <span class="mixed">DR some of each</span><span class="fail">X no session</span>
 <span class="wrong">! not as it must be</span></p>
 <p>In a cell: D or R, and the share of sessions that came to what they must; 1st: seconds to the first byte
-through the tunnel; dir: seconds until the path was direct. Each is the median and the 95th percentile, from the start of signalling in the
-dialer.</p>
+through the tunnel; dir: seconds until the path was direct. Each is the median and the 95th percentile, from the start
+of signalling in the dialer.</p>
 """
 
 
