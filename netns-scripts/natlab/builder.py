@@ -118,8 +118,9 @@ class Builder:
             internet.append(f"addr add {SERVER_GATEWAY6}/64 dev {SERVER} nodad")
             server += [f"addr add {address}/64 dev eth0 nodad" for address in SERVER_ADDRESSES6]
             server.append(f"route add default via {SERVER_GATEWAY6}")
-        top = [router.name for router in self._topology.routers if router.uplink is None]
-        self._rules[INTERNET] = link_table(top)
+        top = [router for router in self._topology.routers if router.uplink is None]
+        turning = [self._plans[router.name].wan for router in top if router.hairpin]
+        self._rules[INTERNET] = link_table((router.name for router in top), turning)
 
     def _add_router(self, router: Router, plan: RouterPlan) -> None:
         commands = self._add_namespace(router.name, forwards=True)

@@ -27,9 +27,16 @@ _LEAST_BURST_BYTES: Final = 16_000
 _BUFFER_S: Final = 0.1
 
 
-def link_table(routers: Iterable[str]) -> str:
-    """Write the nft table that all packets of these routers pass, without any loss or delay yet."""
+def link_table(routers: Iterable[str], turning: Iterable[str]) -> str:
+    """Write the nft table that all packets of these routers pass, without any loss or delay yet.
+
+    Args:
+        routers: Those on the internet itself.
+        turning: Outside addresses of routers that send packets from their hosts to their hosts back in. These take a
+            turn around here, but in the world they would not leave the router: they are not delayed and not lost.
+    """
     names = tuple(routers)
+    turns = "".join(f"\t\tip saddr {address} ip daddr {address} accept\n" for address in turning)
     chains = "".join(
         f"\tchain {router}_{way}_loss {{\n\t}}\n\tchain {router}_{way} {{\n\t\tjump {router}_{way}_loss\n\t}}\n"
         for router in names
@@ -42,9 +49,9 @@ def link_table(routers: Iterable[str]) -> str:
     return (
         f"table inet {TABLE} {{\n{chains}"
         "\tchain from_routers {\n\t\ttype filter hook prerouting priority -400; policy accept;\n"
-        f"\t\t{spare}\n\t\tiifname vmap {{ {up} }}\n\t}}\n"
+        f"\t\t{spare}\n{turns}\t\tiifname vmap {{ {up} }}\n\t}}\n"
         "\tchain to_routers {\n\t\ttype filter hook postrouting priority 400; policy accept;\n"
-        f"\t\t{spare}\n\t\toifname vmap {{ {down} }}\n\t}}\n}}\n"
+        f"\t\t{spare}\n{turns}\t\toifname vmap {{ {down} }}\n\t}}\n}}\n"
     )
 
 

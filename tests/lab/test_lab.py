@@ -113,6 +113,18 @@ def test_delay_of_each_link_and_direction(lab_factory: LabFactory) -> None:
     assert 0.0799 < to_host < 0.11
 
 
+def test_what_a_router_sends_back_in_is_not_delayed(lab_factory: LabFactory) -> None:
+    topology = routers(hosts=2, delay_s=0.05, a="full")
+    lab = lab_factory(replace(topology, routers=(replace(topology.routers[0], hairpin=True),)))
+    with Mirror(lab, "srv"), udp_at(lab, "a1") as one, udp_at(lab, "a2") as two:
+        outside = seen_from(lab, two)
+        started_at = time.monotonic()
+        one.sendto(b"to my neighbour", outside)
+        two.settimeout(1)
+        assert two.recv(100) == b"to my neighbour"
+        assert time.monotonic() - started_at < 0.05
+
+
 def test_delay_changes_while_packets_flow(lab_factory: LabFactory) -> None:
     lab = lab_factory(routers(a="port"))
     with Echo(lab, "srv"):
