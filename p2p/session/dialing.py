@@ -9,6 +9,7 @@ from p2p.aio.tasks import deadline
 from p2p.defaults import RELAY_UNLESS_MAPPED_S, RELAY_UNLESS_OPEN_S
 from p2p.errors import AllPathsFailedError, DeadlineExceededError, P2PError
 from p2p.identity import Ticket, proof
+from p2p.proto.ice import CandidateType
 from p2p.proto.signalling.bodies import Answer, Offer, PeerBody, Refusal, encode
 from p2p.proto.tunnel.codes import refusal_error
 from p2p.proto.tunnel.frames import AuthRequest
@@ -59,6 +60,8 @@ class Dial:
                 answer = await self._answered
                 self._session.set_remote(answer)
                 self._session.start_over_relay()
+                if not self._reaches_relay():
+                    self._node.want_relay()
                 self._session.start()
                 await self._opened
         except DeadlineExceededError as error:
@@ -66,6 +69,13 @@ class Dial:
                 raise
             report = [str(line) for line in self._session.controller.report()]
             raise AllPathsFailedError("the peer answered, but no path to it works", report=report) from error
+
+    def _reaches_relay(self) -> bool:
+        """Whether one of the exposer's relayed addresses, if it has any, is of an address family that we have too."""
+        candidates = self._session.controller.agent.remote_candidates
+        relayed = [remote.address for remote in candidates if remote.type is CandidateType.RELAYED]
+        families = {base.local_address.is_ipv6 for base in self._node.endpoint.sockets}
+        return not relayed or any(address.is_ipv6 in families for address in relayed)
 
     def signal_received(self, body: PeerBody) -> None:
         """Take what the exposer says about this session."""
