@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Protocol
 
 from p2p.address import TransportAddress
+from p2p.errors import ConnectivityError
 from p2p.path.base import SocketBase
 from p2p.path.endpoint import Endpoint
 from p2p.proto.stun.message import Message
@@ -20,6 +22,9 @@ class StunTaker(Protocol):
 
 class SpareSockets:
     """IPv4 sockets beside those that all sessions share; candidates are not made of them.
+
+    Their ports are even, but for those whose even neighbour is taken: a NAT that keeps parity counts even and odd ports
+    apart, and whoever predicts the next port means the next one of the same parity (RFC 4787 section 4.2.2).
 
     Args:
         endpoint: What they are opened on.
@@ -38,9 +43,17 @@ class SpareSockets:
         Raises:
             ConnectivityError: The system has no more sockets.
         """
-        base = self._endpoint.open_socket(TransportAddress("0.0.0.0", 0), is_spare=True)  # noqa: S104 -- any network
+        base = self._bind(0)
+        if base.local_address.port % 2:
+            with suppress(ConnectivityError):
+                even = self._bind(base.local_address.port - 1)
+                self._endpoint.remove(base.base_id)
+                base = even
         self._takers[base.base_id] = taker
         return base
+
+    def _bind(self, port: int) -> SocketBase:
+        return self._endpoint.open_socket(TransportAddress("0.0.0.0", port), is_spare=True)  # noqa: S104 -- any network
 
     def taker(self, base_id: int) -> StunTaker | None:
         """Tell whose a socket is; None for those that all share."""
