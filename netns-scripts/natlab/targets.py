@@ -157,20 +157,36 @@ def judge(targets: Sequence[Target], cells: Mapping[CellKey, CellResult], *, del
         cells: What was found.
         delay_s: One-way delay of each uplink, in seconds.
     """
+    return [
+        _verdict(target.name, setup, cells)
+        for target in targets
+        for setup in target_setups(target, delay_s=delay_s)
+        if setup.key in cells and not (target.with_loss and not setup.key.loss)
+    ]
+
+
+def judge_all(cells: Mapping[CellKey, CellResult]) -> list[Verdict]:
+    """Compare every cell with its bounds, whether it is in a row or not."""
     verdicts = []
-    for target in targets:
-        for setup in target_setups(target, delay_s=delay_s):
-            cell = cells.get(setup.key)
-            if cell is None or not cell.runs or (target.with_loss and not setup.key.loss):
-                continue
-            bounds = setup.bounds
-            misses: tuple[str, ...] = ()
-            if setup.key.loss:
-                bounds = Bounds(success=bounds.success)
-                misses = _slower(cell, cells.get(setup.key._replace(loss=0.0)))
-            misses = (*bounds.misses(cell), *misses)
-            verdicts.append(Verdict(target=target.name, cell=cell, bounds=bounds, misses=misses))
+    for key in cells:
+        delay_s = key.delay_ms / 1e3
+        if key.scenario:
+            setup = scenario_setup(key.scenario, delay_s=delay_s)
+        else:
+            setup = pair_setup(key.dialer, key.exposer, delay_s=delay_s, loss=key.loss, ipv6=key.ipv6)
+        verdicts.append(_verdict("", setup, cells))
     return verdicts
+
+
+def _verdict(target: str, setup: Setup, cells: Mapping[CellKey, CellResult]) -> Verdict:
+    """Compare a cell with its bounds; one with loss has to be as good as without, but for the time it takes."""
+    cell, bounds = cells[setup.key], setup.bounds
+    if not setup.key.loss:
+        return Verdict(target=target, cell=cell, bounds=bounds, misses=bounds.misses(cell))
+    bounds = Bounds(success=bounds.success)
+    lossless = pair_setup(setup.key.dialer, setup.key.exposer, delay_s=setup.key.delay_ms / 1e3, ipv6=setup.key.ipv6)
+    misses = (*bounds.misses(cell), *_slower(cell, cells.get(lossless.key)))
+    return Verdict(target=target, cell=cell, bounds=bounds, misses=misses)
 
 
 def _slower(lossy: CellResult, lossless: CellResult | None) -> tuple[str, ...]:

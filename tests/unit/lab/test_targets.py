@@ -15,7 +15,7 @@ from natlab.plan import plan_routers
 from natlab.record import Origin, Record, load_record, merged
 from natlab.results import CellResult, RunResult
 from natlab.setups import SCENARIOS, pair_setup, scenario_setup
-from natlab.targets import TARGETS, format_verdicts, judge, target_setups, targets_named
+from natlab.targets import TARGETS, format_verdicts, judge, judge_all, target_setups, targets_named
 
 DIRECT = RunResult(path=Path.DIRECT, first_byte_s=0.1, relay_s=0.1, direct_s=0.2, bytes_ok=True)
 ORIGIN = Origin(date="2026-01-02 03:04", command="lab matrix", commit="abc", programs="p2p", kernel="Linux", cores=2)
@@ -118,6 +118,16 @@ def test_loss_is_compared_with_no_loss() -> None:
     fast = result("port", "port", replace(DIRECT, direct_s=0.4), loss=0.1)
     (verdict,) = judge([TARGETS["loss"]], {base.key: base, fast.key: fast}, delay_s=0.02)
     assert verdict.misses == ()
+
+
+def test_every_cell_can_be_compared() -> None:
+    cells = [result("adm", "pool", RunResult(path=Path.RELAY, reason="both-mappings-dependent", bytes_ok=True))]
+    cells += [result("port", "port", DIRECT), result("port", "port", DIRECT, loss=0.1)]
+    loss = scenario_setup("loss", delay_s=0.02)
+    cells.append(CellResult(key=loss.key, expectation=loss.expectation, runs=(DIRECT,)))
+    verdicts = judge_all({cell.key: cell for cell in cells})
+    assert [verdict.cell for verdict in verdicts] == cells
+    assert [verdict.misses for verdict in verdicts] == [()] * 4
 
 
 def test_verdicts_are_told() -> None:
