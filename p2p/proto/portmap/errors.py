@@ -10,7 +10,7 @@ CODE_REFUSED: Final = ErrorCode(
     "P2P-4301", "Allow port mapping in the router's settings, or forward a UDP port by hand.", retryable=True
 )
 CODE_UNUSABLE: Final = ErrorCode(
-    "P2P-4302", "Restart the router, or switch port mapping off with --no-port-mapping.", retryable=True
+    "P2P-4302", "Restart the router, or install a newer version of what runs on it.", retryable=True
 )
 
 
