@@ -42,21 +42,27 @@ NAT_TEST_LAST_WAIT_S: Final = 0.7
 NAT_SAMPLE_SOCKETS: Final = 16
 """Fresh sockets that ask at once, in pairs of neighbouring ports, to see how the NAT picks ports: with fewer, chance
 passes for parity kept, and one lost packet hides a step."""
+NAT_FILTERING_PORTS: Final = (16_384, 32_767)
+"""Where the socket of the filtering tests is: below the ports that systems give to everybody else's sockets, or a mapping
+that an earlier one left, whose port it happens to get, would let answers in."""
+NAT_FILTERING_PORT_TRIES: Final = 8
+"""Ports of these tried before any other is taken: on a crowded host with half of them in use one in 256 needs more."""
 NAT_TEST_BUFFER_BYTES: Final = 64 << 10
 """Receive buffer of a socket of the tests: it gets a dozen answers."""
 NAT_SEQUENTIAL_STEP: Final = 32
-"""Ports that grow by no more than this are given one after the other, with others' traffic in between."""
-NAT_ALLOCATION_LEAST: Final = 3
-"""Distances between ports needed to call them sequential, or scattered: random ones look sequential once in 10^9."""
-NAT_ONE_WAY_SHARE: Final = 0.6
-"""From this share of small steps in one direction ports are sequential: the rest are repeated questions, come late."""
-NAT_BACK_SHARE: Final = 0.25
-"""Up to this share of steps the other way: a counter that starts again, late questions. Random ports of the smallest
-block that providers hand out (64) pass for sequential once in 200 times, of 256 never."""
-NAT_RANDOM_LEAST: Final = 8
-"""Distances needed to call ports random that are not all far apart: those of a small range."""
-NAT_RANDOM_ONE_WAY_SHARE: Final = 0.5
-"""Up to this share of small steps in one direction they are; in between it stays unknown."""
+"""Ports that grow by no more than this from one mapping to the next are given one after the other, with others' traffic
+in between."""
+NAT_ALLOCATION_LEAST: Final = 4
+"""Ports needed to call them sequential, or scattered: random ones look sequential once in 10^9."""
+NAT_SEQUENTIAL_SHARE: Final = 0.65
+"""From this share of ports in one run they are sequential: the others are of repeated questions and former mappings."""
+NAT_WRAP_DISTANCE: Final = 1024
+"""A counter that falls by so much has come to the end of its range: once at most while we look."""
+NAT_RANDOM_LEAST: Final = 9
+"""Ports needed to call them random when they are not all far apart: those of a small range."""
+NAT_RANDOM_SHARE: Final = 0.5
+"""Up to this share of ports in one run they are random: of 18 random ones out of a small block, half make a run at most
+in 19 of 20 cases. In between it stays unknown."""
 NAT_SCATTERED_SHARE: Final = 0.6
 """From this share of far jumps ports are random, however few were seen."""
 NAT_PRESERVED_SHARE: Final = 0.7
@@ -64,6 +70,12 @@ NAT_PRESERVED_SHARE: Final = 0.7
 NAT_PARITY_LEAST: Final = 14
 """Ports needed to call parity kept: chance passes for it once in 16,000."""
 
+NAT_CACHE_NETWORKS: Final = 64
+"""Networks remembered: more than a traveller is in within a month."""
+NAT_CACHE_AGE_S: Final = 30 * 86_400.0
+"""How long what was learned of a network is believed until it is measured, a second later: routers stay for years."""
+NAT_CACHE_BYTES: Final = 64 << 10
+"""The longest file of remembered networks that is read: three times as long as a full one."""
 STUN_RESOLVE_TIMEOUT_S: Final = 3.0
 """How long a name server may take for the name of a STUN server: its first retry included."""
 STUN_TCP_TIMEOUT_S: Final = 2.0

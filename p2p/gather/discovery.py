@@ -13,6 +13,7 @@ from p2p.aio.driver import MachineDriver
 from p2p.aio.tasks import TaskScope
 from p2p.errors import ConnectivityError
 from p2p.gather.nat import discover_behaviour
+from p2p.gather.nat_cache import NatCache, complete, here
 from p2p.path.base import SocketBase
 from p2p.path.endpoint import Endpoint
 from p2p.proto.path.reason import NatFacts
@@ -50,6 +51,7 @@ class Discovery:
         on_done: Called when the tests are over.
         direct_disabled: Whether the user wants no direct path; part of the facts.
         birthday_disabled: Whether the user does not want many ports tried at random; part of the facts.
+        cache: What was learned of each network; its facts hold until the tests say otherwise.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Discovery:
         on_done: Callable[[], None],
         direct_disabled: bool = False,
         birthday_disabled: bool = False,
+        cache: NatCache | None = None,
     ) -> None:
         self.facts = NatFacts(direct_disabled=direct_disabled, birthday_disabled=birthday_disabled)
         self._unknown = self.facts
@@ -74,6 +77,9 @@ class Discovery:
         self._on_mapped = on_mapped
         self._on_facts = on_facts
         self._on_done = on_done
+        self._cache = cache or NatCache()
+        self._network: str | None = None
+        self._remembered: NatFacts | None = None
         self._servers: tuple[TransportAddress, ...] = ()
         self._drivers: dict[tuple[int, TransportAddress], MachineDriver[BindingEvent]] = {}
         self._tests: asyncio.Task[None] | None = None
@@ -103,6 +109,7 @@ class Discovery:
                 if server.is_ipv6 is base.local_address.is_ipv6:
                     self._ask(base, server)
         if self._servers:
+            self._recall()
             self._tests = self._scope.start(self._test(), name="NAT behaviour tests")
 
     def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> bool:
@@ -156,17 +163,35 @@ class Discovery:
             self._learn(await discover_behaviour(servers, on_update=self._learn))
         except ConnectivityError as error:
             logger.warning("the NAT could not be examined: %s", error)
+        else:
+            if self._network is not None:
+                self._cache.remember(self._network, self.facts)
+        self._remembered = None
         self.is_done = True
         self._on_done()
 
+    def _recall(self) -> None:
+        """Begin with what is remembered of this network; nothing waits for it, and the tests correct it."""
+        self._network = None if any(server.ip.is_loopback for server in self._servers) else here()
+        recalled = None if self._network is None else self._cache.recall(self._network)
+        self._remembered = None if recalled is None else recalled.facts
+        if recalled is not None:
+            logger.info("the NAT as of %.0f s ago: %s", recalled.age_s, recalled.facts)
+            self._learn(NatBehaviour())
+
     def _learn(self, behaviour: NatBehaviour) -> None:
-        self._know(
-            NatFacts.of(
-                behaviour,
-                direct_disabled=self.facts.direct_disabled,
-                birthday_disabled=self.facts.birthday_disabled,
-            )
+        facts = NatFacts.of(
+            behaviour,
+            direct_disabled=self.facts.direct_disabled,
+            birthday_disabled=self.facts.birthday_disabled,
         )
+        if self._remembered is not None:
+            completed = complete(facts, self._remembered)
+            if completed is None:
+                logger.info("the NAT is not what is remembered of it: %s", facts)
+                self._remembered = None
+            facts = completed or facts
+        self._know(facts)
 
     def _know(self, facts: NatFacts) -> None:
         if facts != self.facts:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 from p2p.address import TransportAddress
 from p2p.aio.udp import UdpSocket
-from p2p.defaults import NAT_TEST_BUFFER_BYTES
+from p2p.defaults import NAT_FILTERING_PORT_TRIES, NAT_FILTERING_PORTS, NAT_TEST_BUFFER_BYTES
 from p2p.errors import ConnectivityError
 from p2p.proto.stun.behaviour import BehaviourDiscovered, BehaviourDiscovery, NatBehaviour
 
@@ -63,24 +64,35 @@ class _Run:
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self, host: str, count: int) -> None:
-        """Open sockets in pairs of neighbouring ports, every other pair the higher one first.
+        """Open sockets: that of the mapping tests, that of the filtering tests, and pairs of neighbouring ports.
 
-        The order tells a NAT that keeps neighbours together from one that counts. A neighbour that is not free is
-        replaced by any port. Where descriptors run out there are fewer sockets, but at least those that must be.
+        Of every other pair the higher port is first: the order tells a NAT that keeps neighbours together from one that
+        counts. A neighbour that is not free is replaced by any port. Where descriptors run out there are fewer
+        sockets, but at least the two that must be.
+
+        Raises:
+            ConnectivityError: Not even those can be opened.
         """
-        for index in range(count):
-            port = 0
+        self.sockets.append(self._open(host, 0, 0))
+        self.sockets.append(self._open_aside(host))
+        for index in range(_NEEDED_SOCKETS, count):
+            neighbour = None
             if index % 2:
                 port = self.sockets[-1].local_address.port + (1 if index % 4 == 1 else -1)
-            udp = self._open_neighbour(host, port, index) if port else None
+                neighbour = self._try_open(host, port, index)
             try:
-                self.sockets.append(udp or self._open(host, 0, index))
+                self.sockets.append(neighbour or self._open(host, 0, index))
             except ConnectivityError:
-                if index < _NEEDED_SOCKETS:
-                    raise
                 return
 
-    def _open_neighbour(self, host: str, port: int, index: int) -> UdpSocket | None:
+    def _open_aside(self, host: str) -> UdpSocket:
+        low, high = NAT_FILTERING_PORTS
+        for _ in range(NAT_FILTERING_PORT_TRIES):
+            if (udp := self._try_open(host, low + secrets.randbelow(high - low + 1), 1)) is not None:
+                return udp
+        return self._open(host, 0, 1)
+
+    def _try_open(self, host: str, port: int, index: int) -> UdpSocket | None:
         try:
             return self._open(host, port, index) if port <= _LAST_PORT else None
         except ConnectivityError:

@@ -11,14 +11,14 @@ from typing import Final, NamedTuple
 
 from p2p.defaults import (
     NAT_ALLOCATION_LEAST,
-    NAT_BACK_SHARE,
-    NAT_ONE_WAY_SHARE,
     NAT_PARITY_LEAST,
     NAT_PRESERVED_SHARE,
     NAT_RANDOM_LEAST,
-    NAT_RANDOM_ONE_WAY_SHARE,
+    NAT_RANDOM_SHARE,
     NAT_SCATTERED_SHARE,
+    NAT_SEQUENTIAL_SHARE,
     NAT_SEQUENTIAL_STEP,
+    NAT_WRAP_DISTANCE,
 )
 
 _BOTH_PARITIES: Final = 2
@@ -83,7 +83,8 @@ def judge_allocation(samples: Sequence[PortSample], further: Sequence[PortSample
     """Conclude which port a new mapping gets.
 
     Others' traffic takes ports in between, lost questions come late and out of order, and a counter goes back to its
-    start: so the bulk of the distances decides, not each of them.
+    start: a socket may get a
+    mapping of a former one: so the longest run in one direction decides, whatever stands between.
 
     Args:
         samples: The first mapping of each of several sockets, in the order in which they were asked for.
@@ -123,21 +124,42 @@ def _by_distance(mapped: Iterable[int]) -> Allocation:
     if not ports:
         return Allocation()
     seen = Allocation(port_range=(min(ports), max(ports)))
-    distances = [after - before for before, after in pairwise(ports)]
-    if len(distances) < NAT_ALLOCATION_LEAST:
+    if len(ports) < NAT_ALLOCATION_LEAST:
         return seen
-    up = [distance for distance in distances if 0 < distance <= NAT_SEQUENTIAL_STEP]
-    down = [distance for distance in distances if -NAT_SEQUENTIAL_STEP <= distance < 0]
-    most = max(up, down, key=len)
-    back = sum((distance < 0) is (most is up) for distance in distances)
-    if len(most) >= NAT_ONE_WAY_SHARE * len(distances) and back <= NAT_BACK_SHARE * len(distances):
+    up, down = _longest_run(ports), _longest_run([-port for port in ports])
+    run, sign = (up, 1) if len(up) >= len(down) else (down, -1)
+    share = len(run) / len(ports)
+    if share >= NAT_SEQUENTIAL_SHARE:
         # Others take ports in between, but from the same counter.
-        return replace(seen, kind=PortAllocation.SEQUENTIAL, step=gcd(*most) * (1 if most is up else -1))
-    far = len(distances) - len(up) - len(down)
-    is_enough = len(distances) >= NAT_RANDOM_LEAST and len(most) <= NAT_RANDOM_ONE_WAY_SHARE * len(distances)
-    if is_enough or far >= NAT_SCATTERED_SHARE * len(distances):
+        return replace(seen, kind=PortAllocation.SEQUENTIAL, step=sign * gcd(*run[1:]))
+    far = sum(abs(after - before) > NAT_SEQUENTIAL_STEP for before, after in pairwise(ports))
+    is_enough = len(ports) >= NAT_RANDOM_LEAST and share <= NAT_RANDOM_SHARE
+    if is_enough or far >= NAT_SCATTERED_SHARE * (len(ports) - 1):
         return replace(seen, kind=PortAllocation.RANDOM)
     return seen
+
+
+def _longest_run(ports: Sequence[int]) -> list[int]:
+    """Find the most ports that one counter can have given in this order, whatever stands between them.
+
+    Args:
+        ports: As they were given.
+
+    Returns:
+        The distances along the run, 0 for its first port, and again where the counter went back to its start.
+    """
+    longest: list[list[int]] = []
+    for index, port in enumerate(ports):
+        best: list[int] = []
+        for before, other in enumerate(ports[:index]):
+            distance = port - other
+            if not 0 < distance <= NAT_SEQUENTIAL_STEP * (index - before):
+                if distance > -NAT_WRAP_DISTANCE or 0 in longest[before][1:]:
+                    continue
+                distance = 0
+            best = max(best, longest[before] + [distance], key=len)
+        longest.append(best or [0])
+    return max(longest, key=len)
 
 
 def _keeps_parity(samples: Sequence[PortSample], verdict: Allocation) -> bool | None:
