@@ -226,12 +226,12 @@ class Guessing:
             self._probe = now, base_id, self._controller.agent.probe(base_id, now)
         return self._probe[2]
 
-    def _met(self) -> int | None:
-        """Find the extra socket that the peer was met on: nothing but its checks makes a pair there."""
+    def _met(self) -> tuple[tuple[int, TransportAddress], ...]:
+        """Find the extra sockets that the peer was met on: nothing but its checks makes a pair there."""
         if not self._sockets:
-            return None
-        bases = (pair.local.base_id for pair in self._controller.agent.check_list)
-        return next((self._sockets[base_id] for base_id in bases if base_id in self._sockets), None)
+            return ()
+        keys = (pair.key for pair in self._controller.agent.check_list)
+        return tuple((self._sockets[base_id], remote) for base_id, remote in keys if base_id in self._sockets)
 
     def _main_base_id(self) -> int | None:
         own = mapped_address(self._controller.agent.local_candidates)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from p2p.proto.ice.messages import receiver_fragment
 from p2p.proto.path.plans import GuessLimits
 from p2p.proto.stun.message import MessageClass, decode_untrusted, is_stun
+from tests.simnet.facts import facts_of
 from tests.simnet.guessing import GuessingPeer, StunServer
 from tests.simnet.nat import Host, Nat, NatBehaviour
-from tests.simnet.oracle import facts_of
 from tests.simnet.peer import PORT, join
 from tests.simnet.scene import DIALER_PUBLIC, EXPOSER_PUBLIC
 from tests.simnet.servers import Reflector, Relay

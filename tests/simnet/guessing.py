@@ -65,7 +65,7 @@ class GuessingPeer(Peer):
         peer = next(
             (c for c in self.controller.agent.remote_candidates if c.type is CandidateType.SERVER_REFLEXIVE), None
         )
-        bases = (pair.local.base_id for pair in self.controller.agent.check_list)
+        keys = (pair.key for pair in self.controller.agent.check_list)
         situation = Situation(
             local=self.facts,
             remote=self._remote_facts,
@@ -74,7 +74,7 @@ class GuessingPeer(Peer):
             rtt_s=0.08,
             has_direct_path=self.controller.has_direct_path,
             own=self._mapped,
-            met=next((base_id - 100 for base_id in bases if base_id - 100 in self.sockets), None),
+            met=tuple((base_id - 100, remote) for base_id, remote in keys if base_id - 100 in self.sockets),
         )
         self.guesser.update(situation, self.world.now)
         self._drive()

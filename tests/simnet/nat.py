@@ -11,6 +11,8 @@ from tests.simnet.world import Packet, World
 
 FIRST_PORT = 20_000
 LAST_PORT = 60_000
+RANGE_PORTS = 2048
+"""How many ports a carrier's NAT gives to one customer, where it splits them up."""
 
 
 class Dependence(Enum):
@@ -33,6 +35,8 @@ class Allocator(Enum):
     PRESERVING = auto()
     SEQUENTIAL = auto()
     RANDOM = auto()
+    RANGE = auto()
+    """At random, out of ``RANGE_PORTS``."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +47,30 @@ class NatBehaviour:
         mapping: On what the outside port depends.
         filtering: On what it depends who may send in.
         allocator: How a new outside port is picked.
+        step: How far apart ports are that are given one after the other.
+        pool: How many outside addresses there are; each new mapping takes the next one. Source: RFC 4787 section 4.1,
+            "Arbitrary" pooling, in its worst form.
         lifetime_s: How long an unused mapping lives.
         hairpin: Whether inside hosts reach each other by outside addresses.
+        isolated: Whether inside hosts do not reach each other by inside addresses.
         udp_blocked: Whether no UDP passes at all.
     """
 
     mapping: Dependence = Dependence.INDEPENDENT
     filtering: Dependence = Dependence.INDEPENDENT
     allocator: Allocator = Allocator.PRESERVING
+    step: int = 1
+    pool: int = 1
     lifetime_s: float = 60.0
     hairpin: bool = False
+    isolated: bool = False
     udp_blocked: bool = False
 
 
 @dataclass
 class _Mapping:
     inside: TransportAddress
-    port: int
+    outside: TransportAddress
     used_at: float
     contacted: set[Hashable] = field(default_factory=set)
 
@@ -73,9 +84,10 @@ class Nat:
         self._world = world
         self._inside: dict[str, Host] = {}
         self._mappings: dict[Hashable, _Mapping] = {}
-        self._by_port: dict[int, _Mapping] = {}
+        self._by_outside: dict[TransportAddress, _Mapping] = {}
         self._next_port = FIRST_PORT
-        world.attach(host, self)
+        self._count = 0
+        self._attach()
 
     def add(self, host: Host) -> None:
         """Put a host behind the NAT."""
@@ -84,33 +96,43 @@ class Nat:
     def reboot(self, *, host: str | None = None) -> None:
         """Forget every mapping, and take another public address when one is given."""
         self._mappings.clear()
-        self._by_port.clear()
+        self._by_outside.clear()
         self._next_port += 1000
         if host is not None:
             self.host = host
+            self._attach()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The outside addresses."""
+        network, _, last = self.host.rpartition(".")
+        return tuple(f"{network}.{int(last) + number}" for number in range(self.behaviour.pool))
+
+    def _attach(self) -> None:
+        for host in self.hosts:
             self._world.attach(host, self)
 
     def send(self, packet: Packet) -> None:
         """Take a packet from inside."""
         neighbour = self._inside.get(packet.destination.host)
-        if neighbour is not None:
+        if neighbour is not None and not self.behaviour.isolated:
             self._world.after(0.0005, lambda: neighbour.receive(packet))
             return
-        if self.behaviour.udp_blocked:
+        if self.behaviour.udp_blocked or neighbour is not None:
             return
         mapping = self._mapping_for(packet.source, packet.destination)
         mapping.used_at = self._world.now
         mapping.contacted.add(self.behaviour.filtering.part(packet.destination))
-        outside = packet._replace(source=TransportAddress(self.host, mapping.port))
-        if packet.destination.host != self.host:
+        outside = packet._replace(source=mapping.outside)
+        if packet.destination.host not in self.hosts:
             self._world.send(outside)
         elif self.behaviour.hairpin:
             self.receive(outside)
 
     def receive(self, packet: Packet) -> None:
         """Take a packet from outside."""
-        mapping = self._by_port.get(packet.destination.port)
-        if packet.destination.host != self.host or mapping is None or self._expired(mapping):
+        mapping = self._by_outside.get(packet.destination)
+        if mapping is None or self._expired(mapping):
             return
         if self.behaviour.filtering.part(packet.source) not in mapping.contacted:
             return
@@ -126,22 +148,31 @@ class Nat:
         if mapping is not None and not self._expired(mapping):
             return mapping
         if mapping is not None:
-            del self._by_port[mapping.port]
+            del self._by_outside[mapping.outside]
         mapping = _Mapping(inside, self._allocate(inside.port), self._world.now)
-        self._mappings[key] = self._by_port[mapping.port] = mapping
+        self._mappings[key] = self._by_outside[mapping.outside] = mapping
         return mapping
 
-    def _allocate(self, inside_port: int) -> int:
-        allocator = self.behaviour.allocator
-        if allocator is Allocator.PRESERVING and inside_port not in self._by_port:
-            return inside_port
+    def _allocate(self, inside_port: int) -> TransportAddress:
+        host = self.hosts[self._count % self.behaviour.pool]
+        self._count += 1
+        if self.behaviour.allocator is Allocator.PRESERVING:
+            kept = TransportAddress(host, inside_port)
+            if kept not in self._by_outside:
+                return kept
         while True:
-            if allocator is Allocator.RANDOM:
-                port = self._world.random.randrange(FIRST_PORT, LAST_PORT)
-            else:
-                port, self._next_port = self._next_port, self._next_port + 1
-            if port not in self._by_port:
-                return port
+            outside = TransportAddress(host, self._pick_port())
+            if outside not in self._by_outside:
+                return outside
+
+    def _pick_port(self) -> int:
+        match self.behaviour.allocator:
+            case Allocator.RANDOM:
+                return self._world.random.randrange(FIRST_PORT, LAST_PORT)
+            case Allocator.RANGE:
+                return self._world.random.randrange(FIRST_PORT, FIRST_PORT + RANGE_PORTS)
+        port, self._next_port = self._next_port, self._next_port + self.behaviour.step
+        return port
 
 
 class Host:

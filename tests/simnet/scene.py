@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.simnet.facts import facts_of
 from tests.simnet.nat import Host, Nat, NatBehaviour
-from tests.simnet.oracle import facts_of
 from tests.simnet.peer import Peer, join
 from tests.simnet.servers import Reflector, Relay
 from tests.simnet.world import Weather, World

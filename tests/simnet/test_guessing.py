@@ -10,9 +10,9 @@ from p2p import defaults
 from p2p.address import TransportAddress
 from p2p.proto.path import NatFacts, RelayReasonCode
 from p2p.proto.path.plans import GuessLimits, Turn
+from tests.simnet.facts import facts_of
 from tests.simnet.guessing import GuessingScene
 from tests.simnet.nat import Allocator, Dependence, NatBehaviour
-from tests.simnet.oracle import facts_of
 from tests.simnet.world import Packet, Weather
 
 PORT = NatBehaviour(Dependence.INDEPENDENT, Dependence.ADDRESS_AND_PORT, Allocator.PRESERVING)

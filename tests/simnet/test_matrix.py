@@ -7,8 +7,9 @@ import itertools
 import pytest
 
 from p2p.proto.path import RelayReasonCode, plain_checks_can_succeed
+from tests.simnet.facts import facts_of
 from tests.simnet.nat import Allocator, Dependence, NatBehaviour
-from tests.simnet.oracle import direct_possible, facts_of
+from tests.simnet.oracle import Reach, reach
 from tests.simnet.scene import Scene
 from tests.simnet.world import Weather
 
@@ -53,7 +54,7 @@ def expected_reasons(dialer, exposer):
 
 
 def check(scene, dialer, exposer, *, direct_within_s, relay_within_s):
-    possible = direct_possible(dialer, exposer)
+    possible = reach(dialer, exposer) is Reach.DIRECT
     if not possible:
         scene.world.run_until(8.0, unless=scene.both_direct)
         assert not scene.both_direct()
@@ -87,7 +88,7 @@ def test_pair_with_loss_and_reordering(dialer, exposer):
     [
         pytest.param(*pair, id=f"{name(pair[0])}-{name(pair[1])}")
         for pair in itertools.product(NATS[1:], NATS[1:])
-        if direct_possible(*pair)
+        if reach(*pair) is Reach.DIRECT
     ],
 )
 def test_a_side_that_hears_late_still_gets_through(dialer, exposer, signalling_delay_s):
@@ -99,7 +100,7 @@ def test_a_side_that_hears_late_still_gets_through(dialer, exposer, signalling_d
 def test_the_product_holds_the_same_theory():
     for dialer, exposer in itertools.product(NATS, NATS):
         possible = plain_checks_can_succeed(facts_of(dialer), facts_of(exposer))
-        assert possible is direct_possible(dialer, exposer)
+        assert possible is (reach(dialer, exposer) is Reach.DIRECT)
 
 
 def test_same_lan_goes_direct_by_host_addresses():

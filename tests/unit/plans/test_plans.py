@@ -81,8 +81,9 @@ class Stage:
         self.plan.receive_hint(PortHint(kind, number, HOST, ports), self.now)
         self.take()
 
-    def met(self, socket):
-        self.plan.met(socket, self.now)
+    def met(self, socket, remote=None):
+        aims = {command.socket: command.destination for command in self.of(SendCheck)}
+        self.plan.met(socket, aims[socket] if remote is None else remote, self.now)
         self.take()
 
     def run(self, duration_s):
@@ -163,6 +164,14 @@ def test_a_met_socket_is_kept_and_given_time():
     stage.take()
     assert stage.open == {3}
     assert stage.plan.winner == 3
+
+
+def test_what_comes_from_where_a_socket_did_not_send_to_proves_nothing():
+    stage = window_stage()
+    opened = set(stage.open)
+    stage.met(3, TransportAddress("198.51.100.99", 9))
+    assert stage.plan.winner is None
+    assert stage.open == opened
 
 
 def test_a_met_socket_that_proves_nothing_is_followed_by_another_round():

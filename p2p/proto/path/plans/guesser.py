@@ -42,7 +42,7 @@ class Situation:
         rtt_s: The round-trip time of the path in use.
         has_direct_path: Whether there is a direct path that works.
         own: Our own mapped IPv4 address.
-        met: A socket of the plan's on which a check of the peer's arrived, or an answer to one of ours.
+        met: The plan's sockets on which checks of the peer's arrived, or answers to ours, and where these came from.
     """
 
     local: NatFacts
@@ -52,7 +52,7 @@ class Situation:
     rtt_s: float | None
     has_direct_path: bool
     own: TransportAddress | None = None
-    met: int | None = None
+    met: tuple[tuple[int, TransportAddress], ...] = ()
 
 
 class PortGuesser:
@@ -110,8 +110,9 @@ class PortGuesser:
         self._situation = situation
         if self._began_at is None:
             self._began_at = now
-        if situation.met is not None and self._plan is not None:
-            self._plan.met(situation.met, now)
+        if situation.met and self._plan is not None:
+            for socket, remote in situation.met:
+                self._plan.met(socket, remote, now)
             self._settle(now)
         if situation.has_direct_path:
             self._was_direct = True

@@ -46,8 +46,10 @@ class Plan(ABC):
     """A machine that sends checks where plain ones do not get through; one attempt, with rounds of its own.
 
     Driven by ``PortGuesser``: after any call ``take_commands`` is done in order, and ``handle_timer`` called when
-    ``get_timer`` says. The first check or answer that arrives on one of its sockets proves the way: then all others are
-    closed, so that both sides end up on the same one, and ordinary checks have ``GUESS_COMMIT_S`` to validate it.
+    ``get_timer`` says. The first check or answer that arrives on one of its sockets from where that one sent to proves
+    the way: then all others are closed, so that both sides end up on the same one, and ordinary checks have
+    ``GUESS_COMMIT_S`` to validate it. What a NAT lets in from elsewhere proves nothing, for an answer may leave from yet
+    another port.
 
     Args:
         setting: What to work with.
@@ -64,6 +66,7 @@ class Plan(ABC):
         self._setting = setting
         self._questions = Questions(setting.server, setting.random_bytes)
         self._sockets: list[int] = []
+        self._aims: dict[int, TransportAddress] = {}
         self._commands: list[Command] = []
         self._committed_until: float | None = None
 
@@ -86,9 +89,9 @@ class Plan(ABC):
             self._answered(now)
         return taken
 
-    def met(self, socket: int, now: float) -> None:
-        """Note that a check of the peer's, or an answer, came in on one of our sockets; the first one counts."""
-        if socket in self._sockets and self.winner is None:
+    def met(self, socket: int, remote: TransportAddress, now: float) -> None:
+        """Note that a check of the peer's, or an answer, came in on one of our sockets; the first that fits counts."""
+        if socket in self._sockets and self.winner is None and self._aims.get(socket) == remote:
             self.winner = socket
             self._committed_until = now + GUESS_COMMIT_S + self._setting.rtt_s
             self._close_sockets()
@@ -149,6 +152,7 @@ class Plan(ABC):
 
     def _check(self, socket: int, destination: TransportAddress) -> None:
         self.has_acted = True
+        self._aims[socket] = destination
         self._commands.append(SendCheck(socket, destination))
 
     def _ask(self, socket: int, now: float) -> None:
