@@ -43,8 +43,8 @@ NAT_SAMPLE_SOCKETS: Final = 16
 """Fresh sockets that ask at once, in pairs of neighbouring ports, to see how the NAT picks ports: with fewer, chance
 passes for parity kept, and one lost packet hides a step."""
 NAT_FILTERING_PORTS: Final = (16_384, 32_767)
-"""Where the socket of the filtering tests is: below the ports that systems give to everybody else's sockets, or a mapping
-that an earlier one left, whose port it happens to get, would let answers in."""
+"""Where the socket of the filtering tests is: below the ports that systems give to other sockets, or a mapping that an
+earlier one left, whose port it happens to get, would let answers in."""
 NAT_FILTERING_PORT_TRIES: Final = 8
 """Ports of these tried before any other is taken: on a crowded host with half of them in use one in 256 needs more."""
 NAT_TEST_BUFFER_BYTES: Final = 64 << 10
@@ -70,6 +70,44 @@ NAT_PRESERVED_SHARE: Final = 0.7
 NAT_PARITY_LEAST: Final = 14
 """Ports needed to call parity kept: chance passes for it once in 16,000."""
 
+NAT_LIFETIME_LIMIT_S: Final = 300.0
+"""The longest lifetime that is looked for unless the user says otherwise: what RFC 4787 section 4.3 recommends."""
+NAT_LIFETIME_LIMIT_MAX_S: Final = 3600.0
+"""The longest that a user may look for."""
+NAT_LIFETIME_POINTS_S: Final = (
+    5.0,
+    10.0,
+    15.0,
+    20.0,
+    25.0,
+    30.0,
+    45.0,
+    60.0,
+    75.0,
+    90.0,
+    120.0,
+    150.0,
+    180.0,
+    240.0,
+    300.0,
+    450.0,
+    600.0,
+    900.0,
+    1200.0,
+    1800.0,
+    2700.0,
+)
+"""How long the mappings of the first round are left alone: common lifetimes, and steps of a half at most."""
+NAT_LIFETIME_SPLIT: Final = 8
+"""Into how many parts a further round divides the gap: two rounds go from a gap of 30 s to one below 1 s."""
+NAT_LIFETIME_PRECISION_S: Final = 2.0
+"""A gap of this is small enough: routers look through their tables once a second."""
+NAT_LIFETIME_PRECISION: Final = 0.03
+"""And so is this share of the lifetime."""
+NAT_LIFETIME_ASKS: Final = 5
+"""How often a mapping is asked through before it counts as gone: at 10 % loss each way chance does it once in 4,000."""
+NAT_LIFETIME_ASK_INTERVAL_S: Final = 0.3
+"""Between these questions."""
 NAT_CACHE_NETWORKS: Final = 64
 """Networks remembered: more than a traveller is in within a month."""
 NAT_CACHE_AGE_S: Final = 30 * 86_400.0
@@ -80,7 +118,7 @@ STUN_RESOLVE_TIMEOUT_S: Final = 3.0
 """How long a name server may take for the name of a STUN server: its first retry included."""
 STUN_TCP_TIMEOUT_S: Final = 2.0
 """How long a STUN server may take over TCP, when it is silent over UDP: a lost SYN is repeated after 1 s."""
-VISIT_TIMEOUT_S: Final = 4.0
+VISIT_TIMEOUT_S: Final = 3.5
 """How long a rendezvous may take to let in a command that asks it once: five round trips over a satellite."""
 
 # --- TURN client (RFC 8656) --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -9,6 +10,9 @@ import typer
 from p2p.cli import flags
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from p2p.session.nat import Watch
     from p2p.session.nat_report import NatReport
 
 EPILOG: Final = flags.examples(
@@ -41,6 +45,16 @@ def nat(
     no_classic: Annotated[
         bool, typer.Option("--no-classic", help="Leave out the second opinion, which takes some seconds.")
     ] = False,
+    lifetime: Annotated[
+        bool, typer.Option("--lifetime", help="Find out how long an unused mapping lives, too: takes minutes.")
+    ] = False,
+    lifetime_limit: Annotated[
+        str | None,
+        typer.Option("--lifetime-limit", metavar="TIME", help="The longest lifetime to look for. Default: 5m."),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither look up nor keep what is known of this network.")
+    ] = False,
     token: flags.Token = None,
     ca_file: flags.CaFile = None,
     identity: flags.Identity = None,
@@ -66,20 +80,73 @@ def nat(
         )
         log.set_up(verbose=peer.verbose, log_file=log_file)
         # Wrong input is answered before the heavy part is imported.
+        from p2p.gather.nat_cache import NatCache
         from p2p.session.nat import Questions, examine_network
 
-        questions = Questions(stun=tuple(stun or ()), classic=not no_classic)
+        limit_s = _limit_s(lifetime_limit) if lifetime or lifetime_limit is not None else None
+        questions = Questions(
+            stun=tuple(stun or ()),
+            classic=not no_classic,
+            lifetime_limit_s=limit_s,
+            cache=None if no_cache else NatCache(),
+        )
 
         async def examine() -> NatReport:
             for _ in range(repeat - 1):
                 _show(await examine_network(peer, questions), as_json=as_json)
-            report = await examine_network(peer, questions)
+            with _watching(quiet=as_json) as watch:
+                report = await examine_network(peer, questions, watch=watch)
             _show(report, as_json=as_json)
             return report
 
         code = exit_code(asyncio.run(examine()))
         if code:
             raise typer.Exit(code)
+
+
+def _limit_s(text: str | None) -> float:
+    from p2p import defaults
+    from p2p.errors import ConfigError
+    from p2p.parse import parse_duration
+
+    limit_s = defaults.NAT_LIFETIME_LIMIT_S if text is None else parse_duration(text)
+    if limit_s > defaults.NAT_LIFETIME_LIMIT_MAX_S:
+        raise ConfigError(f"a lifetime of {text} is not looked for: an hour is the most")
+    return limit_s
+
+
+@contextmanager
+def _watching(*, quiet: bool) -> Iterator[Watch]:
+    """Show on standard error how the search goes, and let the first Ctrl-C end it with what is known."""
+    import asyncio
+    import signal
+
+    from p2p.cli.nat_view import lifetime_words
+    from p2p.session.nat import Watch
+
+    loop = asyncio.get_running_loop()
+    said = ""
+
+    def show(report: NatReport) -> None:
+        nonlocal said
+        words = "Waiting for mappings to be forgotten; Ctrl-C shows what is known by then."
+        if said and report.lifetime is not None:
+            words = f"An unused mapping lives {lifetime_words(report.lifetime)}."
+        elif not said:
+            loop.add_signal_handler(signal.SIGINT, stop)
+        if not quiet and words != said:
+            typer.echo(words, err=True)
+        said = words
+
+    def stop() -> None:
+        watch.stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    watch = Watch(on_report=show)
+    try:
+        yield watch
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 def exit_code(report: NatReport) -> int:

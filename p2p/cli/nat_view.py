@@ -54,6 +54,10 @@ def nat_view(report: NatReport) -> RenderableType:
         grid.add_row(f"Relay {relay.transport}", _relay(relay))
     sentence = report.outlook.sentence
     summary = Text(f"{sentence[0].upper()}{sentence[1:]}.")
+    if report.previous is not None:
+        ago = text.duration(report.previous.age_s)
+        words = "the same" if report.previous.same else "not the same: this network or its router has changed"
+        grid.add_row("Last time", f"{ago} ago, {words}")
     notes = [Text(f"Note: {note}", style=Tone.QUIET) for note in report.notes]
     return Group(grid, Text(), summary, *notes)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
@@ -13,14 +14,18 @@ from p2p.defaults import CLASSIC_ROUND_TRIPS, CLASSIC_TEST_LEAST_S, CLASSIC_TEST
 from p2p.errors import ConfigError, ConnectivityError, P2PError
 from p2p.gather.classic import classic_name
 from p2p.gather.interfaces import host_addresses
+from p2p.gather.lifetime import search_lifetime
 from p2p.gather.nat import discover_behaviour
+from p2p.gather.nat_cache import NatCache, complete, here
 from p2p.gather.stun_servers import answers_over_tcp, resolve_stun_servers
+from p2p.proto.path.reason import NatFacts
 from p2p.proto.signalling.messages import Welcome
 from p2p.proto.stun.behaviour import NatBehaviour
 from p2p.proto.stun.combine import combine
+from p2p.proto.stun.lifetime import Lifetime
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
-from p2p.session.nat_report import NatReport, RelayReach
-from p2p.session.nat_verdict import Findings, make_report
+from p2p.session.nat_report import LifetimeReport, NatReport, Previous, RelayReach
+from p2p.session.nat_verdict import Findings, answering_servers, make_report
 from p2p.session.options import PeerOptions
 from p2p.session.relay_reach import reach_relays
 from p2p.session.visit import visit_rendezvous
@@ -34,22 +39,42 @@ class Questions:
     """STUN servers to ask instead of those that the rendezvous names: ``host`` or ``host:port``."""
     classic: bool = True
     """Whether to ask for the classic verdict too."""
+    lifetime_limit_s: float | None = None
+    """The longest lifetime of a mapping to look for, in seconds; None does not look for it at all."""
+    cache: NatCache | None = None
+    """Where to keep what is learned, and to look up what was before; None does neither."""
 
 
-@dataclass(slots=True)
-class _Family:
-    """The tests of one address family."""
+class _Examined(NamedTuple):
+    """The report, the NAT in a protocol's words, and the STUN server to ask further."""
 
-    servers: tuple[TransportAddress, ...]
-    behaviours: list[NatBehaviour] = field(default_factory=list)
+    report: NatReport
+    main: NatBehaviour
+    nearest: TransportAddress | None
 
 
-async def examine_network(options: PeerOptions, questions: Questions | None = None) -> NatReport:
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How to look on while the search for the lifetime runs, and how to end it.
+
+    Attributes:
+        on_report: Told all that is known, when the search begins and each time it knows more.
+        stop: Ends the search early, once it is set; all else is there by then.
+    """
+
+    on_report: Callable[[NatReport], None] = lambda _: None
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def examine_network(
+    options: PeerOptions, questions: Questions | None = None, *, watch: Watch | None = None
+) -> NatReport:
     """Run all tests, against the servers that are named, else against those that the rendezvous names.
 
     Args:
         options: Must name a rendezvous unless ``questions`` names STUN servers; with both, relays are tested too.
-        questions: What to ask; None asks everything of the rendezvous' servers.
+        questions: What to ask; None asks everything of the rendezvous' servers but how long mappings live.
+        watch: For the search for the lifetime, which takes minutes.
 
     Raises:
         ConfigError: There is neither a rendezvous nor a STUN server, or a server's name is none.
@@ -58,57 +83,108 @@ async def examine_network(options: PeerOptions, questions: Questions | None = No
     wanted = questions or Questions()
     if not options.rendezvous_urls and not wanted.stun:
         raise ConfigError("neither a rendezvous nor a STUN server to ask", code=CODE_NO_RENDEZVOUS)
-    named = await resolve_stun_servers(wanted.stun)
-    notes: list[str] = []
-    async with TaskScope() as scope:
-        if not options.rendezvous_urls:
-            return await _examine(scope, options, named, None, wanted, notes)
-        if not wanted.stun:
-            welcome = await visit_rendezvous(options, purpose="nat")
-            return await _examine(scope, options, welcome.stun[:SERVERS_USED], welcome, wanted, notes)
-        # The named servers alone are asked; the rendezvous only says which relays there are.
-        try:
-            known: Welcome | None = await visit_rendezvous(options, purpose="nat")
-        except P2PError as error:
-            known = None
-            notes.append(f"No relay could be tested: {error.detail}.")
-        return await _examine(scope, options, named, known, wanted, notes)
+    report, main, nearest = await _find_servers_and_test(options, wanted)
+    report = _compare_with_memory(report, main, wanted.cache)
+    if wanted.lifetime_limit_s is None:
+        return report
+    return await _with_lifetime(report, nearest, wanted.lifetime_limit_s, watch or Watch())
+
+
+async def _find_servers_and_test(options: PeerOptions, questions: Questions) -> _Examined:
+    named = await resolve_stun_servers(questions.stun)
+    if not options.rendezvous_urls:
+        return await _examine(options, named, None, questions)
+    try:
+        welcome = await visit_rendezvous(options, purpose="nat")
+    except P2PError as error:
+        if not questions.stun:
+            raise
+        # The named servers alone are asked; the rendezvous would only have said which relays there are.
+        return await _examine(options, named, None, questions, f"No relay could be tested: {error.detail}.")
+    return await _examine(options, named or welcome.stun[:SERVERS_USED], welcome, questions)
 
 
 async def _examine(
-    scope: TaskScope,
     options: PeerOptions,
     servers: Sequence[TransportAddress],
     welcome: Welcome | None,
     questions: Questions,
-    notes: list[str],
-) -> NatReport:
+    *notes: str,
+) -> _Examined:
     relays = () if welcome is None else welcome.turn[:SERVERS_USED]
     ipv4 = tuple(server for server in servers if not server.is_ipv6)
     ipv6 = tuple(server for server in servers if server.is_ipv6)
-    # Servers of one rendezvous are one service; those that a user names are each asked everything.
-    tests_v4 = scope.start(_test_family(ipv4, each=bool(questions.stun)), name="IPv4 tests")
-    tests_v6 = scope.start(_test_family(ipv6, each=bool(questions.stun)), name="IPv6 tests")
-    relay_tests = scope.start(reach_relays(relays, options), name="relay tests")
-    behaviours_v4, behaviours_v6 = await tests_v4, await tests_v6
-    classic = None
-    if questions.classic:
-        classic = scope.start(_classic(ipv4, behaviours_v4), name="classic tests")
-    silent = [server for server, behaviour in ({**behaviours_v4, **behaviours_v6}).items() if behaviour.udp is False]
-    over_tcp = dict(zip(silent, await asyncio.gather(*map(answers_over_tcp, silent)), strict=True))
-    reached: list[RelayReach] = await relay_tests
-    return make_report(
+    async with TaskScope() as scope:
+        # Servers of one rendezvous are one service; those that a user names are each asked everything.
+        tests_v4 = scope.start(_test_family(ipv4, each=bool(questions.stun)), name="IPv4 tests")
+        tests_v6 = scope.start(_test_family(ipv6, each=bool(questions.stun)), name="IPv6 tests")
+        relay_tests = scope.start(reach_relays(relays, options), name="relay tests")
+        behaviours_v4, behaviours_v6 = await tests_v4, await tests_v6
+        classic = None
+        if questions.classic:
+            classic = scope.start(_classic(ipv4, behaviours_v4), name="classic tests")
+        tested = {**behaviours_v4, **behaviours_v6}
+        answering = answering_servers(tested.values())
+        silent = [
+            server for server, behaviour in tested.items() if behaviour.udp is not None and server not in answering
+        ]
+        over_tcp = dict(zip(silent, await asyncio.gather(*map(answers_over_tcp, silent)), strict=True))
+        reached: list[RelayReach] = await relay_tests
+        classic_verdict = None if classic is None else await classic
+    report = make_report(
         Findings(
             ipv4=behaviours_v4,
             ipv6=behaviours_v6,
             over_tcp=over_tcp,
             relays=tuple(reached),
             has_relays=bool(relays),
-            classic_name=None if classic is None else await classic,
+            classic_name=classic_verdict,
             hosts=host_addresses(),
-            notes=tuple(notes),
+            notes=notes,
         )
     )
+    behaviours = behaviours_v4 or behaviours_v6
+    main = combine(list(behaviours.values())) if behaviours else NatBehaviour()
+    complete_first = sorted(behaviours, key=lambda server: behaviours[server].other_address is None)
+    return _Examined(report, main, next((server for server in complete_first if server in answering), None))
+
+
+async def _with_lifetime(report: NatReport, server: TransportAddress | None, limit_s: float, watch: Watch) -> NatReport:
+    """Add how long a mapping lives, as far as it is known when the search ends or is ended."""
+    if server is None:
+        return replace(report, lifetime=LifetimeReport(reason="no STUN server answers"))
+
+    def told(lifetime: Lifetime) -> NatReport:
+        reason = "" if lifetime.problem is None else lifetime.problem.value
+        return replace(
+            report,
+            lifetime=LifetimeReport(
+                at_least_s=lifetime.at_least_s,
+                at_most_s=lifetime.at_most_s,
+                is_complete=lifetime.is_done,
+                reason=reason,
+            ),
+        )
+
+    watch.on_report(told(Lifetime()))
+    return told(
+        await search_lifetime(
+            server, limit_s=limit_s, stop=watch.stop, on_progress=lambda lifetime: watch.on_report(told(lifetime))
+        )
+    )
+
+
+def _compare_with_memory(report: NatReport, main: NatBehaviour, cache: NatCache | None) -> NatReport:
+    """Say what was known of this network before, and keep what is known now."""
+    network = None if cache is None else here()
+    if cache is None or network is None:
+        return report
+    facts = NatFacts.of(main)
+    recalled = cache.recall(network)
+    cache.remember(network, facts)
+    if recalled is None:
+        return report
+    return replace(report, previous=Previous(age_s=recalled.age_s, same=complete(facts, recalled.facts) is not None))
 
 
 async def _test_family(servers: Sequence[TransportAddress], *, each: bool) -> dict[TransportAddress, NatBehaviour]:
@@ -150,10 +226,11 @@ def _source_of(server: TransportAddress) -> str | None:
 
 async def _classic(servers: Sequence[TransportAddress], behaviours: dict[TransportAddress, NatBehaviour]) -> str | None:
     """Ask for the classic verdict, of a server that has shown a second address, else of the first that answers."""
-    answering = [server for server in servers if (one := behaviours.get(server)) is not None and one.udp]
+    heard = answering_servers(behaviours.values())
+    answering = [server for server in servers if server in behaviours and server in heard]
     complete = [server for server in answering if behaviours[server].other_address is not None]
     if not answering:
-        return "UDP blocked" if behaviours and all(one.udp is False for one in behaviours.values()) else None
+        return None
     rtt_s = combine(list(behaviours.values())).round_trip_s
     wait_s = CLASSIC_TEST_TIMEOUT_S
     if rtt_s is not None:

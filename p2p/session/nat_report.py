@@ -112,6 +112,20 @@ class LifetimeReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """What was known of this network before."""
+
+    age_s: float
+    """How long ago it was examined."""
+    same: bool
+    """Whether nothing contradicts it now."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {"age_s": round(self.age_s), "same": self.same}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Allocator:
     """How the NAT picks the outside port of a new mapping."""
 
@@ -168,6 +182,8 @@ class NatReport:
     """The STUN servers that were asked."""
     relays: tuple[RelayReach, ...] = ()
     """Relay reachability for each transport."""
+    previous: Previous | None = None
+    """What was known of this network before; None when nothing was, or nobody looked."""
     unknown: Mapping[str, str] = field(default_factory=dict)
     """Why a field of this report is not known."""
     notes: tuple[str, ...] = ()
@@ -200,6 +216,7 @@ class NatReport:
             "stun_rtt_ms": milliseconds(self.stun_rtt_s),
             "servers": [server.to_json() for server in self.servers],
             "relays": [relay.to_json() for relay in self.relays],
+            "previous": None if self.previous is None else self.previous.to_json(),
             "unknown": dict(self.unknown),
             "notes": list(self.notes),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from p2p.address import TransportAddress
@@ -30,6 +30,7 @@ class Findings:
         has_relays: Whether there were relays to ask.
         classic_name: The second opinion.
         hosts: This host's addresses.
+        port_mapping: Protocols by which the router opens ports; None when it was not asked.
         notes: What else went wrong.
     """
 
@@ -40,6 +41,7 @@ class Findings:
     has_relays: bool
     classic_name: str | None
     hosts: tuple[str, ...]
+    port_mapping: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -57,7 +59,13 @@ def make_report(findings: Findings) -> NatReport:
     ipv6 = _ipv6(findings, v6)
     return NatReport(
         facts=replace(_facts(main), udp_blocked=None if udp is None else not udp),
-        outlook=judge_outlook(main, udp=udp, relay=relay, ipv6=ipv6.reachable if v4 is not None else None),
+        outlook=judge_outlook(
+            main,
+            udp=udp,
+            relay=relay,
+            ipv6=ipv6.reachable if v4 is not None else None,
+            port_mapping=bool(findings.port_mapping),
+        ),
         local_addresses=tuple(TransportAddress(host, 0) for host in findings.hosts),
         translated=main.translated,
         mapped_hosts=main.mapped_hosts,
@@ -65,6 +73,7 @@ def make_report(findings: Findings) -> NatReport:
         ipv6=ipv6,
         hairpinning=main.hairpinning,
         allocator=_allocator(main),
+        port_mapping=findings.port_mapping,
         classic_name=findings.classic_name,
         stun_rtt_s=main.round_trip_s,
         servers=_servers(findings),
@@ -117,22 +126,35 @@ def _ipv6(findings: Findings, v6: NatBehaviour | None) -> Ipv6Report:
     return Ipv6Report(present=present, reachable=v6.udp, mapped_address=v6.mapped_address, filtering=facts.filtering)
 
 
+def answering_servers(behaviours: Iterable[NatBehaviour]) -> set[TransportAddress]:
+    """Tell which STUN servers answered over UDP.
+
+    Args:
+        behaviours: Of tests that may have asked several servers each.
+    """
+    return {observation.destination for behaviour in behaviours for observation in behaviour.observations}
+
+
 def _servers(findings: Findings) -> tuple[ServerReach, ...]:
+    tested = {**findings.ipv4, **findings.ipv6}
+    answering = answering_servers(tested.values())
     return tuple(
         ServerReach(
             address=address,
-            udp=behaviour.udp,
+            udp=behaviour.udp and address in answering,
             tcp=findings.over_tcp.get(address),
             rtt_s=behaviour.round_trip_s,
             other_address=behaviour.other_address,
         )
-        for address, behaviour in ({**findings.ipv4, **findings.ipv6}).items()
+        for address, behaviour in tested.items()
     )
 
 
 def _unknown(findings: Findings, main: NatBehaviour, udp: bool | None, ipv6: Ipv6Report) -> dict[str, str]:
     """Say why something is not known, by the name of its field."""
     reasons: dict[str, str] = {}
+    if findings.port_mapping is None:
+        reasons["port_mapping"] = "the router was not asked"
     if ipv6.present and ipv6.reachable is None:
         reasons["ipv6"] = "no STUN server with an IPv6 address was named"
     if udp is None:

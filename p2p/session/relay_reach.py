@@ -46,7 +46,9 @@ async def _reach(endpoint: Endpoint, turn: TurnServer, options: PeerOptions) -> 
         transport = PathTransport(server.protocol.value)
         relay = await allocate(endpoint, server, ssl_context=trust(options))
     except P2PError as error:
-        return RelayReach(url=turn.url, transport=transport, reachable=False, detail=error.detail)
+        # The row of the report names the relay already.
+        detail = error.detail.removeprefix(f"allocating on {turn.url} ")
+        return RelayReach(url=turn.url, transport=transport, reachable=False, detail=detail)
     # Giving the address back is one request and one answer.
     started_at = loop.time()
     await relay.release()

@@ -13,6 +13,7 @@ with atheris.instrument_imports():
     from p2p.proto.stun.behaviour import BehaviourDiscovery
     from p2p.proto.stun.client import BindingClient
     from p2p.proto.stun.integrity import verify
+    from p2p.proto.stun.lifetime import LifetimeSearch
     from p2p.proto.stun.message import Message, decode_untrusted, encode
     from p2p.proto.stun.responder import BindingResponder
 
@@ -51,6 +52,10 @@ def test_one_input(data: bytes) -> None:
     discovery = BehaviourDiscovery(_SERVERS[:1], _LOCAL, _ids())
     discovery.start(0.0)
     discovery.receive_datagram(data, _SERVERS[0], 0.1, len(data) // 4 % 2)
+    search = LifetimeSearch(_SERVERS[0], _ids(), limit_s=60.0)
+    search.start(0.0)
+    search.receive_datagram(data, _SERVERS[0], 0.1, len(data) // 4 % 2)
+    search.handle_timer(1.0)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Our STUN service before clients of other makes, and our clients before a server of another make."""
 
+import asyncio
 import os
 import select
 import shutil
@@ -10,9 +11,13 @@ import time
 import pytest
 
 from p2p.address import TransportAddress
+from p2p.gather.lifetime import search_lifetime
 from p2p.proto.stun.behaviour import BehaviourDiscovery
 from p2p.proto.stun.client import BindingClient, BindingSucceeded
+from p2p.proto.stun.lifetime import Lifetime
 from p2p.proto.stun.nat import FilteringBehaviour, MappingBehaviour, NatBehaviour
+from p2p.session.nat import Questions, examine_network
+from p2p.session.options import PeerOptions
 from tests.support.coturn import free_port, run_coturn
 from tests.support.stun_server import run_stun_server
 
@@ -143,3 +148,17 @@ class TestForeignServer:
         assert behaviour.mapping is MappingBehaviour.ENDPOINT_INDEPENDENT
         assert behaviour.filtering is FilteringBehaviour.ENDPOINT_INDEPENDENT
         assert len(behaviour.observations) == 5
+
+    async def test_nat_command(self, coturn):
+        with run_stun_server(["127.0.0.1"], 1) as plain:
+            names = (str(plain[0]), str(coturn.address))
+            report = await examine_network(PeerOptions(), Questions(stun=names))
+        assert [bool(server.other_address) for server in report.servers] == [False, True]
+        assert report.facts.mapping == "none"
+        assert report.facts.filtering == "none"
+        assert report.classic_name == "open internet"
+        assert set(report.unknown) == {"hairpinning", "port_mapping"} or not report.ipv6.reachable
+
+    async def test_lifetime_search(self, coturn):
+        result = await search_lifetime(coturn.address, limit_s=1.0, stop=asyncio.Event())
+        assert result == Lifetime(at_least_s=1.0, is_done=True)

@@ -1,3 +1,4 @@
+import json
 from contextlib import suppress
 
 import pytest
@@ -5,10 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2p.errors import DecodeError, IntegrityError
+from p2p.gather.nat_cache import decode_networks_untrusted
+from p2p.proto.stun.allocation import PortAllocation, PortSample, judge_allocation
 from p2p.proto.stun.behaviour import BehaviourDiscovery
 from p2p.proto.stun.client import BindingClient
 from p2p.proto.stun.integrity import IntegrityAlgorithm, verify
-from p2p.proto.stun.message import MessageClass, Method, decode_untrusted, encode
+from p2p.proto.stun.lifetime import LifetimeSearch
+from p2p.proto.stun.message import Message, MessageClass, Method, decode_untrusted, encode
 from p2p.proto.stun.responder import BindingResponder
 from tests.support.nat_box import LOCAL, SERVER, transaction_ids
 from tests.support.stun_strategies import addresses, classic_messages, entries, messages
@@ -94,3 +98,42 @@ def test_no_answer_breaks_the_machines(answers):
             machine.handle_timer(now)
     assert discovery.is_done
     assert client.next_event() is not None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(MessageClass), st.lists(entries, max_size=4), st.integers(0, 3)), max_size=12)
+)
+def test_no_answer_breaks_the_search_for_the_lifetime(answers):
+    search = LifetimeSearch(SERVER[0], transaction_ids(), limit_s=30.0)
+    search.start(0.0)
+    now = 0.0
+    for message_class, attributes, socket in answers:
+        for sent in search.datagrams_to_send(now):
+            answer = Message(
+                message_class, Method.BINDING, decode_untrusted(sent.data).transaction_id, tuple(attributes)
+            )
+            search.receive_datagram(encode(answer), SERVER[0], now, socket)
+        timer = search.get_timer()
+        now = now if timer is None else max(now, timer)
+        search.handle_timer(now)
+    while (timer := search.get_timer()) is not None:
+        now = max(now, timer)
+        search.handle_timer(now)
+    assert search.result.is_done
+    assert now < 120.0
+
+
+@given(
+    st.binary(max_size=300)
+    | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode)
+)
+def test_any_file_of_networks_is_read_or_refused(data):
+    with suppress(DecodeError):
+        decode_networks_untrusted(data, 1_800_000_000.0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 65535), st.integers(1, 65535)), max_size=20))
+def test_any_ports_have_a_verdict(ports):
+    verdict = judge_allocation([PortSample(*both) for both in ports])
+    assert (verdict.step is not None) is (verdict.kind is PortAllocation.SEQUENTIAL)
+    assert verdict.step != 0

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from p2p.address import TransportAddress
-from p2p.proto.stun.behaviour import FilteringBehaviour, MappingBehaviour, NatBehaviour, PortAllocation
+from p2p.proto.stun.behaviour import (
+    FilteringBehaviour,
+    MappingBehaviour,
+    MappingObservation,
+    NatBehaviour,
+    PortAllocation,
+)
 from p2p.proto.stun.combine import combine
 from p2p.session.nat_report import RelayReach
 from p2p.session.nat_verdict import Findings, make_report
@@ -15,6 +21,7 @@ from p2p.session.status import PathTransport
 
 ONE, TWO = TransportAddress("198.51.100.1", 3478), TransportAddress("198.51.100.2", 3478)
 SIX = TransportAddress("2001:db8::1", 3478)
+LOCAL = TransportAddress("10.0.0.2", 4000)
 SILENT = NatBehaviour(udp=False)
 HOME = NatBehaviour(
     udp=True,
@@ -26,6 +33,7 @@ HOME = NatBehaviour(
     allocation=PortAllocation.PRESERVING,
     other_address=TWO,
     round_trip_s=0.02,
+    observations=(MappingObservation(0, LOCAL, TWO, LOCAL),),
 )
 
 
@@ -96,7 +104,7 @@ class TestIpv6:
 
 def test_reasons_of_a_plain_server() -> None:
     report = make_report(findings(ipv4={ONE: NatBehaviour(udp=True, translated=True)}))
-    assert set(report.unknown) == {"mapping", "filtering", "hairpinning", "allocator"}
+    assert set(report.unknown) == {"mapping", "filtering", "hairpinning", "allocator", "port_mapping"}
     assert "RFC 5780" in report.unknown["filtering"]
 
 
