@@ -27,6 +27,8 @@ from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.nat_report import LifetimeReport, NatReport, Previous, RelayReach
 from p2p.session.nat_verdict import Findings, answering_servers, make_report
 from p2p.session.options import PeerOptions
+from p2p.session.own_addresses import is_loopback_url
+from p2p.session.plausible import is_plausible
 from p2p.session.relay_reach import reach_relays
 from p2p.session.visit import visit_rendezvous
 
@@ -101,7 +103,14 @@ async def _find_servers_and_test(options: PeerOptions, questions: Questions) -> 
             raise
         # The named servers alone are asked; the rendezvous would only have said which relays there are.
         return await _examine(options, named, None, questions, f"No relay could be tested: {error.detail}.")
-    return await _examine(options, named or welcome.stun[:SERVERS_USED], welcome, questions)
+    # A rendezvous elsewhere has no business with what only this host can reach.
+    hosts = host_addresses(loopback=_is_local(options))
+    plausible = [server for server in welcome.stun if is_plausible(server, hosts)]
+    return await _examine(options, named or plausible[:SERVERS_USED], welcome, questions)
+
+
+def _is_local(options: PeerOptions) -> bool:
+    return any(is_loopback_url(url) for url in options.rendezvous_urls)
 
 
 async def _examine(
@@ -118,7 +127,7 @@ async def _examine(
         # Servers of one rendezvous are one service; those that a user names are each asked everything.
         tests_v4 = scope.start(_test_family(ipv4, each=bool(questions.stun)), name="IPv4 tests")
         tests_v6 = scope.start(_test_family(ipv6, each=bool(questions.stun)), name="IPv6 tests")
-        relay_tests = scope.start(reach_relays(relays, options), name="relay tests")
+        relay_tests = scope.start(reach_relays(relays, options, may_be_local=_is_local(options)), name="relay tests")
         behaviours_v4, behaviours_v6 = await tests_v4, await tests_v6
         classic = None
         if questions.classic:

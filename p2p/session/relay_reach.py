@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from p2p.address import TransportAddress
 from p2p.errors import P2PError
@@ -18,12 +19,15 @@ from p2p.session.status import PathTransport
 from p2p.session.trust import trust
 
 
-async def reach_relays(relays: Sequence[TurnServer], options: PeerOptions) -> list[RelayReach]:
+async def reach_relays(
+    relays: Sequence[TurnServer], options: PeerOptions, *, may_be_local: bool = False
+) -> list[RelayReach]:
     """Take an address on each relay and give it back, all at once.
 
     Args:
         relays: With the credentials that the rendezvous gave.
         options: Say whom to trust.
+        may_be_local: Whether they may be on this very host.
     """
     loop = asyncio.get_running_loop()
     endpoint = Endpoint(loop, _Nobody())
@@ -33,17 +37,18 @@ async def reach_relays(relays: Sequence[TurnServer], options: PeerOptions) -> li
                 endpoint.open_socket(TransportAddress(host, 0))
             except P2PError:
                 continue
-        return await asyncio.gather(*(_reach(endpoint, turn, options) for turn in relays))
+        return await asyncio.gather(*(_reach(endpoint, turn, options, may_be_local=may_be_local) for turn in relays))
     finally:
         endpoint.close()
 
 
-async def _reach(endpoint: Endpoint, turn: TurnServer, options: PeerOptions) -> RelayReach:
+async def _reach(endpoint: Endpoint, turn: TurnServer, options: PeerOptions, *, may_be_local: bool) -> RelayReach:
     loop = asyncio.get_running_loop()
     transport = PathTransport.UDP
     try:
         server = RelayServer.from_url(turn.url, turn.username, turn.password, realm=turn.realm, nonce=turn.nonce)
         transport = PathTransport(server.protocol.value)
+        server = replace(server, may_be_local=may_be_local)
         relay = await allocate(endpoint, server, ssl_context=trust(options))
     except P2PError as error:
         # The row of the report names the relay already.

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from p2p.address import TransportAddress
 from p2p.errors import ConfigError, SignallingError
 from p2p.gather.nat_cache import NatCache
+from p2p.proto.signalling.messages import TurnServer, Welcome
 from p2p.session import nat as nat_module
 from p2p.session.nat import Questions, Watch, examine_network
 from p2p.session.nat_report import NatReport
@@ -168,3 +170,22 @@ async def test_what_is_learned_is_kept_and_compared(tmp_path: Path, monkeypatch:
     assert first.previous is None
     assert second.previous is not None
     assert second.previous.same
+
+
+async def test_a_rendezvous_elsewhere_names_nobody_on_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = TransportAddress("127.0.0.1", 9)
+    welcome = Welcome(
+        observed_address=here,
+        now_wall=0.0,
+        stun=(here, TransportAddress("169.254.169.254", 53)),
+        turn=(TurnServer(url="turn:127.0.0.1:9?transport=tcp", username="u", password="p", expires_wall=2**31),),
+    )
+
+    async def visit(options: PeerOptions, *, purpose: str) -> Welcome:
+        return welcome
+
+    monkeypatch.setattr(nat_module, "visit_rendezvous", visit)
+    report = await examine_network(PeerOptions(rendezvous_urls=("wss://meet.example",)), NO_CLASSIC)
+    assert report.servers == ()
+    assert not report.relays[0].reachable
+    assert "no usable address" in report.relays[0].detail
