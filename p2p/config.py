@@ -289,6 +289,7 @@ PEER_SETTINGS: Final = (
     Setting("identity", "identity_path", "--identity", _path),
     Setting("relay", "relay_policy", "--relay-only or --no-relay", _relay_policy),
     Setting("birthday", "birthday", "--no-birthday", _boolean),
+    Setting("port_mapping", "port_mapping", "--no-port-mapping", _boolean),
     Setting("timeout", "timeout_s", "--timeout", _duration),
     Setting("verbose", "verbose", "--verbose", _boolean),
 )

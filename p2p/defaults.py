@@ -742,8 +742,6 @@ PORTMAP_SSDP_ANSWERS: Final = 64
 """Answers to a search that are read: a LAN full of televisions, and no flood."""
 PORTMAP_HTTP_S: Final = 3.0
 """How long one request to a UPnP router may take: slow ones need a second to write their rules."""
-PORTMAP_UPNP_AFTER_S: Final = 0.3
-"""When a UPnP router is asked for a port beside PCP and NAT-PMP that are still silent: they had their chance."""
 PORTMAP_CONFLICT_TRIES: Final = 6
 """Outside ports that are tried when others have them: of 64,000 ports, a second random one is nearly always free."""
 PORTMAP_PERMANENT_CHECK_S: Final = 600.0
@@ -752,5 +750,3 @@ PORTMAP_RETRY_MIN_S: Final = 5.0
 """When a router that gave nothing is asked again: it may be starting."""
 PORTMAP_RETRY_MAX_S: Final = 900.0
 """The most that this wait grows to, doubled each time: a setting that the owner changes is found in a quarter hour."""
-PORTMAP_GUESS_GRACE_S: Final = 1.5
-"""How long guessing ports waits where a router forwards one: checks to it were sent four times by then."""

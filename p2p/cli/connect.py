@@ -35,6 +35,7 @@ def connect(
     relay_only: flags.RelayOnly = False,
     no_relay: flags.NoRelay = False,
     no_birthday: flags.NoBirthday = False,
+    no_port_mapping: flags.NoPortMapping = False,
     timeout: flags.Timeout = None,
     as_json: flags.Json = False,
     verbose: flags.Verbose = False,
@@ -73,6 +74,7 @@ def connect(
             relay_only=relay_only,
             no_relay=no_relay,
             no_birthday=no_birthday,
+            no_port_mapping=no_port_mapping,
             timeout=timeout,
             verbose=verbose,
         )

@@ -46,6 +46,9 @@ NoRelay = Annotated[bool, typer.Option("--no-relay", help="Never use a relay: di
 NoBirthday = Annotated[
     bool, typer.Option("--no-birthday", help="Spend no burst of sockets and probes on difficult NATs.")
 ]
+NoPortMapping = Annotated[
+    bool, typer.Option("--no-port-mapping", help="Do not ask the router to forward a port (PCP, NAT-PMP, UPnP).")
+]
 Timeout = Annotated[
     str | None,
     typer.Option(
@@ -67,6 +70,7 @@ def peer_options(
     relay_only: bool = False,
     no_relay: bool = False,
     no_birthday: bool = False,
+    no_port_mapping: bool = False,
     timeout: str | None = None,
     verbose: bool = False,
 ) -> PeerOptions:
@@ -81,6 +85,7 @@ def peer_options(
         relay_only: See above.
         no_relay: See above.
         no_birthday: See above.
+        no_port_mapping: See above.
         timeout: See above.
         verbose: See above.
 
@@ -101,6 +106,7 @@ def peer_options(
             "identity": identity,
             "relay": "only" if relay_only else "never" if no_relay else None,
             "birthday": False if no_birthday else None,
+            "port_mapping": False if no_port_mapping else None,
             "timeout": timeout,
             "verbose": verbose or None,
         }

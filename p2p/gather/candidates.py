@@ -99,6 +99,25 @@ class CandidateBook:
         key = base_id, server
         return None if key in self._doubted else self._mapped.get(key)
 
+    def mapped_hosts(self, base_id: int, *, but: TransportAddress) -> set[str]:
+        """The IP addresses at which servers see a socket.
+
+        Args:
+            base_id: The socket.
+            but: Whose word does not count.
+        """
+        return {
+            mapped.host
+            for (base, server), mapped in self._mapped.items()
+            if base == base_id and server != but and (base, server) not in self._doubted
+        }
+
+    def forget_mapped(self, base_id: int, server: TransportAddress) -> CandidateChange:
+        """Forget what a server said of a socket: it holds no longer."""
+        mapped = self._mapped.pop((base_id, server), None)
+        self._doubted.discard((base_id, server))
+        return CandidateChange(removed=() if mapped is None else self._withdraw([(base_id, mapped)]))
+
     def doubt_mapped(self) -> None:
         """We are in another network: what servers said holds no longer, until they say it again."""
         self._doubted = set(self._mapped)

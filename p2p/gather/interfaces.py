@@ -6,7 +6,6 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +38,53 @@ class NetworkState:
 
     addresses: tuple[str, ...]
     way_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The router that a default route leads to.
+
+    Attributes:
+        host: Its IP address on our side, without a scope.
+        interface: Ours, by which it is reached.
+        source: The address of ours that it knows us by: for IPv6 not a link-local one, though its own may be.
+    """
+
+    host: str
+    interface: str
+    source: str
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether it is the one for IPv6."""
+        return ":" in self.host
+
+    def socket_address(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+        """Its address as the socket module wants it, with the scope that a link-local one needs.
+
+        Args:
+            port: A port of the router's.
+
+        Raises:
+            OSError: The interface is gone.
+        """
+        if not self.is_ipv6:
+            return self.host, port
+        is_local = ipaddress.ip_address(self.host).is_link_local
+        return self.host, port, 0, socket.if_nametoindex(self.interface) if is_local else 0
+
+
+def default_gateways() -> tuple[Gateway, ...]:
+    """List the routers that the default routes lead to, one for each address family that has one."""
+    found = []
+    for address, interface in _default_routes():
+        host = address.partition("%")[0]
+        if ipaddress.ip_address(host).is_unspecified:
+            continue
+        family, outside = _OUTSIDE[":" in host]
+        if (source := _source(family, host if family == socket.AF_INET else outside)) is not None:
+            found.append(Gateway(host, interface, source))
+    return tuple(found)
 
 
 def network_state(*, loopback: bool = False) -> NetworkState:
@@ -114,11 +160,17 @@ def _is_running(asking: socket.socket, name: str) -> bool:
 
 def _sources() -> Iterator[str]:
     """The address that packets to the outside leave from, for each family that has one."""
-    with ExitStack() as stack:
-        for family, outside in _OUTSIDE:
-            try:
-                route = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-                route.connect((outside, _ANY_PORT))
-            except OSError:
-                continue
-            yield route.getsockname()[0]
+    for family, outside in _OUTSIDE:
+        if (source := _source(family, outside)) is not None:
+            yield source
+
+
+def _source(family: socket.AddressFamily, destination: str) -> str | None:
+    """Which address of ours leads somewhere; nothing is sent."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as route:
+            route.connect((destination, _ANY_PORT))
+            source: str = route.getsockname()[0]
+    except OSError:
+        return None
+    return source

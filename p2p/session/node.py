@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -47,7 +46,9 @@ from p2p.session.host_slots import guess_limits
 from p2p.session.options import PeerOptions, RelayPolicy
 from p2p.session.own_addresses import is_loopback_url, is_own
 from p2p.session.plausible import is_plausible
+from p2p.session.port_mapping import MappedPort
 from p2p.session.spare_sockets import SpareSockets, StunTaker
+from p2p.session.trust import trust
 from p2p.signalling.client import SignallingClient
 
 logger = logging.getLogger(__name__)
@@ -166,6 +167,7 @@ class Node:
         )
         # A rendezvous on this host is for peers on this host.
         is_local = any(is_loopback_url(url) for url in self._urls)
+        self._mapped_port = MappedPort(self.endpoint, self._book, on_change=self._announce)
         self._monitor = NetworkMonitor(
             loop, read_state=partial(network_state, loopback=is_local), on_change=self._network_changed
         )
@@ -182,6 +184,8 @@ class Node:
             await self._scope.__aexit__(type(error), error, error.__traceback__)
             raise
         self._scope.start(self._warm_up(), name="engine warm-up")
+        if self.options.port_mapping and self.options.relay_policy is not RelayPolicy.ONLY and not is_local:
+            self._mapped_port.start(self._scope)
         if self._wants_relay:
             self._start_relay()
         return self
@@ -246,6 +250,7 @@ class Node:
             return
         self._look_around_at = now + LOOK_AROUND_S
         self._discovery.ask_again()
+        self._mapped_port.check()
         if (relay := self.relay) is not None:
             relay.probe()
         else:
@@ -303,6 +308,7 @@ class Node:
         if change.moved and not change.is_cut_off:
             self._book.doubt_mapped()
             self._discovery.restart()
+            self._mapped_port.network_changed()
             self._relay_keeper.network_changed(is_elsewhere=change.is_elsewhere)
         local_host = self.signalling.local_host
         is_dead = local_host is not None and not is_own(local_host, self.hosts)
@@ -356,9 +362,11 @@ class Node:
             return
         before = self._book.mapped_address(base_id, server)
         self._announce(self._book.set_mapped(base_id, mapped, server))
+        self._mapped_port.seen_outside()
         if before is not None and before.host != mapped.host:
             # The router has another address, and forgot all connections: nothing on this host tells us so.
             logger.info("the outside sees us at %s instead of %s", mapped.host, before.host)
+            self._mapped_port.network_changed()
             self.signalling.reconnect()
             for listener in list(self.listeners):
                 listener.network_changed(moved=True)
@@ -380,21 +388,3 @@ class Node:
         self._announce(self._book.drop_doubted())
         for listener in list(self.listeners):
             listener.gathered()
-
-
-def trust(options: PeerOptions) -> ssl.SSLContext | None:
-    """Make the TLS trust for rendezvous and relay.
-
-    Returns:
-        What trusts the CA file; None for the system's authorities, which take a while to load and are often not
-        needed.
-
-    Raises:
-        ConfigError: The CA file cannot be used.
-    """
-    if options.ca_file is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=str(options.ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"cannot use the CA file {options.ca_file}: {error}") from error

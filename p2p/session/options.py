@@ -39,6 +39,8 @@ class PeerOptions:
     """Which kinds of path a session may use."""
     birthday: bool = True
     """Whether many sockets and probes may be spent on a pair of difficult NATs."""
+    port_mapping: bool = True
+    """Whether to ask the router to forward a port, unless the rendezvous is on this host."""
     shared_folder: Path | None = None
     """Where all programs of this user agree on who guesses ports now; None lets this one not care."""
     timeout_s: float = defaults.CONNECT_TIMEOUT_S
