@@ -54,8 +54,9 @@ targets: install lab-packages  ## The pairs of NATs that must be joined, against
 	netns-scripts/lab matrix --targets --runs $(TARGET_RUNS) --jobs 1 --size 131072 --check \
 		--resume --json targets.json --html targets.html
 
-soak: install interop-packages  ## Tests that run for minutes
+soak: install interop-packages  ## Tests that run for minutes; as root, a session through all that networks do
 	$(BIN)/pytest -n 2 -m slow --timeout 900
+	@if [ "$$(id -u)" = 0 ]; then netns-scripts/lab survive --check; else echo "Not root: no survival run in the lab."; fi
 
 fuzz: install  ## Fuzz every decoder for a minute each
 	$(BIN)/python -m pip install --quiet '.[fuzz]'

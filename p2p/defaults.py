@@ -193,10 +193,11 @@ QUIC_STREAM_WINDOW_BYTES: Final = 8 << 20
 what bounds memory and keeps one stream from stopping all others."""
 QUIC_MAX_STREAMS: Final = 16_384
 """Streams the peer may have open at once: 10,000 forwarded connections and some room for those just closing."""
-QUIC_IDLE_TIMEOUT_S: Final = 60.0
-"""A connection without a sign of life is lost after this: servers may restart and routers reboot meanwhile."""
-QUIC_KEEP_ALIVE_S: Final = 10.0
-"""A quiet connection pings this often: several times within the idle timeout, so that some pings may be lost."""
+QUIC_IDLE_TIMEOUT_S: Final = 600.0
+"""A connection without a sign of life is lost after this: a lid that is closed for minutes costs no open terminal. An
+address on a relay lives as long; and what waits for a peer that is dead costs 100 KiB of memory meanwhile."""
+QUIC_KEEP_ALIVE_S: Final = 30.0
+"""A quiet connection pings this often, for the peer's idle timeout: paths have heartbeats of their own."""
 QUIC_HANDSHAKE_TIMEOUT_S: Final = 10.0
 """A handshake that has not ended by then has failed: five round trips over the worst path we accept."""
 QUIC_CLOSE_LINGER_ROUND_TRIPS: Final = 5.0
@@ -273,7 +274,10 @@ PATH_RECHECK_FIRST_S: Final = 1.0
 PATH_RECHECK_UNPROVEN_S: Final = 5.0
 """First new attempt on a pair that never worked: the peer may only just have come, or its NAT table been full."""
 PATH_RECHECK_ALL_LOST_S: Final = 2.0
-"""Longest wait while no path is left: the whole session hangs on it, and QUIC gives up after 30 s."""
+"""Longest wait while no path is left, in the first seconds: the whole session hangs on it."""
+OUTAGE_SHARE: Final = 0.25
+"""When nothing works: the next attempt comes after this share of the time that it has lasted. So the end of an outage
+is noticed a quarter later than it could be, and a peer that sleeps for minutes costs ever less."""
 PATH_RECHECK_BRIEF_S: Final = 1.0
 """How long a failed pair is tried again while a direct path is in use: five packets a minute, for a better path."""
 PATH_RECHECK_S: Final = 60.0
@@ -562,8 +566,8 @@ RELAY_ALLOCATE_TIMEOUT_S: Final = 5.0
 RELAY_RACE_SPACING_S: Final = 0.1
 """Head start of the better relay or protocol: two round trips on most paths. With a handful of relays, a network that
 lets only the last one through costs half a second."""
-RELAY_PROBE_S: Final = 20.0
-"""How often an idle allocation is probed: below the shortest common UDP mapping lifetime of 30 s."""
+RELAY_PROBE_S: Final = 15.0
+"""How often an idle allocation is probed: some NATs forget after 20 s who may send in, and dialers come this way."""
 RELAY_RELEASE_WAIT_S: Final = 0.3
 """How long giving an address back may delay the end of the program."""
 RELAY_CARRIER_BUFFER_BYTES: Final = 256 << 10
@@ -665,7 +669,7 @@ LOGIN_WATCH_S: Final = 1.0
 PATHS_REMEMBERED: Final = 100
 """Path switches of a session that its report lists."""
 SESSION_SEEK_S: Final = 2.0
-"""How often a session without a path asks relay and peer for one; an outage that ends is noticed so soon."""
+"""How often a session without a path asks relay and peer for one at first; an outage that ends is noticed so soon."""
 CHECKS_UNPROVEN_PER_S: Final = 500.0
 """Checks of one program to addresses that never answered: 60 kB/s is no weapon, and 30 sessions a second need less."""
 CHECKS_UNPROVEN_BURST: Final = 2000.0

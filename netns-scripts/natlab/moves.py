@@ -116,7 +116,9 @@ def sleep_rules(*, asleep: bool) -> str:
     if asleep:
         rules += (
             f"table inet {_ASLEEP} {{\n\tchain deaf {{\n"
-            "\t\ttype filter hook prerouting priority -500; policy drop;\n\t}\n}\n"
+            "\t\ttype filter hook prerouting priority -500; policy drop;\n"
+            # Programs asleep do not hear each other either, but nothing between them is lost: it waits.
+            '\t\tiifname "lo" accept;\n\t}\n}\n'
         )
     return rules
 

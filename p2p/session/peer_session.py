@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from p2p.address import TransportAddress
-from p2p.defaults import PATHS_REMEMBERED, SESSION_SEEK_S
+from p2p.defaults import OUTAGE_SHARE, PATHS_REMEMBERED, SESSION_SEEK_S
 from p2p.errors import DecodeError, ForwardError, P2PError
 from p2p.forward.credit import CreditPool
 from p2p.forward.multiplexer import Multiplexer
@@ -23,6 +23,7 @@ from p2p.proto.path.controller import PathController
 from p2p.proto.path.events import (
     AllPathsLost,
     ChecksExhausted,
+    OwnAddressSeen,
     PathAdded,
     PathDoubted,
     PathEvent,
@@ -343,13 +344,15 @@ class PeerSession:
                 self._node.look_around()
             case PathLost(path) if not path.is_direct:
                 self._node.look_around()
+            case OwnAddressSeen(seen) if all(seen.host != own.address.host for own in self._node.candidates):
+                self._node.look_around()
             case AllPathsLost() if self._seek_timer is None:
-                self._seek()
+                self._seek(self._loop.time())
         if isinstance(event, PathAdded | PathLost):
             self._guessing.update()
 
-    def _seek(self) -> None:
-        """Without any path: ask the relay whether we still have an address there, and the peer whether it knows us.
+    def _seek(self, since: float) -> None:
+        """Without any path since then: ask the relay for our address there, and the peer whether it knows us.
 
         A peer that has restarted answers with a farewell, so that nobody waits for a session that is gone.
         """
@@ -358,7 +361,9 @@ class PeerSession:
         lines = write_lines(self.local_candidates())
         facts = self._node.facts.to_wire()
         self._owner.send_signal(self, Trickle(session=self.session_id, candidates=lines, nat=facts))
-        self._seek_timer = self._loop.call_later(SESSION_SEEK_S, self._seek)
+        now = self._loop.time()
+        wait_s = max(SESSION_SEEK_S, OUTAGE_SHARE * (now - since))
+        self._seek_timer = self._loop.call_at(now + wait_s, self._seek, since)
 
     def _stop_seeking(self) -> None:
         if self._seek_timer is not None:

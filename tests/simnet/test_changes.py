@@ -134,6 +134,36 @@ def test_total_outage_ends_with_the_network(outage_s):
     assert seconds_until(scene, scene.both_direct, 12.0) <= 10.0
 
 
+def test_a_long_outage_costs_ever_less_and_its_end_is_noticed_a_quarter_later():
+    scene = running()
+    for peer in scene.peers:
+        peer.host.online = False
+    sent = []
+    for _ in range(8):
+        before = sum(peer.stun_sent for peer in scene.peers)
+        scene.world.run_for(50.0)
+        sent.append((sum(peer.stun_sent for peer in scene.peers) - before) / 50.0)
+    assert sent[-1] < sent[0] / 4
+    for peer in scene.peers:
+        peer.host.online = True
+    assert (
+        seconds_until(scene, scene.both_connected, 120.0)
+        <= min(400.0 * defaults.OUTAGE_SHARE, defaults.PATH_RECHECK_S) + 6
+    )
+
+
+def test_a_side_that_wakes_up_is_back_at_once_however_long_the_other_has_waited():
+    scene = running()
+    scene.dialer.host.online = False
+    scene.dialer.sleep(300.0)
+    scene.world.run_for(299.9)
+    scene.dialer.host.online = True
+    scene.world.run_for(0.2)
+    scene.dialer.controller.network_changed(scene.world.now)
+    scene.dialer.pump()
+    assert seconds_until(scene, scene.both_direct, 5.0) < 0.5
+
+
 def test_sleep_is_no_evidence_against_paths():
     scene = running()
     before = len(scene.dialer.diary.selected)

@@ -6,6 +6,7 @@ from p2p.proto.path.controller import PathController
 from p2p.proto.path.events import (
     AllPathsLost,
     ChecksExhausted,
+    OwnAddressSeen,
     PathAdded,
     PathDoubted,
     PathEvent,
@@ -20,6 +21,7 @@ __all__ = [
     "AllPathsLost",
     "ChecksExhausted",
     "NatFacts",
+    "OwnAddressSeen",
     "PairReport",
     "Path",
     "PathAdded",

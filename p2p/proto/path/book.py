@@ -18,6 +18,7 @@ class PathBook:
         self._healths: dict[PairKey, PathHealth] = {}
         self._flaps = FlapMemory()
         self._buried: set[PairKey] = set()
+        self._empty_since: float | None = None
 
     def __len__(self) -> int:
         return len(self._healths)
@@ -45,16 +46,28 @@ class PathBook:
             if health.path.remote == remote:
                 health.doubt()
 
-    def remove(self, key: PairKey) -> PathHealth | None:
+    def remove(self, key: PairKey, now: float) -> PathHealth | None:
         """Forget a path whose transport is gone."""
         self._buried.discard(key)
-        return self._healths.pop(key, None)
+        return self._take(key, now)
 
     def bury(self, key: PairKey, now: float) -> None:
         """Forget a path that died, but not that it did."""
-        if self._healths.pop(key, None) is not None:
+        if self._take(key, now) is not None:
             self._flaps.lost(key, now)
             self._buried.add(key)
+
+    def _take(self, key: PairKey, now: float) -> PathHealth | None:
+        taken = self._healths.pop(key, None)
+        if taken is not None and not self._healths:
+            self._empty_since = now
+        return taken
+
+    def without_path_s(self, now: float) -> float | None:
+        """How long there has been no path, None while there is one; 0 before the first one."""
+        if self._healths:
+            return None
+        return 0.0 if self._empty_since is None else now - self._empty_since
 
     def has_direct(self) -> bool:
         """Whether a direct path is alive."""

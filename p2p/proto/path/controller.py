@@ -24,12 +24,14 @@ from p2p.proto.ice import (
     PairRemoved,
     PairState,
     PairValidated,
+    PeerReflexiveDiscovered,
     Transmit,
 )
 from p2p.proto.path.book import PathBook
 from p2p.proto.path.events import (
     AllPathsLost,
     ChecksExhausted,
+    OwnAddressSeen,
     PathAdded,
     PathDoubted,
     PathEvent,
@@ -296,12 +298,13 @@ class PathController:
             case PairReclassified(pair):
                 self._reclassify(pair)
             case PairFailed(pair, failure):
-                at_most_s = defaults.PATH_RECHECK_S if self._book else defaults.PATH_RECHECK_ALL_LOST_S
-                self._rechecks.failed(pair, failure, now, at_most_s=at_most_s)
+                self._rechecks.failed(pair, failure, now, without_path_s=self._book.without_path_s(now))
             case PairRemoved(pair):
                 self._rechecks.forget(pair)
-                if (health := self._book.remove(pair.key)) is not None:
+                if (health := self._book.remove(pair.key, now)) is not None:
                     self._tell_lost(health.path)
+            case PeerReflexiveDiscovered(candidate, is_local=True):
+                self._events.append(OwnAddressSeen(candidate.address))
             case CheckListCompleted():
                 self._report_exhausted()
 

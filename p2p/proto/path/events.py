@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from p2p.address import TransportAddress
 from p2p.proto.path.path import PairReport, Path
 from p2p.proto.path.policy import SelectionReason
 
@@ -68,4 +69,13 @@ class ChecksExhausted:
     report: tuple[PairReport, ...]
 
 
-PathEvent: TypeAlias = PathAdded | PathSelected | PathDoubted | PathLost | AllPathsLost | ChecksExhausted
+@dataclass(frozen=True, slots=True)
+class OwnAddressSeen:
+    """The peer sees us at an address that we did not know: perhaps our router has got another one."""
+
+    address: TransportAddress
+
+
+PathEvent: TypeAlias = (
+    PathAdded | PathSelected | PathDoubted | PathLost | AllPathsLost | ChecksExhausted | OwnAddressSeen
+)

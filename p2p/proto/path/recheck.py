@@ -21,22 +21,27 @@ class RecheckSchedule:
     def __init__(self) -> None:
         self._plans: dict[CandidatePair, _Plan] = {}
 
-    def failed(self, pair: CandidatePair, failure: PairFailure, now: float, *, at_most_s: float) -> None:
+    def failed(self, pair: CandidatePair, failure: PairFailure, now: float, *, without_path_s: float | None) -> None:
         """Plan the next attempt on a pair.
 
         Args:
             pair: It has just failed.
             failure: Why; one that carried data is tried again sooner.
             now: The monotonic time.
-            at_most_s: Upper bound of the delay.
+            without_path_s: How long there has been no path at all, None while there is one: without any the next
+                attempt comes after a share of that time, if not earlier.
         """
+        at_most_s = defaults.PATH_RECHECK_S
+        if without_path_s is not None:
+            patience_s = max(defaults.PATH_RECHECK_ALL_LOST_S, defaults.OUTAGE_SHARE * without_path_s)
+            at_most_s = min(at_most_s, patience_s)
         plan = self._plans.get(pair)
         if plan is None or failure is PairFailure.LOST:
             lost = failure is PairFailure.LOST
             delay_s = defaults.PATH_RECHECK_FIRST_S if lost else defaults.PATH_RECHECK_UNPROVEN_S
         else:
             delay_s = plan.delay_s * 2
-        delay_s = min(delay_s, defaults.PATH_RECHECK_S, at_most_s)
+        delay_s = min(delay_s, at_most_s)
         self._plans[pair] = _Plan(delay_s, now + delay_s)
 
     def forget(self, pair: CandidatePair) -> None:

@@ -213,7 +213,7 @@ def pair():
 def test_failed_pairs_are_tried_again_ever_later():
     schedule, failed, now, delays = RecheckSchedule(), pair(), 0.0, []
     for _ in range(6):
-        schedule.failed(failed, PairFailure.UNANSWERED, now, at_most_s=1000)
+        schedule.failed(failed, PairFailure.UNANSWERED, now, without_path_s=None)
         delays.append(schedule.get_timer() - now)
         now = schedule.get_timer()
         assert schedule.take_due(now - 0.01) == []
@@ -224,17 +224,18 @@ def test_failed_pairs_are_tried_again_ever_later():
 
 def test_a_lost_path_is_tried_again_soon():
     schedule, lost = RecheckSchedule(), pair()
-    schedule.failed(lost, PairFailure.LOST, 0.0, at_most_s=60)
+    schedule.failed(lost, PairFailure.LOST, 0.0, without_path_s=None)
     assert schedule.get_timer() == defaults.PATH_RECHECK_FIRST_S
     schedule.take_due(1.0)
-    schedule.failed(lost, PairFailure.UNANSWERED, 6.0, at_most_s=60)
+    schedule.failed(lost, PairFailure.UNANSWERED, 6.0, without_path_s=None)
     assert schedule.get_timer() == 6.0 + 2 * defaults.PATH_RECHECK_FIRST_S
 
 
 def test_delay_can_be_capped_and_plans_dropped():
     schedule, failed = RecheckSchedule(), pair()
-    schedule.failed(failed, PairFailure.UNANSWERED, 0.0, at_most_s=2.0)
-    assert schedule.get_timer() == 2.0
+    for lasted_s, delay_s in ((0.0, 2.0), (8.0, 2.0), (16.0, 4.0)):
+        schedule.failed(failed, PairFailure.UNANSWERED, 0.0, without_path_s=lasted_s)
+        assert schedule.get_timer() == delay_s
     schedule.all_due([failed], 1.0)
     assert schedule.take_due(1.0) == [failed]
     schedule.forget(failed)

@@ -32,6 +32,23 @@ def test_a_transfer_goes_on_right_after_an_outage(make: MakeWorld, outage_s: flo
     assert hashlib.sha256(world.server_handler.data[stream_id]).digest() == digest
 
 
+@pytest.mark.parametrize("changes", [1, 2])
+def test_a_path_that_changes_during_an_outage_does_not_delay_its_end(make: MakeWorld, changes: int) -> None:
+    world = make(delay_s=0.04, bits_per_s=100e6).connect()
+    stream_id, _ = pump(world, "client", 30_000_000)
+    world.loop.run_for(1.0)
+    assert stream_id not in world.server_handler.ended
+    world.set_up(False)
+    for _ in range(changes):
+        world.loop.run_for(1.0)
+        world.client.path_changed()
+    world.loop.run_for(20.0)
+    world.set_up(True)
+    before = len(world.server_handler.data[stream_id])
+    world.client.path_up()
+    assert world.loop.run_for(0.5, until=lambda: len(world.server_handler.data[stream_id]) > before)
+
+
 def test_what_was_written_during_an_outage_arrives_after_it(make: MakeWorld) -> None:
     world = make().connect()
     world.set_up(False)

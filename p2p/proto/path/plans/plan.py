@@ -48,8 +48,8 @@ class Plan(ABC):
     Driven by ``PortGuesser``: after any call ``take_commands`` is done in order, and ``handle_timer`` called when
     ``get_timer`` says. The first check or answer that arrives on one of its sockets from where that one sent to proves
     the way: then all others are closed, so that both sides end up on the same one, and ordinary checks have
-    ``GUESS_COMMIT_S`` to validate it. What a NAT lets in from elsewhere proves nothing, for an answer may leave from yet
-    another port.
+    ``GUESS_COMMIT_S`` to validate it. What a NAT lets in from elsewhere proves nothing, for an answer may leave from
+    yet another port.
 
     Args:
         setting: What to work with.
