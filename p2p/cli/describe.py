@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import singledispatch
-from typing import Final, NamedTuple
 
 from p2p.cli import text
+from p2p.cli.line import ERROR_PAGES, Line, Tone
+from p2p.cli.relay_reason import advice, relay_lines
 from p2p.errors import AllPathsFailedError, P2PError
 from p2p.os_errors import reason_of
 from p2p.session.events import (
@@ -23,26 +23,6 @@ from p2p.session.events import (
     SignallingChanged,
 )
 from p2p.session.status import PathKind, SessionStatus, SignallingPhase
-
-ERROR_PAGES: Final = "docs/errors"
-"""Where the page of each code is, relative to the project."""
-
-
-class Tone(StrEnum):
-    """What kind of news a line is; the values are styles of the terminal."""
-
-    PLAIN = ""
-    QUIET = "dim"
-    GOOD = "green"
-    WARNING = "yellow"
-    BAD = "red"
-
-
-class Line(NamedTuple):
-    """One line to show."""
-
-    text: str
-    tone: Tone = Tone.PLAIN
 
 
 def error_lines(error: P2PError) -> list[str]:
@@ -110,7 +90,8 @@ def _(event: PathChanged) -> tuple[Line, ...]:
 
 @describe.register
 def _(event: Relayed) -> tuple[Line, ...]:
-    return (Line(f"session {event.session} stays on the relay: {text.printable(event.reason.text)}", Tone.WARNING),)
+    first = Line(f"session {event.session} stays on the relay: {text.printable(event.reason.text)}", Tone.WARNING)
+    return (first, *advice(event.reason.to_json()))
 
 
 @describe.register
@@ -168,14 +149,7 @@ def _session_summary(session: SessionStatus) -> list[Line]:
     if len(session.history) > 1:
         stays = ", ".join(f"{kind} at {t_s:.1f} s" for t_s, kind in session.history)
         lines.append(Line(f"    {stays}", Tone.QUIET))
-    if session.relayed is None:
-        return lines
-    lines.append(Line(f"    relayed: {text.printable(session.relayed.text)}", Tone.WARNING))
-    lines.extend(
-        Line(f"    {pair.local} to {pair.remote}: {pair.state}{f' ({pair.detail})' if pair.detail else ''}", Tone.QUIET)
-        for pair in session.pairs
-    )
-    return lines
+    return [*lines, *relay_lines(session.to_json())]
 
 
 def _path(event: SessionOpened | Connected | PathChanged) -> str:

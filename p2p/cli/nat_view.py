@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from p2p.cli import text
-from p2p.cli.describe import Tone
+from p2p.cli.line import Tone
 from p2p.session.nat_report import Allocator, Ipv6Report, LifetimeReport, NatReport, RelayReach, ServerReach, bare
 
 _BEHAVIOUR_WORDS: Final = {

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, Self, TextIO
 
 from p2p import defaults
-from p2p.cli.describe import Line, Tone, describe
+from p2p.cli.describe import describe
+from p2p.cli.line import Line, Tone
 from p2p.session.events import Connected, Event, PathChanged, Problem, Ready, Report, SessionOpened, SignallingChanged
 from p2p.session.status import SignallingPhase, Status
 
@@ -171,7 +172,8 @@ class LiveOutput:
                 self._console.print(line.text, style=line.tone or None, markup=False)
             return
         now_wall = self._clock_wall()
-        self._news.extend((now_wall, line) for line in lines)
+        # The first line makes sense alone; a few lines of news have no room for advice, which the view itself gives.
+        self._news.append((now_wall, lines[0]))
 
     def note(self, text: str) -> None:
         """Keep the remark for the view."""

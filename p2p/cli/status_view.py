@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from p2p.cli import text
-from p2p.cli.describe import Tone
+from p2p.cli.line import Tone
+from p2p.cli.relay_reason import relay_lines
 from p2p.session.status import PathKind, PathTransport
 
 
@@ -47,9 +48,5 @@ def _session(session: dict[str, Any], now_wall: float) -> Iterator[Text]:
         f"{text.size(session['bytes_in'])} in, {text.size(session['bytes_out'])} out, "
         f"connections: {session['flows_open']} open, {session['flows_total']} in all",
     )
-    if session["reason"] is None:
-        return
-    yield Text(f"    relayed: {text.printable(session['reason']['text'])}", style=Tone.WARNING)
-    for pair in session["pairs"]:
-        detail = f" ({pair['detail']})" if pair["detail"] else ""
-        yield Text(f"    {pair['local']} to {pair['remote']}: {pair['state']}{detail}", style=Tone.QUIET)
+    for line in relay_lines(session):
+        yield Text(line.text, style=line.tone)

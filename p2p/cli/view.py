@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from p2p.cli import text
-from p2p.cli.describe import Tone
+from p2p.cli.line import Tone
+from p2p.cli.relay_reason import advice
 from p2p.session.status import PathKind, SessionStatus, SignallingPhase, Status
 
 _WIDE_COLUMNS: Final = 76
@@ -93,7 +94,7 @@ class StatusView:
             yield self._session_table(room // 2 or 1)
         else:
             yield from self._session_lines(room // 3 or 1)
-        yield from self._reasons(room // 4 or 1)
+        yield from self._reasons(room // 8 or 1)
         if self.news:
             yield Text()
         for line in self.news:
@@ -135,6 +136,8 @@ class StatusView:
                 f"{text.short_peer(session.peer)} stays on the relay: {text.printable(session.relayed.text)}",
                 style=Tone.WARNING,
             )
+            for line in advice(session.relayed.to_json()):
+                yield Text(line.text, style=line.tone)
 
     def _session_table(self, limit: int) -> Table:
         """Sessions as a table."""

@@ -9,7 +9,15 @@ from p2p.proto.path import reason as proto_reason
 from p2p.proto.stun.behaviour import FilteringBehaviour, MappingBehaviour
 from p2p.session.node import Node
 from p2p.session.peer_session import PeerSession
-from p2p.session.status import NatFacts, PairStatus, PathKind, PathTransport, RelayedReason, SessionStatus
+from p2p.session.status import (
+    NatFacts,
+    PairStatus,
+    PathKind,
+    PathTransport,
+    RelayedReason,
+    SessionNat,
+    SessionStatus,
+)
 
 SHORT_ID_CHARACTERS = 8
 
@@ -21,7 +29,17 @@ def short_id(session: PeerSession) -> str:
 
 def relayed_reason(reason: proto_reason.RelayReason) -> RelayedReason:
     """The reason for staying on a relay, with what would change it."""
-    return RelayedReason(reason.code.value, f"{reason.text} {reason.remedy}".strip())
+    return RelayedReason(reason.code.value, reason.text, reason.remedy, reason.certain)
+
+
+def session_nat(session: PeerSession, node: Node) -> SessionNat:
+    """What both sides know of their networks."""
+    return SessionNat(nat_facts(node), plain_facts(session.remote_facts))
+
+
+def session_pairs(session: PeerSession) -> tuple[PairStatus, ...]:
+    """What became of each candidate pair, best first."""
+    return tuple(_pair(report) for report in session.controller.report())
 
 
 def path_fields(session: PeerSession) -> dict[str, Any]:
@@ -37,8 +55,13 @@ def path_fields(session: PeerSession) -> dict[str, Any]:
     }
 
 
-def session_status(session: PeerSession) -> SessionStatus:
-    """Everything worth showing about a session."""
+def session_status(session: PeerSession, node: Node) -> SessionStatus:
+    """Everything worth showing about a session.
+
+    Args:
+        session: Which one.
+        node: What it lives on.
+    """
     path = session.path
     figures = session.multiplexer.snapshot()
     return SessionStatus(
@@ -54,8 +77,9 @@ def session_status(session: PeerSession) -> SessionStatus:
         bytes_out=figures.bytes_out,
         flows_open=figures.flows_open,
         flows_total=figures.flows_total,
-        pairs=tuple(_pair(report) for report in session.controller.report()),
+        pairs=session_pairs(session),
         history=tuple(session.history),
+        nat=session_nat(session, node),
     )
 
 
@@ -87,4 +111,12 @@ def _pair(report: proto_path.PairReport) -> PairStatus:
         state=report.state,
         detail=detail,
         rtt_s=report.rtt_s,
+        local_type=report.local_type.value,
+        local_address=str(report.local),
+        remote_type=report.remote_type.value,
+        remote_address=str(report.remote),
+        relayed=report.relayed,
+        end=report.reason,
+        attempts=report.attempts,
+        selected=report.selected,
     )

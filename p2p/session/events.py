@@ -13,10 +13,13 @@ from p2p.address import TransportAddress
 from p2p.errors import P2PError
 from p2p.session.status import (
     UNKNOWN_NAT,
+    UNKNOWN_NATS,
     NatFacts,
+    PairStatus,
     PathKind,
     PathTransport,
     RelayedReason,
+    SessionNat,
     SessionStatus,
     SignallingPhase,
     milliseconds,
@@ -131,9 +134,18 @@ class Relayed(Event):
     name_in_json = "relayed"
     session: str
     reason: RelayedReason
+    nat: SessionNat = UNKNOWN_NATS
+    """The networks at both ends."""
+    pairs: tuple[PairStatus, ...] = ()
+    """The candidate pairs, best first, and what became of each."""
 
     def _fields(self) -> dict[str, Any]:
-        return {"session": self.session, "reason": self.reason.to_json()}
+        return {
+            "session": self.session,
+            "reason": self.reason.to_json(),
+            "nat": self.nat.to_json(),
+            "pairs": [pair.to_json() for pair in self.pairs],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,7 @@ class PeerSession:
         self._loop = loop
         self._owner = owner
         self._policy = node.options.relay_policy
-        self._remote_facts = NatFacts()
+        self.remote_facts = NatFacts()
         self._permissions = PeerPermissions()
         self._seek_timer: asyncio.TimerHandle | None = None
         self.credentials = Credentials.generate(os.urandom)
@@ -116,7 +116,7 @@ class PeerSession:
             node,
             self.controller,
             self.link,
-            facts=lambda: (node.facts, self._remote_facts),
+            facts=lambda: (node.facts, self.remote_facts),
             tell=self._tell_hint,
             controlling=role is Role.DIALER,
         )
@@ -205,7 +205,7 @@ class PeerSession:
     def set_remote_facts(self, facts: object) -> None:
         """Take what the peer knows of its NAT; nonsense is ignored."""
         try:
-            self._remote_facts = NatFacts.from_wire_untrusted(facts)
+            self.remote_facts = NatFacts.from_wire_untrusted(facts)
         except DecodeError:
             return
         self._use_facts()
@@ -288,7 +288,7 @@ class PeerSession:
         self.link.poke()
 
     def _use_facts(self) -> None:
-        self.controller.set_nat_facts(self._node.facts, self._remote_facts, self._loop.time())
+        self.controller.set_nat_facts(self._node.facts, self.remote_facts, self._loop.time())
         if self.reason is not None:
             self._explain(self.controller.report())
         self.link.poke()
@@ -299,7 +299,7 @@ class PeerSession:
 
     def _explain(self, report: Sequence[PairReport]) -> None:
         """Say why the session is relayed, again when better knowledge gives another reason."""
-        before, self.reason = self.reason, why_relayed(self._node.facts, self._remote_facts, report)
+        before, self.reason = self.reason, why_relayed(self._node.facts, self.remote_facts, report)
         if before is None or before.code is not self.reason.code:
             self._owner.relayed(self, self.reason)
 

@@ -19,7 +19,15 @@ from p2p.proto.path.reason import RelayReason
 from p2p.proto.signalling.bodies import Farewell, PeerBody, Trickle, decode_untrusted, encode
 from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.frames import AuthRequest
-from p2p.session.describe import nat_facts, path_fields, relayed_reason, session_status, short_id
+from p2p.session.describe import (
+    nat_facts,
+    path_fields,
+    relayed_reason,
+    session_nat,
+    session_pairs,
+    session_status,
+    short_id,
+)
 from p2p.session.events import Event, PathChanged, Problem, Relayed, Report, SessionClosed, SignallingChanged
 from p2p.session.meeting import reach_rendezvous
 from p2p.session.node import Node
@@ -144,16 +152,18 @@ class Program:
             signalling=self._phase,
             rendezvous=self.node.signalling.url or "",
             nat=nat_facts(self.node),
-            sessions=tuple(session_status(session) for session in self.sessions.values() if session.is_established),
+            sessions=self._open_sessions(),
             draining=self.draining,
         )
 
     def report(self) -> Report:
         """What happened from start to end."""
-        running = [session_status(session) for session in self.sessions.values() if session.is_established]
-        return Report(
-            t_s=self.t_s, sessions=(*self._finished, *running), flows_failed=self._flows_failed, outages=self._outages
-        )
+        sessions = (*self._finished, *self._open_sessions())
+        return Report(t_s=self.t_s, sessions=sessions, flows_failed=self._flows_failed, outages=self._outages)
+
+    def _open_sessions(self) -> tuple[SessionStatus, ...]:
+        sessions = self.sessions.values()
+        return tuple(session_status(session, self.node) for session in sessions if session.is_established)
 
     async def drain(self) -> None:
         """Take nothing new; return when the last connection has ended on both sides."""
@@ -183,7 +193,15 @@ class Program:
     def relayed(self, session: PeerSession, reason: RelayReason) -> None:
         """See ``SessionOwner``."""
         if session.is_established:
-            self.tell(Relayed(t_s=self.t_s, session=short_id(session), reason=relayed_reason(reason)))
+            self.tell(
+                Relayed(
+                    t_s=self.t_s,
+                    session=short_id(session),
+                    reason=relayed_reason(reason),
+                    nat=session_nat(session, self.node),
+                    pairs=session_pairs(session),
+                )
+            )
 
     def tell_path_so_far(self, session: PeerSession) -> None:
         """Tell why a session that has just been opened is relayed, when that was known before."""
@@ -203,7 +221,7 @@ class Program:
     def closed(self, session: PeerSession, error: P2PError) -> None:
         """See ``SessionOwner``."""
         if session.is_established:
-            self._finished.append(session_status(session))
+            self._finished.append(session_status(session, self.node))
             is_orderly = isinstance(error, SessionClosedError)
             self.tell(
                 SessionClosed(

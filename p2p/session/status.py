@@ -72,13 +72,35 @@ class RelayedReason:
     """Why a session stays on a relay."""
 
     code: str
-    """A stable name, such as ``both_dependent``."""
+    """A stable name, such as ``both-mappings-dependent``; docs/errors/relayed.md has a section for each."""
     text: str
-    """The reason, with what would change it, for a person."""
+    """The reason, for a person."""
+    remedy: str = ""
+    """What would change it, for a person."""
+    certain: bool = True
+    """Whether it follows from what was measured, and is not only the likeliest cause."""
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
-        return {"code": self.code, "text": self.text}
+        return {"code": self.code, "text": self.text, "remedy": self.remedy, "certain": self.certain}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionNat:
+    """The networks at both ends of a session, as far as both sides know them."""
+
+    local: NatFacts = UNKNOWN_NAT
+    """In front of us."""
+    remote: NatFacts = UNKNOWN_NAT
+    """In front of the peer, by its own word."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {"local": self.local.to_json(), "remote": self.remote.to_json()}
+
+
+UNKNOWN_NATS: Final = SessionNat()
+"""Nothing is known of either yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +112,27 @@ class PairStatus:
     remote: str
     """The same for the peer's candidate."""
     state: str
-    """``waiting``, ``checking``, ``succeeded`` or ``failed``."""
+    """``waiting``, ``in-progress``, ``succeeded`` or ``failed``."""
     detail: str = ""
-    """The evidence, such as ``no answer to 7 checks``."""
+    """The evidence, such as ``unanswered after 7 checks``."""
     rtt_s: float | None = None
     """Last round-trip time in seconds."""
+    local_type: str = ""
+    """``host``, ``srflx``, ``prflx`` or ``relay``: how our address came to be known."""
+    local_address: str = ""
+    """Our address, as the peer sees it when it does."""
+    remote_type: str = ""
+    """The same for the peer's candidate."""
+    remote_address: str = ""
+    """The peer's address."""
+    relayed: bool = False
+    """Whether a relay is in the way."""
+    end: str = ""
+    """``unanswered``, ``asymmetric-response``, ``rejected`` or ``lost``; empty unless it failed."""
+    attempts: int = 0
+    """Checks sent."""
+    selected: bool = False
+    """Whether packets take this way."""
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -104,6 +142,14 @@ class PairStatus:
             "state": self.state,
             "detail": self.detail,
             "rtt_ms": milliseconds(self.rtt_s),
+            "local_type": self.local_type,
+            "local_address": self.local_address,
+            "remote_type": self.remote_type,
+            "remote_address": self.remote_address,
+            "relayed": self.relayed,
+            "end": self.end or None,
+            "attempts": self.attempts,
+            "selected": self.selected,
         }
 
 
@@ -139,6 +185,8 @@ class SessionStatus:
     """The candidate pairs that were tried."""
     history: tuple[tuple[float, PathKind], ...] = ()
     """When the session went over to which kind of path, in seconds since signalling began; the latest ones."""
+    nat: SessionNat = UNKNOWN_NATS
+    """The networks at both ends."""
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -157,6 +205,7 @@ class SessionStatus:
             "flows_total": self.flows_total,
             "pairs": [pair.to_json() for pair in self.pairs],
             "history": [{"t": round(t_s, 6), "path": kind} for t_s, kind in self.history],
+            "nat": self.nat.to_json(),
         }
 
 

@@ -58,7 +58,11 @@ async def test_relay_only_never_becomes_direct_and_says_why(tmp_path: Path, side
         connected = await news.wait_for(Connected)
         assert connected.path is PathKind.RELAY
         await echo(address, PAYLOAD)
-        assert (await news.wait_for(Relayed)).reason.code == "direct-disabled"
+        told = await news.wait_for(Relayed)
+        assert told.reason.code == "direct-disabled"
+        assert told.reason.certain
+        assert "relay" in told.reason.remedy
+        assert any(pair.relayed and pair.attempts for pair in told.pairs)
         (status,) = connector.status.sessions
         assert status.path is PathKind.RELAY
         assert status.relayed is not None

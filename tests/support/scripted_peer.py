@@ -29,6 +29,7 @@ from p2p.session.status import (
     PathKind,
     PathTransport,
     RelayedReason,
+    SessionNat,
     SessionStatus,
     SignallingPhase,
     Status,
@@ -37,7 +38,9 @@ from p2p.session.status import (
 PEER_A = "k7" + "a" * 50
 PEER_B = "q3" + "b" * 50
 TICKET = "p2p1" + "abcdefghijklmnopqrstuvwxyz234567" * 7
-HARD = RelayedReason("both_dependent", "both NATs take a new random port for each destination; map a port on one side")
+HARD = RelayedReason(
+    "both-mappings-dependent", "both NATs take a new random port for each destination", "map a port on one side"
+)
 
 
 class ScriptedPeer:
@@ -124,7 +127,35 @@ def relayed_session() -> SessionStatus:
         rtt_s=0.081,
         relayed=HARD,
         pairs=(
-            PairStatus(local="host 192.168.1.7:4000", remote="srflx 192.0.2.9:5000", state="failed", detail="silence"),
+            PairStatus(
+                local="host 192.168.1.7:4000",
+                remote="srflx 192.0.2.9:5000",
+                state="failed",
+                detail="unanswered after 7 checks",
+                local_type="host",
+                local_address="192.168.1.7:4000",
+                remote_type="srflx",
+                remote_address="192.0.2.9:5000",
+                end="unanswered",
+                attempts=7,
+            ),
+            PairStatus(
+                local="relay 198.51.100.10:50000",
+                remote="srflx 192.0.2.9:5000",
+                state="succeeded",
+                rtt_s=0.08,
+                local_type="relay",
+                local_address="198.51.100.10:50000",
+                remote_type="srflx",
+                remote_address="192.0.2.9:5000",
+                relayed=True,
+                attempts=1,
+                selected=True,
+            ),
+        ),
+        nat=SessionNat(
+            local=NatFacts(mapping="address_and_port_dependent", port_preserving=False),
+            remote=NatFacts(mapping="address_and_port_dependent", filtering="address_and_port_dependent"),
         ),
     )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
 from p2p.address import TransportAddress
 from p2p.cli.describe import describe, error_lines
 from p2p.cli.output import JsonOutput, LiveOutput, Output, PlainOutput, choose_output
+from p2p.cli.relay_reason import network
 from p2p.errors import AllPathsFailedError, SignallingError
 from p2p.session.events import (
     Connected,
@@ -25,7 +27,7 @@ from p2p.session.events import (
     SessionOpened,
     SignallingChanged,
 )
-from p2p.session.status import PathKind, SignallingPhase
+from p2p.session.status import NatFacts, PathKind, SignallingPhase
 from tests.support.scripted_peer import HARD, PEER_A, TICKET, full_status, relayed_session, session
 
 READY = Ready(t_s=0.1, ticket=TICKET, name="web", service="web-1", peer_id=PEER_A, rendezvous="wss://r.example")
@@ -66,7 +68,34 @@ def test_report_explains_the_relay_pair_by_pair() -> None:
     lines = [line.text for line in describe(Report(t_s=9, sessions=(session(), relayed_session()), flows_failed=1))]
     assert lines[0] == "ended after 9 s: 2 sessions, 34 connections, 1 failed, 3.0 MB in, 8.4 kB out"
     assert f"    relayed: {HARD.text}" in lines
-    assert "    host 192.168.1.7:4000 to srflx 192.0.2.9:5000: failed (silence)" in lines
+    assert "      to change it: map a port on one side" in lines
+    assert "      more: docs/errors/relayed.md#both-mappings-dependent" in lines
+    assert "      network here:  mapping address-and-port-dependent" in lines
+    assert "      tried host 192.168.1.7:4000 to srflx 192.0.2.9:5000: failed (unanswered after 7 checks)" in lines
+    assert not any("198.51.100.10:50000" in line for line in lines), "what a relay carries explains no relay"
+
+
+def test_many_pairs_are_cut_short() -> None:
+    relayed = relayed_session()
+    many = replace(relayed, pairs=relayed.pairs[:1] * 9)
+    lines = [line.text for line in describe(Report(t_s=9, sessions=(many,)))]
+    assert sum("tried" in line for line in lines) == 6
+    assert lines[-1].strip() == "and 3 more pairs; --json names them all"
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (NatFacts(), "nothing known"),
+        (NatFacts(udp_blocked=True, mapping="none"), "no UDP"),
+        (
+            NatFacts(mapping="none", filtering="address_dependent", port_preserving=True, mapped_address=ADDRESS),
+            "mapping none, filtering address-dependent, keeps the port, seen as 203.0.113.9:40022",
+        ),
+    ],
+)
+def test_network_in_few_words(facts: NatFacts, words: str) -> None:
+    assert network(facts.to_json()) == words
 
 
 def test_error_has_code_evidence_cause_fix_and_page() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from p2p.cli.describe import Tone
+from p2p.cli.line import Tone
 from p2p.cli.status_view import status_view
 from p2p.cli.view import NewsLine, Rate, StatusView, rates
 from p2p.session.status import SignallingPhase, Status
@@ -44,11 +44,13 @@ def test_waiting_connector_has_other_words() -> None:
 def test_sessions_with_rates_and_reason() -> None:
     earlier = full_status([session(bytes_in=0, bytes_out=0)], taken_at=8.0)
     drawn = draw(view(full_status([session(), relayed_session()]), earlier=earlier), width=110)
-    direct, relayed, reason = drawn.splitlines()[6:9]
+    direct, relayed, reason, remedy, page = drawn.splitlines()[6:11]
     for words in ("k7aaaaaaaa…", "direct", "203.0.113.9:40022", "23 ms", "750 kB/s", "2.1 kB/s", "2/17", "1 min 0 s"):
         assert words in direct
     assert "relay over tls" in relayed
     assert reason.strip() == f"q3bbbbbbbb… stays on the relay: {HARD.text}"
+    assert remedy.strip() == f"to change it: {HARD.remedy}"
+    assert page.strip() == f"more: docs/errors/relayed.md#{HARD.code}"
 
 
 def test_no_path_is_said() -> None:
@@ -118,7 +120,14 @@ def test_status_view() -> None:
     assert "expose web  pid 7, 1 min 0 s, rendezvous online" in drawn
     assert "k7aaaaaaaa…  direct 203.0.113.9:40022  23 ms, open 1 min 0 s" in drawn
     assert f"relayed: {HARD.text}" in drawn
-    assert "host 192.168.1.7:4000 to srflx 192.0.2.9:5000: failed (silence)" in drawn
+    block = drawn.split(HARD.text)[1].split("expose localhost:8080")[0]
+    assert [line.strip() for line in block.splitlines() if line.strip()] == [
+        "to change it: map a port on one side",
+        "more: docs/errors/relayed.md#both-mappings-dependent",
+        "network here:  mapping address-and-port-dependent",
+        "network there: mapping address-and-port-dependent, filtering address-and-port-dependent",
+        "tried host 192.168.1.7:4000 to srflx 192.0.2.9:5000: failed (unanswered after 7 checks)",
+    ]
     assert "expose localhost:8080  pid 8" in drawn
     assert "no session" in drawn
     assert "no path" in drawn

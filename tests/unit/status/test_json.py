@@ -45,7 +45,10 @@ EVENTS = [
         PathChanged(t_s=0.1, session="a1", path=PathKind.DIRECT, address=ADDRESS, rtt_s=0.0405),
         {"session", "path", "transport", "address", "rtt_ms"},
     ),
-    (Relayed(t_s=0.1, session="a1", reason=RelayedReason("udp_blocked", "because")), {"session", "reason"}),
+    (
+        Relayed(t_s=0.1, session="a1", reason=RelayedReason("udp_blocked", "because")),
+        {"session", "reason", "nat", "pairs"},
+    ),
     (SessionClosed(t_s=0.1, session="a1", reason="bye"), {"session", "reason", "code"}),
     (SignallingChanged(t_s=0.1, state=SignallingPhase.ONLINE), {"state"}),
     (Problem(t_s=0.1, error=SignallingError("no answer")), {"code", "detail", "hint"}),
@@ -91,7 +94,7 @@ def test_path_event_values() -> None:
 
 def test_reason_is_an_object() -> None:
     reason = Relayed(t_s=0, session="a1", reason=RelayedReason("c", "t")).to_json()["reason"]
-    assert reason == {"code": "c", "text": "t"}
+    assert reason == {"code": "c", "text": "t", "remedy": "", "certain": True}
 
 
 def test_problem_carries_the_stable_code() -> None:
@@ -104,8 +107,23 @@ def test_report_adds_up() -> None:
     assert value["bytes_in"] == 1_500_001
     assert value["flows_total"] == 34
     assert value["flows_failed"] == 3
-    assert value["sessions"][1]["reason"]["code"] == "both_dependent"
-    assert value["sessions"][1]["pairs"][0]["detail"] == "silence"
+    assert value["sessions"][1]["reason"]["code"] == "both-mappings-dependent"
+    assert value["sessions"][1]["nat"]["remote"]["filtering"] == "address_and_port_dependent"
+    assert value["sessions"][1]["pairs"][0] == {
+        "local": "host 192.168.1.7:4000",
+        "remote": "srflx 192.0.2.9:5000",
+        "state": "failed",
+        "detail": "unanswered after 7 checks",
+        "rtt_ms": None,
+        "local_type": "host",
+        "local_address": "192.168.1.7:4000",
+        "remote_type": "srflx",
+        "remote_address": "192.0.2.9:5000",
+        "relayed": False,
+        "end": "unanswered",
+        "attempts": 7,
+        "selected": False,
+    }
 
 
 def test_status_shows_no_ticket() -> None:
