@@ -67,6 +67,8 @@ NAT_SCATTERED_SHARE: Final = 0.6
 """From this share of far jumps ports are random, however few were seen."""
 NAT_PRESERVED_SHARE: Final = 0.7
 """From this share of kept ports a NAT keeps them: the rest were in use by somebody else."""
+NAT_PARITY_TRIES: Final = 4
+"""Sockets opened until one has a port of the parity that is wanted: one in 16 has not, which does no harm."""
 NAT_PARITY_LEAST: Final = 14
 """Ports needed to call parity kept: chance passes for it once in 16,000."""
 

@@ -11,7 +11,12 @@ from typing import Final
 
 from p2p.address import TransportAddress
 from p2p.aio.udp import UdpSocket
-from p2p.defaults import NAT_FILTERING_PORT_TRIES, NAT_FILTERING_PORTS, NAT_TEST_BUFFER_BYTES
+from p2p.defaults import (
+    NAT_FILTERING_PORT_TRIES,
+    NAT_FILTERING_PORTS,
+    NAT_PARITY_TRIES,
+    NAT_TEST_BUFFER_BYTES,
+)
 from p2p.errors import ConnectivityError
 from p2p.proto.stun.behaviour import BehaviourDiscovered, BehaviourDiscovery, NatBehaviour
 
@@ -66,9 +71,10 @@ class _Run:
     def open(self, host: str, count: int) -> None:
         """Open sockets: that of the mapping tests, that of the filtering tests, and pairs of neighbouring ports.
 
-        Of every other pair the higher port is first: the order tells a NAT that keeps neighbours together from one that
-        counts. A neighbour that is not free is replaced by any port. Where descriptors run out there are fewer
-        sockets, but at least the two that must be.
+        Their order tells a NAT that looks at our ports from one that counts. Of every other pair the higher port is
+        first, so that a counter does not keep neighbours together; and each pair begins even where the one before ended
+        even, so that a counter does not keep parity. What is not free is replaced by any port. Where descriptors run
+        out there are fewer sockets, but at least the two that must be.
 
         Raises:
             ConnectivityError: Not even those can be opened.
@@ -76,14 +82,23 @@ class _Run:
         self.sockets.append(self._open(host, 0, 0))
         self.sockets.append(self._open_aside(host))
         for index in range(_NEEDED_SOCKETS, count):
+            before = self.sockets[-1].local_address.port
             neighbour = None
             if index % 2:
-                port = self.sockets[-1].local_address.port + (1 if index % 4 == 1 else -1)
-                neighbour = self._try_open(host, port, index)
+                neighbour = self._try_open(host, before + (1 if index % 4 == 1 else -1), index)
             try:
-                self.sockets.append(neighbour or self._open(host, 0, index))
+                self.sockets.append(neighbour or self._open_of_parity(host, before, index))
             except ConnectivityError:
                 return
+
+    def _open_of_parity(self, host: str, like: int, index: int) -> UdpSocket:
+        """Open a socket on a port that is even if another one is, in all but few cases."""
+        for _ in range(NAT_PARITY_TRIES):
+            udp = self._open(host, 0, index)
+            if (udp.local_address.port ^ like) & 1 == 0:
+                return udp
+            udp.close()
+        return self._open(host, 0, index)
 
     def _open_aside(self, host: str) -> UdpSocket:
         low, high = NAT_FILTERING_PORTS

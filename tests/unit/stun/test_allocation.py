@@ -10,11 +10,12 @@ RUNS = 300
 
 
 def inside(random):
-    """Pairs of neighbouring ports, every other pair the higher one first, as the sockets are opened."""
-    ports = []
-    for pair in range(9):
-        lower = random.randrange(32768, 60998)
-        ports += [lower, lower + 1] if pair % 2 == 0 else [lower + 1, lower]
+    """Pairs of neighbouring ports, as the sockets are opened: see ``p2p.gather.nat``."""
+    ports = [random.randrange(32768, 60998), random.randrange(16384, 32767)]
+    for pair in range(8):
+        first = random.randrange(32768, 60996)
+        first += (first ^ ports[-1]) & 1
+        ports += [first, first + 1 if pair % 2 == 0 else first - 1]
     return ports
 
 
@@ -121,6 +122,18 @@ def test_two_counters(busy):
         verdict = judge_allocation(samples(random, take))
         assert (verdict.kind, verdict.step) == (PortAllocation.SEQUENTIAL, 2)
         assert verdict.keeps_parity is True
+
+
+@pytest.mark.parametrize("busy", [0.0, 0.05, 0.2])
+def test_one_counter_is_never_taken_for_one_that_keeps_parity(busy):
+    for seed in range(20 * RUNS):
+        random = Random(seed)
+        seen = samples(random, counter(random, 1, busy))
+        if seed % 2:
+            # A mapping of a former socket.
+            seen[seed % 18] = seen[seed % 18]._replace(mapped=seen[0].mapped - 400 + seed % 18 % 2)
+        verdict = judge_allocation(seen)
+        assert (verdict.step, verdict.keeps_parity) == (1, False)
 
 
 def test_too_little_is_unknown():
