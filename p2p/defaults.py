@@ -208,6 +208,8 @@ QUIC_CLOSE_LINGER_LEAST_S: Final = 0.1
 """The least of it: a busy peer may answer late."""
 QUIC_CLOSE_LINGER_MOST_S: Final = 1.0
 """The most of it, also when the round trip is not known: a user waits for it at the end of a command."""
+HELD_PACKETS: Final = 10
+"""Packets kept while there is no path yet: a congestion window before anything was acknowledged (RFC 9002 7.2)."""
 QUIC_POLL_PACKETS: Final = 256
 """Packets taken from an engine at once: several GSO batches, half a millisecond of the fast engine's work."""
 QUIC_POLL_ROUNDS: Final = 4
@@ -626,24 +628,6 @@ FORWARD_WAITING_S: Final = 20.0
 """How long such a connection waits before it is reset: longer than any NAT plan takes, shorter than a browser waits."""
 FORWARD_DESCRIPTORS_PAUSE_S: Final = 0.5
 """How long to stop accepting after the system ran out of descriptors, so that the loop does not spin."""
-FORWARD_UDP_IDLE_S: Final = 60.0
-"""A flow of datagrams without any for so long has ended: what routers give a UDP mapping that has seen answers."""
-FORWARD_UDP_FLOWS: Final = 1024
-"""Flows of datagrams of one session; each costs the exposing side a socket, and a scan of ports must not cost all."""
-FORWARD_UDP_HELD: Final = 256
-"""Datagrams that may wait for something that is about to come: a session, a stream's header, a name. The newest stay."""
-FORWARD_UDP_HELD_BYTES: Final = 256 << 10
-"""The same in bytes: a picture of a camera, or 200 full packets."""
-FORWARD_UDP_WAITING_S: Final = 5.0
-"""How long datagrams wait for a session: after that, whoever sent them has asked again or given up (DNS: 5 s)."""
-FORWARD_UDP_REFUSED_S: Final = 1.0
-"""How long no flow is opened after one was refused: a game must not ask for a missing service 60 times a second."""
-FORWARD_UDP_REPEATED: Final = 16
-"""Unanswered datagrams that are sent again to a service's next address: more than any handshake's first flight."""
-FORWARD_UDP_BUFFER_BYTES: Final = 1 << 20
-"""Kernel buffers of a flow's socket: 50 ms at 100,000 datagrams of 200 bytes a second, and 1,024 flows fit in memory."""
-FORWARD_UDP_BACKLOG_BYTES: Final = 256 << 10
-"""Datagrams too large for QUIC's that may wait for room on their stream: four of the largest, 20 ms at 100 Mbit/s."""
 STDIO_CHUNK_BYTES: Final = 256 << 10
 """Read size of standard input and output: four pipe buffers, so that a fast program is woken seldom."""
 QUIC_PATH_CHANGE_PACKETS: Final = 3
@@ -696,8 +680,10 @@ REPLIES_BURST: Final = 50.0
 """The same at once: a quarter of the rendezvous' burst."""
 SESSION_OPENING_TIMEOUT_S: Final = 30.0
 """When an exposer forgets a dialer that asked for a session and did not come."""
-RELAY_UNLESS_MAPPED_S: Final = 0.25
-"""When a dialer without an answer from STUN takes a relay of its own: UDP may be blocked. Several round trips."""
+RELAY_UNLESS_MAPPED_MIN_S: Final = 0.03
+RELAY_UNLESS_MAPPED_MAX_S: Final = 0.25
+"""When a dialer without an answer from STUN takes a relay of its own: UDP may be blocked. Between these it waits as
+long as connecting to the rendezvous took, which is two round trips at least, while STUN takes one."""
 RELAY_UNLESS_OPEN_S: Final = 1.0
 """When a dialer whose session is not open yet takes a relay of its own: the exposer's may not be enough."""
 DIAL_BACKOFF_MIN_S: Final = 0.25

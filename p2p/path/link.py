@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from p2p.address import TransportAddress
+from p2p.defaults import HELD_PACKETS
 from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
 from p2p.proto.ice import Transmit
@@ -54,6 +55,7 @@ class PathLink:
         self._timer: asyncio.TimerHandle | None = None
         self._bound: set[tuple[RelayBase, TransportAddress]] = set()
         self._allowance_bytes: int | None = None
+        self._held: list[bytes] | None = None
         self._is_poking = self._is_closed = False
 
     # --- for the QUIC connection ---------------------------------------------------------------------------
@@ -64,6 +66,9 @@ class PathLink:
         Returns:
             How many were taken; without any path all are, and lost, as on a network that is down.
         """
+        if self._held is not None:
+            self._held.extend(datagrams[: max(0, HELD_PACKETS - len(self._held))])
+            return len(datagrams)
         if self._allowance_bytes is not None:
             return self._send_within(self._allowance_bytes, datagrams)
         paths = self._controller.sending_paths
@@ -95,6 +100,26 @@ class PathLink:
         finally:
             self._allowance_bytes = allowance_bytes
         return taken if taken < within else len(datagrams)
+
+    def hold(self) -> None:
+        """Keep the first packets from now on, until ``take_held`` or ``send_held``."""
+        self._held = self._held or []
+
+    def take_held(self) -> tuple[bytes, ...]:
+        """Take what was kept, to bring it to the peer in another way, and keep no more."""
+        held, self._held = self._held or [], None
+        return tuple(held)
+
+    def send_held(self) -> bool:
+        """Send what was kept, and keep no more.
+
+        Returns:
+            Whether there was anything.
+        """
+        held = self.take_held()
+        if held:
+            self.send(held)
+        return bool(held)
 
     def call_when_writable(self, callback: Callable[[], object]) -> None:
         """Call back once, as soon as the selected path takes packets again."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 
 from p2p.aio.tasks import deadline
-from p2p.defaults import RELAY_UNLESS_MAPPED_S, RELAY_UNLESS_OPEN_S
+from p2p.defaults import RELAY_UNLESS_MAPPED_MAX_S, RELAY_UNLESS_MAPPED_MIN_S, RELAY_UNLESS_OPEN_S
 from p2p.errors import AllPathsFailedError, DeadlineExceededError, P2PError
 from p2p.identity import Ticket, proof
 from p2p.proto.ice import CandidateType
@@ -54,15 +54,14 @@ class Dial:
         """
         try:
             async with deadline(timeout_s, "opening the session"):
-                await self._node.signalling.send(
-                    self._ticket.peer_id, encode(self._offer()), instance=self._ticket.service
-                )
+                offer = self._offer(self._session.start())
+                await self._node.signalling.send(self._ticket.peer_id, encode(offer), instance=self._ticket.service)
                 answer = await self._answered
                 self._session.set_remote(answer)
+                self._session.receive_flight(answer.flight)
                 self._session.start_over_relay()
                 if not self._reaches_relay():
                     self._node.want_relay()
-                self._session.start()
                 await self._opened
         except DeadlineExceededError as error:
             if not self._answered.done():
@@ -111,7 +110,7 @@ class Dial:
                 # Whoever waits for the other one learns it; this one may have nobody.
                 future.exception()
 
-    def _offer(self) -> Offer:
+    def _offer(self, flight: tuple[bytes, ...]) -> Offer:
         session = self._session
         return Offer(
             session=session.session_id,
@@ -122,6 +121,8 @@ class Dial:
             candidates=write_lines(session.local_candidates()),
             end=self._node.is_gathered,
             nat=self._node.facts.to_wire(),
+            seen_at=self._node.seen_at,
+            flight=flight,
         )
 
     def _ticket_proof(self, binding: bytes) -> bytes:
@@ -135,7 +136,8 @@ class Dial:
 
     async def get_relay_if_needed(self) -> None:
         """Take an address on a relay of our own when UDP does not pass, or when the exposer's is not enough."""
-        await asyncio.sleep(RELAY_UNLESS_MAPPED_S)
+        connecting_s = self._node.signalling.connecting_s
+        await asyncio.sleep(min(max(connecting_s, RELAY_UNLESS_MAPPED_MIN_S), RELAY_UNLESS_MAPPED_MAX_S))
         if self._node.mapped_address is None:
             self._node.want_relay()
             return

@@ -181,9 +181,9 @@ class Exposer(Program):
             logger.info("offer of %s dropped: %s", peer.short, error)
             return
         session = self._make_session(peer, instance, offer)
-        self.send_signal(session, self._answer(session))
+        session.permit_seen(offer.seen_at)
+        self.send_signal(session, self._answer(session, session.start(offer.flight)))
         session.set_remote(offer)
-        session.start()
         self._scope.start(self._expect(session), name="opening of a session")
 
     def _make_session(self, peer: PeerId, instance: str, offer: Offer) -> PeerSession:
@@ -209,13 +209,14 @@ class Exposer(Program):
         self.sessions[offer.session] = session
         return session
 
-    def _answer(self, session: PeerSession) -> Answer:
+    def _answer(self, session: PeerSession, flight: tuple[bytes, ...] = ()) -> Answer:
         return Answer(
             session=session.session_id,
             ice=session.credentials.to_wire(),
             candidates=write_lines(session.local_candidates()),
             end=self.node.is_gathered,
             nat=self.node.facts.to_wire(),
+            flight=flight,
         )
 
     def _reply(self, peer: PeerId, instance: str, body: PeerBody) -> None:

@@ -133,6 +133,8 @@ class Node:
         self.last_relay_error: RelayError | None = None
         self.relay_gained = asyncio.Event()
         """Set once we have had an address on a relay."""
+        self.seen_at = ""
+        """The IP address the rendezvous sees us at, unless peers must not know it."""
         self.hosts: tuple[str, ...] = ()
         """This host's addresses, as far as peers may be there; loopback ones when the rendezvous is on this host."""
         self._wants_relay = wants_relay
@@ -318,6 +320,8 @@ class Node:
             listener.network_changed(moved=change.moved)
 
     def _welcomed(self, welcome: Welcome) -> None:
+        if self.options.relay_policy is not RelayPolicy.ONLY:
+            self.seen_at = welcome.observed_address.host
         servers = []
         is_local = any(ipaddress.ip_address(host).is_loopback for host in self.hosts)
         for turn in welcome.turn[:SERVERS_USED]:

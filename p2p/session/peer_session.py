@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from p2p.address import TransportAddress
 from p2p.defaults import OUTAGE_SHARE, PATHS_REMEMBERED, SESSION_SEEK_S
-from p2p.errors import DecodeError, ForwardError, P2PError
+from p2p.errors import DecodeError, P2PError
 from p2p.forward.credit import CreditPool
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.target import FlowAcceptor
@@ -37,12 +37,13 @@ from p2p.proto.signalling.bodies import Answer, Offer, Trickle
 from p2p.proto.stun.message import Message
 from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
-from p2p.proto.tunnel.frames import AuthRequest, Hello
+from p2p.proto.tunnel.frames import Hello
 from p2p.quic.connection import QuicConnection
 from p2p.quic.engine import EngineConnection
 from p2p.session.candidates import read_lines, shown, write_lines
 from p2p.session.guessing import Guessing
 from p2p.session.node import Node
+from p2p.session.observer import SessionObserver
 from p2p.session.options import RelayPolicy
 from p2p.session.owner import SessionOwner
 from p2p.session.permissions import PeerPermissions
@@ -98,6 +99,7 @@ class PeerSession:
         """When packets went over to which kind of path; the owner keeps it, by its own clock."""
         self._node = node
         self._loop = loop
+        self._role = role
         self._owner = owner
         self._policy = node.options.relay_policy
         self.remote_facts = NatFacts()
@@ -129,7 +131,7 @@ class PeerSession:
             self.connection,
             role,
             Hello(PROTOCOL_VERSIONS, toolkit_version()),
-            _Observer(self, owner),
+            SessionObserver(self, owner),
             loop=loop,
             acceptor=acceptor,
             pool=pool,
@@ -181,9 +183,29 @@ class PeerSession:
         self.add_remote(half.candidates)
         self.set_remote_facts(half.nat)
 
-    def start(self) -> None:
-        """Begin the QUIC handshake: as a dialer send the first packet, as an exposer expect it."""
+    def start(self, flight: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+        """Begin the QUIC handshake; a dialer's first packets come with its offer.
+
+        Returns:
+            The first packets of this side, for the peer.
+        """
+        self.link.hold()
         self.connection.start()
+        self.receive_flight(flight)
+        return self.link.take_held()
+
+    def receive_flight(self, flight: Sequence[bytes]) -> None:
+        """Take packets of the handshake that came with a signal; what they call for waits for the first path."""
+        now = self._loop.time()
+        if not self.controller.sending_paths:
+            self.link.hold()
+        for packet in flight:
+            self.connection.receive(packet, len(packet), now)
+        self.connection.after_receive(now)
+
+    def permit_seen(self, host: str) -> None:
+        """Exposer: open our relay for a dialer before its candidates come; see ``PeerPermissions.add_seen``."""
+        self._permissions.add_seen(host, self._node.relay, self._node.hosts)
 
     def add_remote(self, lines: Sequence[str]) -> None:
         """Take candidates of the peer; unusable ones are skipped."""
@@ -191,7 +213,8 @@ class PeerSession:
             if not is_plausible(candidate.address, self._node.hosts):
                 logger.info("session %s: %s is no address to check", self.session_id[:8], candidate.address)
             elif self._policy is not RelayPolicy.NEVER or candidate.type is not CandidateType.RELAYED:
-                self._permissions.add(candidate, self._node.relay)
+                is_host = candidate.type is CandidateType.HOST
+                self._permissions.add(candidate.address, self._node.relay, is_host=is_host)
                 self.controller.add_remote_candidate(candidate)
         self.link.poke()
         self._guessing.update()
@@ -219,6 +242,8 @@ class PeerSession:
 
         From a socket only when a STUN server has answered it: else UDP may be blocked, and the first packets lost.
         """
+        if self.controller.sending_paths:
+            return
         for remote in self.controller.agent.remote_candidates:
             if remote.type is not CandidateType.RELAYED:
                 continue
@@ -255,6 +280,8 @@ class PeerSession:
             self.controller.add_local_candidate(candidate)
         if usable:
             self._owner.send_signal(self, Trickle(session=self.session_id, candidates=write_lines(usable)))
+        if self._role is Role.DIALER and self.has_remote:
+            self.start_over_relay()
         self.link.poke()
 
     def candidates_removed(self, candidates: Sequence[Candidate]) -> None:
@@ -327,7 +354,7 @@ class PeerSession:
             case PathSelected(path, previous):
                 if previous is not None and previous.key != path.key:
                     self.connection.path_changed()
-                else:
+                elif not self.link.send_held():
                     self.connection.path_up()
                 if path.validated:
                     self.link.lift_limit()
@@ -369,32 +396,3 @@ class PeerSession:
         if self._seek_timer is not None:
             self._seek_timer.cancel()
             self._seek_timer = None
-
-
-class _Observer:
-    """Passes on what the multiplexer tells, with the session it is about."""
-
-    def __init__(self, session: PeerSession, owner: SessionOwner) -> None:
-        self._session = session
-        self._owner = owner
-
-    def handshake_completed(self) -> None:
-        self._session.link.lift_limit()
-        self._owner.handshake_completed(self._session)
-
-    def auth_requested(self, request: AuthRequest) -> None:
-        self._owner.auth_requested(self._session, request)
-
-    def established(self) -> None:
-        self._session.is_established = True
-        self._owner.established(self._session)
-
-    def flow_failed(self, error: ForwardError) -> None:
-        self._owner.flow_failed(self._session, error)
-
-    def drain_requested(self) -> None:
-        logger.info("session %s: the peer takes no new connections", self._session.session_id[:8])
-
-    def closed(self, error: P2PError) -> None:
-        self._session.error = error
-        self._owner.closed(self._session, error)

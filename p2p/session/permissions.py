@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+
 from p2p.address import TransportAddress
 from p2p.defaults import SESSION_PERMITTED_HOSTS
 from p2p.path.relay_base import RelayBase
-from p2p.proto.ice import Candidate, CandidateType
+from p2p.session.plausible import is_plausible
+
+_ANY_PORT: Final = 9
+"""A relay asks for a port where none matters; this one is nobody's (RFC 863)."""
 
 
 class PeerPermissions:
@@ -25,17 +33,16 @@ class PeerPermissions:
         self._own_word = 0
         self._relay: RelayBase | None = None
 
-    def add(self, candidate: Candidate, relay: RelayBase | None) -> None:
-        """Let a candidate of the peer send to us, unless it has named enough others.
+    def add(self, address: TransportAddress, relay: RelayBase | None, *, is_host: bool = False) -> None:
+        """Let an address of the peer, with any port, send to us, unless it has named enough others.
 
         Args:
-            candidate: From signalling.
+            address: From signalling.
             relay: The one we have now.
+            is_host: Whether it is a host candidate.
         """
-        address = candidate.address
         if address.host in self._hosts:
             return
-        is_host = candidate.type is CandidateType.HOST
         used = self._own_word if is_host else len(self._hosts) - self._own_word
         if used >= self._limit:
             return
@@ -45,6 +52,23 @@ class PeerPermissions:
             self._permit(address)
         else:
             self.use(relay)
+
+    def add_seen(self, host: str, relay: RelayBase | None, own_hosts: Sequence[str]) -> None:
+        """Let in from the relay whom the rendezvous saw, and who comes by the same relay as we.
+
+        A dialer's candidates come later than its first packet, which would find the relay shut.
+
+        Args:
+            host: What the dialer says that the rendezvous saw; nonsense is ignored.
+            relay: The one we have now.
+            own_hosts: This host's addresses.
+        """
+        with contextlib.suppress(ValueError):
+            address = TransportAddress(str(ipaddress.ip_address(host)), _ANY_PORT)
+            if is_plausible(address, own_hosts):
+                self.add(address, relay)
+        if relay is not None:
+            self.add(relay.local_address, relay)
 
     def use(self, relay: RelayBase | None) -> None:
         """Ask a relay for all of them; one that was used before is gone, and its permissions with it."""

@@ -16,11 +16,8 @@ from typing import Self
 import aiohttp
 
 from p2p.aio.tasks import TaskScope
-from p2p.defaults import (
-    SIGNALLING_REQUEST_TIMEOUT_S,
-    SIGNALLING_STABLE_S,
-)
-from p2p.errors import IdentityError, LocalProtocolError, SignallingError
+from p2p.defaults import SIGNALLING_REQUEST_TIMEOUT_S, SIGNALLING_STABLE_S
+from p2p.errors import LocalProtocolError, SignallingError
 from p2p.identity import Identity, PeerId
 from p2p.proto.signalling.messages import (
     BODY_MAX_BYTES,
@@ -82,7 +79,6 @@ class SignallingClient:
             each signal.
         on_state: Called with each new state.
         on_welcome: Called after each login and each renewal of relay credentials.
-        on_undelivered: Called when an unconfirmed ``send`` failed at the server, with the receiver.
         last_error: Why the last attempt or connection failed, or None.
 
     Raises:
@@ -108,7 +104,6 @@ class SignallingClient:
         self.on_signal: Callable[[PeerId, str, bytes], object] = ignore
         self.on_state: Callable[[SignallingState], object] = ignore
         self.on_welcome: Callable[[Welcome], object] = ignore
-        self.on_undelivered: Callable[[PeerId, SignallingError], object] = ignore
         self.last_error: SignallingError | None = None
         self._state = SignallingState.CLOSED
         self._tasks = TaskScope()
@@ -165,6 +160,11 @@ class SignallingClient:
     def local_host(self) -> str | None:
         """The IP address of ours that the connection has, or None."""
         return self._link.local_host if self._link is not None else None
+
+    @property
+    def connecting_s(self) -> float:
+        """How long the present connection took until the login: two round trips at least; 0 without one."""
+        return self._link.connecting_s if self._link is not None else 0.0
 
     @property
     def dropped_signals(self) -> int:
@@ -225,8 +225,8 @@ class SignallingClient:
             peer_id: The receiver.
             body: Anything, up to about 11 KiB.
             instance: Which of the receiver's programs.
-            confirm: Wait until the server has passed it on, one round trip. Without, ``on_undelivered`` tells when it
-                could not, and nothing tells when the connection breaks in between.
+            confirm: Wait until the server has passed it on, one round trip. Without, only the log
+                tells when it could not.
 
         Raises:
             SignallingError: The peer is offline (``CODE_PEER_OFFLINE``), or no server answered in time.
@@ -357,22 +357,12 @@ class SignallingClient:
             if opened is not None:
                 call(self.on_signal, opened.sender, message.instance, opened.body)
         elif isinstance(message, Error):
-            self._take_error(message)
+            self.last_error = error_of_wire(message.code, message.detail)
+            # A peer that has left before the last word to it is nothing to worry about.
+            logger.log(logging.WARNING if message.to is None else logging.INFO, "%s", self.last_error)
         elif self._dialer.has_choice:
             # With one server only there is nowhere to go; it will close when it must.
             self._tasks.start(self._move(message), name="signalling move")
-
-    def _take_error(self, message: Error) -> None:
-        error = error_of_wire(message.code, message.detail)
-        self.last_error = error
-        try:
-            receiver = PeerId.parse(message.to) if message.to is not None else None
-        except IdentityError:
-            receiver = None
-        if receiver is not None:
-            call(self.on_undelivered, receiver, error)
-        else:
-            logger.warning("%s", error)
 
     async def _move(self, draining: Draining) -> None:
         link = self._link

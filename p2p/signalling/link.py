@@ -97,14 +97,16 @@ class Link:
         socket: The WebSocket, logged in.
         url: Where it leads.
         welcome: What the server answered to the login.
+        connecting_s: How long that took: two round trips at least.
     """
 
-    def __init__(self, socket: Socket, url: URL, welcome: Welcome) -> None:
+    def __init__(self, socket: Socket, url: URL, welcome: Welcome, connecting_s: float) -> None:
         self._socket = socket
         self._answers: dict[int, asyncio.Future[Answer]] = {}
         self._is_closed = False
         self.url: Final = url
         self.welcome: Final = welcome
+        self.connecting_s: Final = connecting_s
 
     @property
     def is_closed(self) -> bool:
@@ -225,6 +227,7 @@ async def open_link(
     Raises:
         SignallingError: The server cannot be reached, is not who it should be, or refuses the login.
     """
+    began_at = time.monotonic()
     early = _early_login(url, identity, instance=instance, token=token, agent=agent)
     try:
         async with asyncio.timeout(SIGNALLING_CONNECT_TIMEOUT_S):
@@ -239,7 +242,8 @@ async def open_link(
                 headers={"Authorization": early_login.to_header(early)},
             )
             try:
-                return Link(socket, url, await _log_in(socket, identity, early))
+                welcome = await _log_in(socket, identity, early)
+                return Link(socket, url, welcome, time.monotonic() - began_at)
             except BaseException:
                 await socket.close()
                 raise

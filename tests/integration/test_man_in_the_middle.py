@@ -19,6 +19,7 @@ from p2p.identity import Identity, Ticket
 from p2p.identity.proof import _transcript
 from p2p.identity.sealing import ReplayGuard
 from p2p.path.demux import is_stun
+from p2p.proto.signalling import early_login
 from p2p.proto.signalling import messages as m
 from p2p.proto.signalling.bodies import Answer, encode
 from p2p.proto.signalling.messages import SignalRequest
@@ -144,7 +145,12 @@ class AttackersLink:
 async def test_tls_that_ends_in_the_middle_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    """The relay answers the dialer's first packet itself, with a certificate of its own."""
+    """The relay answers the dialer's first packet itself, with a certificate of its own.
+
+    It sees that packet only when the exposer's answer did not bring the server's half of the handshake.
+    """
+    answer = Exposer._answer
+    monkeypatch.setattr(Exposer, "_answer", lambda self, session, flight=(): answer(self, session))
     asked: list[AuthRequest] = []
     authenticate = Multiplexer.authenticate
     monkeypatch.setattr(
@@ -276,6 +282,10 @@ async def test_an_old_login_is_refused_and_takes_nobodys_seat(tmp_path: Path, mo
             await socket.receive()
             await socket.send_str(m.encode(login).decode())
             assert (await socket.receive_json())["code"] == "bad_signature"
+        header = {"Authorization": early_login.to_header(login)}
+        url = f"{here.url}/v1/signal"
+        async with aiohttp.ClientSession() as session, session.ws_connect(url, headers=header) as socket:
+            assert (await socket.receive_json())["type"] == "challenge"
         assert offer.node.signalling.connected
         _, news, _, _ = await here.connect(offer.ticket)
         await news.wait_for(Connected)

@@ -78,9 +78,9 @@ async def hostile_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
             attacker.connections.append(self)
             await super().run()
 
-        async def _log_in(self, login: Login) -> None:
+        async def _admit(self, login: Login, seat: Seat) -> None:
             attacker.logins.append(login)
-            await super()._log_in(login)
+            await super()._admit(login, seat)
 
         async def _forward(self, message: SignalRequest, seat: Seat) -> None:
             attacker.signals.append((seat, message))

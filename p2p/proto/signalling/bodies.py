@@ -21,6 +21,8 @@ from p2p.errors import DecodeError, LocalProtocolError
 from p2p.proto.signalling.messages import BODY_MAX_BYTES
 from p2p.proto.signalling.names import SERVICE_NAME_PATTERN
 
+MAX_FLIGHT_PACKETS: Final = 4
+"""The first packets of a side of the handshake: one for the client, two or three for the server."""
 MAX_CANDIDATES: Final = 32
 """Per message: more than any host needs, few enough that a liar cannot make us send many checks."""
 SEALING_OVERHEAD_BYTES: Final = 512
@@ -29,6 +31,9 @@ SEALING_OVERHEAD_BYTES: Final = 512
 SessionId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 CandidateLine = Annotated[str, Meta(max_length=300)]
 CandidateLines = Annotated[tuple[CandidateLine, ...], Meta(max_length=MAX_CANDIDATES)]
+Flight = Annotated[
+    tuple[Annotated[bytes, Meta(min_length=1, max_length=1500)], ...], Meta(max_length=MAX_FLIGHT_PACKETS)
+]
 Reason = Annotated[str, Meta(max_length=255)]
 
 
@@ -53,6 +58,10 @@ class Offer(_Body, frozen=True, tag="offer"):
     """Whether no more candidates are expected for now."""
     nat: dict[str, Any] = {}
     """What the dialer knows of its NAT: see ``p2p.proto.path.reason``."""
+    seen_at: Annotated[str, Meta(max_length=45)] = ""
+    """The IP address that the rendezvous sees the dialer at, known before any candidate is."""
+    flight: Flight = ()
+    """The first packets of the QUIC handshake; packets on the paths repeat what is lost of it."""
 
 
 class Answer(_Body, frozen=True, tag="answer"):
@@ -62,6 +71,8 @@ class Answer(_Body, frozen=True, tag="answer"):
     candidates: CandidateLines = ()
     end: bool = False
     nat: dict[str, Any] = {}
+    flight: Flight = ()
+    """What the exposer's side of the QUIC connection answered to the flight of the offer."""
 
 
 class Refusal(_Body, frozen=True, tag="refusal"):

@@ -9,6 +9,7 @@ from p2p.defaults import SERVERS_USED
 from p2p.gather.relay_server import RelayServer
 from p2p.proto.signalling.messages import TurnServer, Welcome
 from p2p.session.node import Node
+from p2p.session.options import PeerOptions
 from p2p.session.own_addresses import is_loopback_url
 
 
@@ -25,6 +26,7 @@ class Recorder:
 def welcomed(hosts: tuple[str, ...], welcome: Welcome) -> tuple[list[RelayServer], list[TransportAddress]]:
     node = Node.__new__(Node)
     node.hosts = hosts
+    node.options = PeerOptions()
     keeper, discovery = Recorder(), Recorder()
     node._relay_keeper, node._discovery = keeper, discovery  # type: ignore[assignment]
     node._welcomed(welcome)
