@@ -40,6 +40,7 @@ def connect(
     as_json: flags.Json = False,
     verbose: flags.Verbose = False,
     log_file: flags.LogFile = None,
+    metrics: flags.Metrics = None,
 ) -> None:
     """Reach a service that another machine exposes.
 
@@ -64,6 +65,7 @@ def connect(
         if stdio and listen is not None:
             raise ConfigError("--stdio is one connection, --listen accepts many", code=CODE_CONTRADICTION)
         address = TransportAddress("127.0.0.1", 0) if listen is None else parse_listen(listen)
+        metrics_address = None if metrics is None else parse_listen(metrics)
         options = ConnectOptions(ticket=ticket, listen=None if stdio else address, stdio=stdio)
         peer = flags.peer_options(
             rendezvous=rendezvous,
@@ -86,5 +88,6 @@ def connect(
             run_peer(
                 lambda on_event: Connector(options, peer, on_event=on_event),
                 choose_output(as_json=as_json, stdio=stdio, verbose=peer.verbose),
+                metrics_address=metrics_address,
             )
         )

@@ -44,6 +44,7 @@ def expose(
     as_json: flags.Json = False,
     verbose: flags.Verbose = False,
     log_file: flags.LogFile = None,
+    metrics: flags.Metrics = None,
 ) -> None:
     """Put a TCP service on offer and print a ticket for it.
 
@@ -59,10 +60,11 @@ def expose(
         from p2p.cli.preflight import look_for_target
         from p2p.cli.runner import run_peer
         from p2p.observe import log
-        from p2p.parse import parse_duration, parse_target
+        from p2p.parse import parse_duration, parse_listen, parse_target
         from p2p.session.options import ExposeOptions
 
         host, port = parse_target(target)
+        metrics_address = None if metrics is None else parse_listen(metrics)
         options = ExposeOptions(
             target_host=host,
             target_port=port,
@@ -93,6 +95,7 @@ def expose(
                 lambda on_event: Exposer(options, peer, on_event=on_event),
                 choose_output(as_json=as_json),
                 preflight=lambda: look_for_target(host, port),
+                metrics_address=metrics_address,
             )
         )
 

@@ -57,6 +57,10 @@ Timeout = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log in detail to stderr; show tracebacks.")]
+Metrics = Annotated[
+    str | None,
+    typer.Option("--metrics", metavar="ADDRESS", help="Serve metrics for Prometheus: local port, or IP:port."),
+]
 LogFile = Annotated[Path | None, typer.Option("--log-file", metavar="FILE", help="Append the log to this file.")]
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Protocol
 
 import typer
 
+from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
 from p2p.cli import local_status, text
 from p2p.cli.output import Output, silence_stdout
@@ -51,7 +53,11 @@ Preflight = Callable[[], Awaitable[P2PError | None]]
 
 
 async def run_peer(
-    make: Callable[[EventSink], Runnable], output: Output, *, preflight: Preflight | None = None
+    make: Callable[[EventSink], Runnable],
+    output: Output,
+    *,
+    preflight: Preflight | None = None,
+    metrics_address: TransportAddress | None = None,
 ) -> Report:
     """Run an exposer or a connector, and show what happens.
 
@@ -59,6 +65,7 @@ async def run_peer(
         make: Makes the exposer or connector, which tells its events to the sink.
         output: Where news goes; entered here.
         preflight: Runs beside it; what it returns is shown as a problem.
+        metrics_address: Where to serve metrics; None serves none.
 
     Returns:
         What happened from start to end; it was shown already.
@@ -73,7 +80,7 @@ async def run_peer(
     with output:
         try:
             async with interruptible(stopper), scope:
-                report = await _run(make(news.event), output, news, stopper, scope, preflight)
+                report = await _run(make(news.event), output, news, stopper, scope, preflight, metrics_address)
         except typer.Exit:
             raise
         except (Exception, BaseExceptionGroup) as exception:
@@ -86,7 +93,13 @@ async def run_peer(
 
 
 async def _run(
-    peer: Runnable, output: Output, news: _News, stopper: Stopper, scope: TaskScope, preflight: Preflight | None
+    peer: Runnable,
+    output: Output,
+    news: _News,
+    stopper: Stopper,
+    scope: TaskScope,
+    preflight: Preflight | None,
+    metrics_address: TransportAddress | None,
 ) -> Report:
     started_wall = time.time()
 
@@ -97,9 +110,27 @@ async def _run(
         scope.start(_warn(preflight, news), name="preflight")
     if output.interval_s is not None:
         scope.start(_refresh(output, peer, output.interval_s), name="live view")
-    async with peer, local_status.StatusServer(local_status.runtime_folder(), describe):
+    async with (
+        _metrics(metrics_address, peer, news),
+        peer,
+        local_status.StatusServer(local_status.runtime_folder(), describe),
+    ):
         stopper.ready(lambda: _open_flows(peer.status), peer.drain)
         return await peer.run_until(stopper.stop)
+
+
+@contextlib.asynccontextmanager
+async def _metrics(address: TransportAddress | None, peer: Runnable, news: _News) -> AsyncIterator[None]:
+    if address is None:
+        yield
+        return
+    # The libraries behind it are loaded only when somebody wants metrics.
+    from p2p.observe.metrics import PeerMetrics, metrics_server
+
+    metrics = PeerMetrics(lambda: peer.status)
+    async with metrics_server(address, metrics):
+        news.count = metrics.event
+        yield
 
 
 def _open_flows(status: Status) -> str:
@@ -116,9 +147,11 @@ class _News:
         self._started_at = time.monotonic()
         self._shown: list[P2PError] = []
         self.on_reader_gone: Callable[[], None] = lambda: None
+        self.count: EventSink = lambda _: None
 
     def event(self, event: Event) -> None:
         """Show an event; when nobody reads any more, end the command as a full pipe would."""
+        self.count(event)
         if isinstance(event, Problem):
             self._shown.append(event.error)
         try:
