@@ -7,19 +7,22 @@ import io
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 import typer
 
 from p2p import defaults
+from p2p.address import TransportAddress
 from p2p.cli import local_status
 from p2p.cli.output import JsonOutput
 from p2p.cli.runner import run_peer
 from p2p.errors import ForwardError, IdentityError, P2PError, SignallingError
-from p2p.session.events import Event, Problem, Report
-from tests.support.scripted_peer import ScriptedPeer, full_status, session
+from p2p.session.events import Event, Problem, Relayed, Report
+from tests.support.scripted_peer import HARD, ScriptedPeer, full_status, relayed_session, session
 
 
 @pytest.fixture(autouse=True)
@@ -309,3 +312,22 @@ async def test_live_refresh_is_called_with_the_status() -> None:
 
     await run_peer(ScriptedPeer, Refreshing())
     assert seen[:3] == ["Status"] * 3
+
+
+async def test_metrics_are_served_while_it_runs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = TransportAddress(*free.getsockname()[:2])
+    pages: list[str] = []
+
+    async def play(peer: ScriptedPeer) -> None:
+        peer.sessions(relayed_session())
+        peer.emit(Relayed(t_s=1, session="b2", reason=HARD))
+        async with aiohttp.ClientSession() as client, client.get(f"http://{address}/metrics") as answer:
+            pages.append(await answer.text())
+        raise SignallingError("enough seen")
+
+    with pytest.raises(typer.Exit):
+        await run_peer(lambda on_event: ScriptedPeer(on_event, play), Recorder(), metrics_address=address)
+    assert 'p2p_relayed_total{reason="both-mappings-dependent"} 1.0' in pages[0]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(tuple(address))
