@@ -96,6 +96,8 @@ class Bounds:
 
 NEAR: Final = Bounds(direct_s=0.2)
 """Two hosts that need nobody's help: IPv6, one LAN, one router that sends packets back in."""
+FORWARDED: Final = Bounds(direct_s=0.6)
+"""A router that forwards a port, whatever it and the other one do otherwise."""
 BLOCKED: Final = Bounds(first_byte_s=_BLOCKED_FIRST_BYTE_S)
 RELAYED: Final = Bounds(relay_s=_RELAYED_FIRST_BYTE_S, reason_s=_REASON_S, peer_packets=_MOST_PEER_PACKETS)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from .kinds import kind_named, ruleset
+from .kinds import RULES_FOLDER, kind_named, ruleset
 from .links import link_table
 from .namespaces import write_sysctls
 from .plan import (
@@ -181,7 +181,7 @@ class Builder:
 
 def router_rules(router: Router, wan_address: str, pool: Sequence[str]) -> str:
     """Write the nft rules of a router, empty for one that only forwards."""
-    return ruleset(
+    rules = ruleset(
         kind_named(router.kind),
         wan_address=wan_address,
         pool=pool,
@@ -191,6 +191,7 @@ def router_rules(router: Router, wan_address: str, pool: Sequence[str]) -> str:
         session_cap=router.session_cap,
         evicts=router.session_full == "evict",
     )
+    return rules + (RULES_FOLDER / "portmap.nft").read_text() if router.portmap else rules
 
 
 def host_commands(plan: RouterPlan, index: int, device: str, family: str) -> list[str]:

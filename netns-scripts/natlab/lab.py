@@ -31,6 +31,7 @@ from .moves import (
 )
 from .namespaces import NAMESPACE_FOLDER, require_root
 from .plan import INTERNET, SERVER, namespace_name, plan_routers
+from .port_mapper import start_port_mapper
 from .shapes import LinkShape
 from .state import LabState, OwnedProcess, load_state
 from .tools import ip_batch, load_rules, require_tools, run_tool
@@ -48,6 +49,7 @@ class Lab(LabHosts):
     def __init__(self, state: LabState) -> None:
         super().__init__(state)
         self._delay_process: subprocess.Popen[str] | None = None
+        self._port_mappers: list[subprocess.Popen[bytes]] = []
 
     @classmethod
     def up(cls, topology: Topology, *, prefix: str | None = None) -> Lab:
@@ -62,7 +64,7 @@ class Lab(LabHosts):
                 something. Then nothing is left behind.
         """
         require_root()
-        require_tools("ip", "nft")
+        require_tools("ip", "nft", *(["miniupnpd"] if any(router.portmap for router in topology.routers) else []))
         prefix = topology.name if prefix is None else prefix
         if _PREFIX.fullmatch(prefix) is None:
             raise LabError(f"{prefix!r} is no prefix", "Take a letter and up to nineteen letters or digits.")
@@ -85,6 +87,7 @@ class Lab(LabHosts):
                     switch_off_offload(namespace_name(prefix, name), "eth0")
             lab.set_links({r.name: r.link for r in topology.routers if r.link != LinkShape()})
             wait_until_running(state.namespaces)
+            lab._start_port_mappers()
         except BaseException:
             lab.down()
             raise
@@ -114,15 +117,30 @@ class Lab(LabHosts):
         if process is not None:
             process.kill()
             process.wait()
+        for port_mapper in self._port_mappers:
+            port_mapper.kill()
+            port_mapper.wait()
+        self._port_mappers.clear()
         try:
             self._refresh()
         except LabError:
             return
         if self._state.delay_line is not None:
             self._state.delay_line.kill()
+        for owned in self._state.port_mappers.values():
+            owned.kill()
         present = [name for name in self._state.namespaces if (NAMESPACE_FOLDER / name).exists()]
         ip_batch((f"netns del {name}" for name in present), may_fail=True)
         self._state.forget()
+
+    def _start_port_mappers(self) -> None:
+        for router in self.topology.routers:
+            if router.portmap:
+                path = self._state.port_mapper_path(router.name)
+                process = start_port_mapper(self.namespace(router.name), path)
+                self._port_mappers.append(process)
+                self._state.port_mappers[router.name] = OwnedProcess.of(process.pid)
+                self._state.save()
 
     def move(self, host: str, router: str, *, keep: bool = False) -> str:
         """Let a host go to another router's LAN, as a laptop goes from Wi-Fi to mobile.

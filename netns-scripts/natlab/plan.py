@@ -30,6 +30,7 @@ SERVER_ADDRESSES6: Final = ("2001:db8:0:10::10", "2001:db8:0:10::11")
 # lie below n = 4, and 203.0.113.0/24 ends at n = 15.
 _FIRST_ROUTER: Final = 4
 _LAST_ROUTER: Final = 15
+_PUBLIC: Final = "11.51.100"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,10 @@ def plan_routers(topology: Topology) -> Mapping[str, RouterPlan]:
     plans: dict[str, RouterPlan] = {}
     carriers = {router.uplink for router in topology.routers if router.uplink is not None}
     for number, router in enumerate(topology.routers, _FIRST_ROUTER):
-        if router.uplink is None:
+        if router.portmap:
+            # The port mapper forwards from no address that is set aside for documentation.
+            wan, wan_prefix, gateway = f"{_PUBLIC}.{4 * number + 2}", 30, f"{_PUBLIC}.{4 * number + 1}"
+        elif router.uplink is None:
             wan, wan_prefix, gateway = f"198.51.100.{4 * number + 2}", 30, f"198.51.100.{4 * number + 1}"
         else:
             gateway = plans[router.uplink].lan

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .bounds import NEAR, RELAYED, Bounds, bounds_of
+from .bounds import FORWARDED, NEAR, RELAYED, Bounds, bounds_of
 from .errors import LabError
 from .expectation import REASON_NO_COMMON_ADDRESS, REASON_UNANSWERED, Expectation, Path, expect
 from .kinds import kind_named
@@ -150,6 +150,18 @@ def _families(name: str, summary: str, delay_s: float, *, dialer: str, exposer: 
     )
 
 
+def _forwarded(name: str, summary: str, delay_s: float, *, by: str) -> Setup:
+    """Two random sides, which meet nowhere but at a port that one router forwards."""
+    pair = pair_setup("sym", "sym", delay_s=delay_s, scenario=name, summary=summary)
+    routers = tuple(replace(router, portmap=router.name == by) for router in pair.topology.routers)
+    return replace(
+        pair,
+        topology=replace(pair.topology, routers=routers),
+        expectation=Expectation(Path.DIRECT),
+        bounds=FORWARDED,
+    )
+
+
 def _pair(dialer: str, exposer: str, *, loss: float = 0.0, ipv6: bool = False) -> Callable[[str, str, float], Setup]:
     def build(name: str, summary: str, delay_s: float) -> Setup:
         return pair_setup(dialer, exposer, delay_s=delay_s, loss=loss, ipv6=ipv6, scenario=name, summary=summary)
@@ -204,6 +216,14 @@ _SCENARIOS: Final[dict[str, tuple[str, Callable[[str, str, float], Setup]]]] = {
     "pool": ("an address for each destination, to a port filter", _pair("pool", "port")),
     "pool-full": ("an address for each destination, to no filter", _pair("pool", "full")),
     "pool-paired": ("an address for each host, out of several", _pair("pool-paired", "port")),
+    "portmap-here": (
+        "random ports on both sides, the dialer's router forwards one",
+        lambda name, text, delay_s: _forwarded(name, text, delay_s, by=DIALER),
+    ),
+    "portmap-there": (
+        "random ports on both sides, the exposer's router forwards one",
+        lambda name, text, delay_s: _forwarded(name, text, delay_s, by=EXPOSER),
+    ),
 }
 SCENARIOS: Final = tuple(_SCENARIOS)
 

@@ -83,6 +83,7 @@ class LabState:
         cuts: What is cut for which router.
         guests: The hosts that are not in their own LAN, and where they are.
         delay_line: The process that delays packets, if there is one.
+        port_mappers: The processes that forward ports, by router.
     """
 
     prefix: str
@@ -96,6 +97,7 @@ class LabState:
     cuts: dict[str, str] = field(default_factory=dict)
     guests: dict[str, Home] = field(default_factory=dict)
     delay_line: OwnedProcess | None = None
+    port_mappers: dict[str, OwnedProcess] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -106,6 +108,10 @@ class LabState:
     def control_path(self) -> Path:
         """The socket that the delay line listens on."""
         return STATE_FOLDER / f"{self.prefix}.delay"
+
+    def port_mapper_path(self, router: str) -> Path:
+        """The configuration of a router's port mapper."""
+        return STATE_FOLDER / f"{self.prefix}.{router}.conf"
 
     def claim(self) -> None:
         """Write it for the first time.
@@ -133,6 +139,10 @@ class LabState:
         """Delete the file: the lab is no more."""
         self.path.unlink(missing_ok=True)
         self.control_path.unlink(missing_ok=True)
+        for router in self.topology.routers:
+            path = self.port_mapper_path(router.name)
+            path.unlink(missing_ok=True)
+            Path(f"{path}.pid").unlink(missing_ok=True)
 
     def _to_json(self) -> dict[str, Any]:
         line = self.delay_line
@@ -148,6 +158,7 @@ class LabState:
             "cuts": self.cuts,
             "guests": self.guests,
             "delay_line": None if line is None else [line.pid, line.started],
+            "port_mappers": {router: [process.pid, process.started] for router, process in self.port_mappers.items()},
         }
 
 
@@ -169,6 +180,9 @@ def load_state(prefix: str) -> LabState:
             "links": {router: shape_from_json(shape) for router, shape in value["links"].items()},
             "guests": {host: Home(*home) for host, home in value.get("guests", {}).items()},
             "delay_line": None if line is None else OwnedProcess(*line),
+            "port_mappers": {
+                router: OwnedProcess(*process) for router, process in value.get("port_mappers", {}).items()
+            },
         }
     )
 

@@ -68,6 +68,11 @@ TARGETS: Final = {
             text="IPv6 firewalls, one LAN, hairpin",
             scenarios=("ipv6", "lan", "hairpin", "carrier-hairpin"),
         ),
+        Target(
+            name="forwarded",
+            text="random ports on both sides, a router forwards one",
+            scenarios=("portmap-here", "portmap-there"),
+        ),
         Target(name="blocked", text="UDP blocked on a side", scenarios=("blocked-dialer", "blocked-exposer")),
         Target(
             name="loss",

@@ -12,7 +12,13 @@ from .errors import LabError
 from .namespaces import entered
 
 # Debian's names, which most other distributions share.
-_PACKAGES: Final = {"ip": "iproute2", "tc": "iproute2", "nft": "nftables", "conntrack": "conntrack"}
+_PACKAGES: Final = {
+    "ip": "iproute2",
+    "tc": "iproute2",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "miniupnpd": "miniupnpd-nftables",
+}
 
 
 def require_tools(*names: str) -> None:

@@ -43,6 +43,7 @@ class Router:
         session_cap: Most UDP sessions at a time, or 0 for no limit.
         session_full: What a session beyond the cap does: ``drop``, it is not let out; ``evict``, it takes the place of
             the oldest one.
+        portmap: Whether it forwards ports to hosts that ask for it, in PCP, NAT-PMP and UPnP.
         isolated: Whether the hosts of its LAN are kept from each other, as in a guest network.
         family: The addresses its hosts have: ``both``, ``ipv4`` or ``ipv6``.
         link: The shape of its uplink.
@@ -58,6 +59,7 @@ class Router:
     session_cap: int = 0
     session_full: str = "drop"
     isolated: bool = False
+    portmap: bool = False
     family: str = FAMILY_BOTH
     link: LinkShape = field(default_factory=LinkShape)
 
@@ -83,6 +85,11 @@ class Router:
             )
         if self.family not in (FAMILY_BOTH, FAMILY_IPV4, FAMILY_IPV6):
             raise LabError(f"router {self.name}: family is {self.family!r}", "Give both, ipv4 or ipv6.")
+        if self.portmap and (self.uplink is not None or not kind_named(self.kind).translates):
+            raise LabError(
+                f"router {self.name} has no ports to forward",
+                "Take a kind that translates addresses, and no uplink.",
+            )
         if self.uplink is not None and self.link != LinkShape():
             raise LabError(
                 f"router {self.name} is behind {self.uplink}, its link cannot be shaped",
@@ -161,7 +168,7 @@ def _parse_router(name: str, table: object, default_link: LinkShape) -> Router:
         raise LabError(f"routers.{name} is no table", f"Write a section [routers.{name}].")
     known = {
         "kind", "hosts", "uplink", "hairpin", "lifetime", "wan_input", "session_cap", "session_full", "isolated",
-        "family", "link",
+        "family", "link", "portmap",
     }  # fmt: skip
     unknown = set(table) - known
     if unknown:
@@ -169,7 +176,7 @@ def _parse_router(name: str, table: object, default_link: LinkShape) -> Router:
             f"routers.{name} has unknown keys: {', '.join(sorted(unknown))}", f"Known: {', '.join(sorted(known))}."
         )
     values: dict[str, Any] = {key: table[key] for key in known - {"link", "lifetime"} if key in table}
-    types = {"hosts": int, "session_cap": int, "hairpin": bool, "isolated": bool}
+    types = {"hosts": int, "session_cap": int, "hairpin": bool, "isolated": bool, "portmap": bool}
     for key, wanted in ((key, types.get(key, str)) for key in values):
         if key in values and type(values[key]) is not wanted:
             raise LabError(f"routers.{name}.{key} is {values[key]!r}", f"Give a value of type {wanted.__name__}.")

@@ -77,6 +77,8 @@ def test_default_link_is_for_routers_on_the_internet_only() -> None:
         ("[routers.a]\nsession_full = 'evict'", "session_cap is 0"),
         ("[routers.a]\nfamily = 'ipv5'", "family is 'ipv5'"),
         ("[routers.a]\nisolated = 1", "isolated is 1"),
+        ("[routers.a]\nportmap = 1", "portmap is 1"),
+        ('[routers.a]\nkind = "fw"\nportmap = true', "no ports to forward"),
         ("ipv6 = false\n[routers.a]\nfamily = 'ipv6'", "no address at all"),
         ("[routers.b]\n[routers.a]\nkind = 'fw'\nuplink = 'b'", "translates no addresses"),
         ("[routers.srv]", "'srv' is no name"),
