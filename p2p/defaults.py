@@ -744,4 +744,4 @@ PORTMAP_RETRY_MAX_S: Final = 900.0
 """The most that this wait grows to, doubled each time: a setting that the owner changes is found in a quarter hour."""
 
 METRICS_TIME_TO_DIRECT_BUCKETS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
-"""Plain checks take a round trip or a few, guesses up to ten seconds, a path that comes later a change of the network."""
+"""Plain checks take a round trip or a few, guesses up to ten seconds; later comes what the network changed for."""
