@@ -42,6 +42,8 @@ NAT_TEST_LAST_WAIT_S: Final = 0.7
 NAT_SAMPLE_SOCKETS: Final = 16
 """Fresh sockets that ask at once, in pairs of neighbouring ports, to see how the NAT picks ports: with fewer, chance
 passes for parity kept, and one lost packet hides a step."""
+NAT_FILTERING_ROUNDS: Final = 2
+"""How often the filter is asked about where all answers came too late to say anything: a busy host is no slow path."""
 NAT_FILTERING_PORTS: Final = (16_384, 32_767)
 """Where the socket of the filtering tests is: below the ports that systems give to other sockets, or a mapping that an
 earlier one left, whose port it happens to get, would let answers in."""

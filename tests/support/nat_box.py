@@ -80,7 +80,7 @@ def discover(
     *,
     asked: list[TransportAddress] | None = None,
     reachable: list[TransportAddress] | None = None,
-    round_trip_s: float = 0.04,
+    round_trip_s: float | Callable[[], float] = 0.04,
     lost: Callable[[int], bool] = lambda number: False,
 ) -> tuple[list[BehaviourEvent], float]:
     """Run a discovery to its end.
@@ -90,7 +90,7 @@ def discover(
         servers: The server's sockets.
         asked: What the client is told of them; the first when None.
         reachable: Those of the server's sockets that packets reach, and leave; all when None.
-        round_trip_s: Between client and server, in seconds.
+        round_trip_s: Between client and server, in seconds; or what tells that of the next answer.
         lost: Says which packets, counted from 0 in both directions, are lost.
 
     Returns:
@@ -116,7 +116,12 @@ def discover(
             return
         inner = nat.inbound(reply.local, reply.destination)
         if inner is not None:
-            yield now + round_trip_s, inner, reply.local, reply.data
+            yield (
+                now + (round_trip_s if isinstance(round_trip_s, float) else round_trip_s()),
+                inner,
+                reply.local,
+                reply.data,
+            )
 
     machine.start(now)
     events = []

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, TypeAlias
+from dataclasses import replace
+from typing import Final
 
 from p2p.address import TransportAddress
-from p2p.defaults import NAT_SAMPLE_SOCKETS, NAT_TEST_LAST_WAIT_S
+from p2p.defaults import NAT_FILTERING_ROUNDS, NAT_SAMPLE_SOCKETS, NAT_TEST_LAST_WAIT_S
 from p2p.errors import DecodeError, LocalProtocolError
 from p2p.proto.stun.allocation import Allocation, PortAllocation, PortSample, is_preserved, judge_allocation
 from p2p.proto.stun.attributes import OTHER_ADDRESS, ChangeRequest
+from p2p.proto.stun.behaviour_events import (
+    BehaviourDiscovered,
+    BehaviourEvent,
+    BehaviourUpdated,
+    SocketDatagram,
+)
 from p2p.proto.stun.client import mapped_address
 from p2p.proto.stun.message import (
     TRANSACTION_ID_BYTES,
@@ -52,37 +58,6 @@ _FIRST_SAMPLE_SOCKET: Final = 2
 _FIRST_MAPPINGS: Final = (Purpose.PRIMARY, Purpose.CONTROL, Purpose.SAMPLE)
 _SAMPLES_MISSED_SHARE: Final = 0.25
 _UNSPECIFIED: Final = ("0.0.0.0", "::")  # noqa: S104  compared with, never bound
-
-
-class SocketDatagram(NamedTuple):
-    """Bytes on their way to an address, from one of several sockets.
-
-    Attributes:
-        data: The datagram.
-        destination: Where it goes.
-        socket: From which socket, counted from 0.
-    """
-
-    data: bytes
-    destination: TransportAddress
-    socket: int
-
-
-@dataclass(frozen=True, slots=True)
-class BehaviourUpdated:
-    """More is known than before; further tests run."""
-
-    behaviour: NatBehaviour
-
-
-@dataclass(frozen=True, slots=True)
-class BehaviourDiscovered:
-    """All tests are over; the machine is done."""
-
-    behaviour: NatBehaviour
-
-
-BehaviourEvent: TypeAlias = BehaviourUpdated | BehaviourDiscovered
 
 
 class BehaviourDiscovery:
@@ -129,6 +104,8 @@ class BehaviourDiscovery:
         self._random_bytes = random_bytes
         self._tests: dict[bytes, Question] = {}
         self._has_answers = False
+        self._filtering_rounds = 0
+        self._filtering_since = 0.0
         self._other_address: TransportAddress | None = None
         self._outgoing: list[SocketDatagram] = []
         self._events: deque[BehaviourEvent] = deque()
@@ -143,10 +120,15 @@ class BehaviourDiscovery:
         self._ask(Purpose.PRIMARY, _MAPPING_SOCKET, first, now)
         for server in self._servers[1:]:
             self._ask(Purpose.MAPPING, _MAPPING_SOCKET, server, now)
-        for purpose in (Purpose.CONTROL, Purpose.OTHER_PORT, Purpose.OTHER_IP):
-            self._ask(purpose, _FILTERING_SOCKET, first, now)
+        self._test_filtering(now)
         for socket in range(_FIRST_SAMPLE_SOCKET, len(self._locals)):
             self._ask(Purpose.SAMPLE, socket, first, now)
+
+    def _test_filtering(self, now: float) -> None:
+        self._filtering_rounds += 1
+        self._filtering_since = now
+        for purpose in (Purpose.CONTROL, Purpose.OTHER_PORT, Purpose.OTHER_IP):
+            self._ask(purpose, _FILTERING_SOCKET, self._servers[0], now)
 
     def _ask(self, purpose: Purpose, socket: int, destination: TransportAddress, now: float) -> None:
         transaction_id = self._random_bytes(TRANSACTION_ID_BYTES)
@@ -260,6 +242,9 @@ class BehaviourDiscovery:
             own = {o.socket: o.mapped_address for o in behaviour.observations}
             self._ask(Purpose.HAIRPIN, _MAPPING_SOCKET, own[_FILTERING_SOCKET], now)
             self._ask(Purpose.HAIRPIN, _FILTERING_SOCKET, own[_MAPPING_SOCKET], now)
+        if not any(test.running for test in self._tests.values()) and self._came_too_late():
+            # A host that was busy when it was asked gets another chance.
+            self._test_filtering(now)
         self.is_done = not any(test.running for test in self._tests.values())
         if self.is_done:
             self._events.append(BehaviourDiscovered(behaviour))
@@ -339,13 +324,31 @@ class BehaviourDiscovery:
         Silence counts only where an ordinary answer came in time, and where the address that was to answer is known to
         be the server's: some servers promise one that they do not have.
         """
-        (test,), (control,) = self._of(purpose), self._of(Purpose.CONTROL)
+        test, control = self._of(purpose)[-1], self._of(Purpose.CONTROL)[-1]
         if test.succeeded is not False:
             return test.succeeded
-        # The quickest answer to any test bounds the round trip; the control's own may have been repeated.
-        quickest_s = min((t.took_s for t in self._tests.values() if t.mapped_address), default=NAT_TEST_LAST_WAIT_S)
-        is_in_time = control.succeeded and quickest_s < NAT_TEST_LAST_WAIT_S
-        return False if is_in_time and self._is_there(CHANGES[purpose]) else None
+        return False if control.succeeded and self._is_in_time() and self._is_there(CHANGES[purpose]) else None
+
+    def _is_in_time(self) -> bool:
+        """Whether some answer was quick since the filtering tests began; the control's own may have been repeated."""
+        return any(
+            test.mapped_address is not None
+            and test.took_s < NAT_TEST_LAST_WAIT_S
+            and test.transaction.started_at >= self._filtering_since
+            for test in self._tests.values()
+        )
+
+    def _came_too_late(self) -> bool:
+        """Whether lateness alone is why silence says nothing, and asking once more may help."""
+        return (
+            self._filtering_rounds < NAT_FILTERING_ROUNDS
+            and not self._is_in_time()
+            and self._of(Purpose.CONTROL)[-1].succeeded is True
+            and any(
+                self._of(purpose)[-1].succeeded is False and self._is_there(change)
+                for purpose, change in CHANGES.items()
+            )
+        )
 
     def _is_there(self, change: ChangeRequest) -> bool:
         """Whether an address of the server that differs from the first one like this has answered us."""

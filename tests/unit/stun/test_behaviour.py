@@ -193,6 +193,13 @@ def test_silence_says_nothing_where_ordinary_answers_are_slow():
     assert behaviour.mapping is INDEPENDENT
 
 
+def test_a_host_that_was_busy_at_first_asks_again():
+    slow = iter([0.9] * 60)
+    events, took_s = discover(NatBox(INDEPENDENT, FILTERINGS[2]), round_trip_s=lambda: next(slow, 0.04))
+    assert events[-1].behaviour.filtering is FILTERINGS[2]
+    assert took_s < 4.0
+
+
 def test_unspecified_local_address_leaves_open_whether_there_is_a_nat():
     local = [address._replace(host="0.0.0.0") for address in LOCAL]
     machine = BehaviourDiscovery(SERVER, local, transaction_ids())
