@@ -650,6 +650,9 @@ LOOK_AROUND_S: Final = 1.0
 """How often at most a doubt makes us ask STUN servers and relay again, however many sessions have it."""
 TRICKLES_PER_S: Final = 10.0
 """News of addresses that one program sends: half of what the rendezvous takes, so that answers and offers pass."""
+TRICKLES_UNPROVEN_S: Final = 30.0
+"""What was sent so shortly before a connection to the rendezvous ended is sent again on the next one: a connection that
+is dead is noticed after 22 s at the latest, and takes everything until then."""
 TRICKLES_BURST: Final = 100.0
 """The same at once: half of what the rendezvous takes."""
 LOGIN_WATCH_S: Final = 1.0

@@ -37,6 +37,14 @@ from .state import LabState, OwnedProcess, load_state
 from .tools import ip_batch, load_rules, require_tools, run_tool
 from .topology import Topology
 
+_SWITCHED_OFF: Final = """\
+flush ruleset
+table inet off {
+	chain nothing {
+		type filter hook prerouting priority -500; policy drop;
+	}
+}
+"""
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9]{0,19}")
 
 
@@ -218,8 +226,10 @@ class Lab(LabHosts):
         rules = "flush ruleset\n" + router_rules(
             self.topology.router(router), self.address(router), self._plans[router].pool
         )
-        load_rules(rules, namespace=self.namespace(router))
+        # Nothing passes meanwhile, or a busy flow would carry its old mapping over.
+        load_rules(_SWITCHED_OFF, namespace=self.namespace(router))
         run_tool(["conntrack", "-F"], namespace=self.namespace(router))
+        load_rules(rules, namespace=self.namespace(router))
 
     def readdress(self, router: str, address: str | None = None) -> str:
         """Give a router another outside IPv4 address, as a provider does; it forgets every session.

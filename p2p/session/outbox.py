@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from p2p.defaults import TRICKLES_BURST, TRICKLES_PER_S
+from p2p.defaults import TRICKLES_BURST, TRICKLES_PER_S, TRICKLES_UNPROVEN_S
 from p2p.proto.signalling.bodies import MAX_CANDIDATES, Trickle
 from p2p.proto.token_bucket import TokenBucket
 
@@ -29,7 +29,7 @@ SenderT = TypeVar("SenderT", bound=Sender)
 
 
 class TrickleOutbox(Generic[SenderT]):
-    """Sends news as soon as it may, and what could not be sent, later: when we are logged in again.
+    """Sends news as soon as it may, and what could not be sent, or may have been lost, when we are logged in again.
 
     News of a session that wait are merged, so that after an outage its peer gets one message. All sessions together
     send at most ``TRICKLES_PER_S``, since a rendezvous disconnects who sends it too much, and a change of network is
@@ -55,6 +55,7 @@ class TrickleOutbox(Generic[SenderT]):
         self._send = send
         self._budget = TokenBucket(TRICKLES_PER_S, TRICKLES_BURST)
         self._waiting: dict[str, tuple[SenderT, Trickle]] = {}
+        self._unproven: dict[str, tuple[float, SenderT, Trickle]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, session: SenderT, news: Trickle) -> None:
@@ -66,7 +67,7 @@ class TrickleOutbox(Generic[SenderT]):
         """
         waits = self._waiting.get(session.session_id)
         if waits is None and self._is_connected() and self._budget.take(self._loop.time()):
-            self._send(session, news)
+            self._send_now(session, news)
             return
         self._waiting[session.session_id] = session, news if waits is None else merge(waits[1], news)
         self._set_timer()
@@ -74,14 +75,22 @@ class TrickleOutbox(Generic[SenderT]):
     def forget(self, session: SenderT) -> None:
         """Drop the news of a session that is over."""
         self._waiting.pop(session.session_id, None)
+        self._unproven.pop(session.session_id, None)
 
     def connected(self) -> None:
-        """We are logged in again: send what waits."""
+        """We are logged in again: send what waits, and again what may have gone into a connection that was dead."""
+        lost_since = self._loop.time() - TRICKLES_UNPROVEN_S
+        unproven, self._unproven = self._unproven, {}
+        for session_id, (sent_at, session, news) in unproven.items():
+            if sent_at >= lost_since:
+                waits = self._waiting.get(session_id)
+                self._waiting[session_id] = session, news if waits is None else merge(news, waits[1])
         self._flush()
 
     def close(self) -> None:
         """Drop everything; nothing stays with the loop."""
         self._waiting.clear()
+        self._unproven.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -98,8 +107,17 @@ class TrickleOutbox(Generic[SenderT]):
                 if not self._budget.take(self._loop.time()):
                     break
                 del self._waiting[session_id]
-                self._send(session, news)
+                self._send_now(session, news)
         self._set_timer()
+
+    def _send_now(self, session: SenderT, news: Trickle) -> None:
+        now = self._loop.time()
+        sent_at, _, before = self._unproven.get(session.session_id, (now, session, None))
+        if before is not None and now - sent_at < TRICKLES_UNPROVEN_S:
+            self._unproven[session.session_id] = now, session, merge(before, news)
+        else:
+            self._unproven[session.session_id] = now, session, news
+        self._send(session, news)
 
     def _set_timer(self) -> None:
         # Disconnected, there is no need for one: ``connected`` comes.

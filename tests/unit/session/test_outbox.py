@@ -60,6 +60,24 @@ def test_news_of_an_outage_are_one_message_after_it():
     assert len(world.sent) == 1
 
 
+def test_what_a_dead_connection_may_have_taken_is_sent_again():
+    world = World()
+    old, new = Session(name(1)), Session(name(2))
+    world.put(old, candidates=("long ago",))
+    world.loop.run(defaults.TRICKLES_UNPROVEN_S + 1)
+    world.put(new, candidates=("a", "b"))
+    world.put(new, gone=("a",))
+    world.is_connected = False
+    world.put(new, candidates=("c",))
+    world.sent.clear()
+    world.is_connected = True
+    world.outbox.connected()
+    assert world.sent == [Trickle(session=name(2), candidates=("b", "c"), gone=("a",))]
+    world.outbox.forget(new)
+    world.outbox.connected()
+    assert len(world.sent) == 1
+
+
 def test_a_peer_that_does_not_know_the_session_yet_hears_of_it_first():
     world = World()
     world.is_connected = False
