@@ -67,8 +67,8 @@ NAT_RANDOM_SHARE: Final = 0.5
 in 19 of 20 cases. In between it stays unknown."""
 NAT_SCATTERED_SHARE: Final = 0.6
 """From this share of far jumps ports are random, however few were seen."""
-NAT_PRESERVED_SHARE: Final = 0.7
-"""From this share of kept ports a NAT keeps them: the rest were in use by somebody else."""
+NAT_PRESERVED_SHARE: Final = 0.5
+"""From this share of kept ports a NAT keeps them: the rest were in use by somebody else. By chance none is kept."""
 NAT_PARITY_TRIES: Final = 4
 """Sockets opened until one has a port of the parity that is wanted: one in 16 has not, which does no harm."""
 NAT_PARITY_LEAST: Final = 14
@@ -124,6 +124,8 @@ STUN_TCP_TIMEOUT_S: Final = 2.0
 """How long a STUN server may take over TCP, when it is silent over UDP: a lost SYN is repeated after 1 s."""
 VISIT_TIMEOUT_S: Final = 3.5
 """How long a rendezvous may take to let in a command that asks it once: five round trips over a satellite."""
+VISIT_AGAIN_S: Final = 0.8
+"""When a second connection is tried beside the first: a lost SYN is repeated after 1 s, the next time after 3 s."""
 
 # --- TURN client (RFC 8656) --------------------------------------------------------------------------------
 TURN_LIFETIME_S: Final = 600

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,32 @@ class TestNoRendezvous:
             error = await self.fails(tmp_path, f"ws://127.0.0.1:{port}")
             over.set()
         assert error.code == "P2P-3105"
+
+    async def test_a_connection_that_hangs_is_not_the_end(self, tmp_path: Path) -> None:
+        count = 0
+
+        async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal count
+            count += 1
+            is_first = count == 1
+            upstream = await asyncio.open_connection("127.0.0.1", int(servers.url.rpartition(":")[2]))
+
+            async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+                with suppress(ConnectionError):
+                    while data := await source.read(65536):
+                        if not is_first:
+                            target.write(data)
+                target.close()
+
+            async with asyncio.TaskGroup() as group:
+                group.create_task(copy(reader, upstream[1]))
+                group.create_task(copy(upstream[0], writer))
+
+        async with world(tmp_path) as servers, await asyncio.start_server(pass_on, "127.0.0.1", 0) as proxy:
+            url = f"ws://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+            report = await examine_network(options(tmp_path, url), NO_CLASSIC)
+        assert count == 2
+        assert report.facts.udp_blocked is False
 
     async def test_the_first_one_that_answers_is_taken(self, tmp_path: Path) -> None:
         async with world(tmp_path) as servers:

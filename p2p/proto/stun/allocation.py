@@ -101,7 +101,7 @@ def judge_allocation(samples: Sequence[PortSample], further: Sequence[PortSample
     return replace(
         verdict,
         keeps_parity=_keeps_parity(samples, verdict),
-        keeps_contiguity=_keeps_contiguity(samples),
+        keeps_contiguity=_keeps_contiguity(samples, verdict),
     )
 
 
@@ -173,9 +173,12 @@ def _keeps_parity(samples: Sequence[PortSample], verdict: Allocation) -> bool | 
     return None if distances == {verdict.step} else True
 
 
-def _keeps_contiguity(samples: Sequence[PortSample]) -> bool | None:
+def _keeps_contiguity(samples: Sequence[PortSample], verdict: Allocation) -> bool | None:
     by_local = {sample.local: sample.mapped for sample in samples}
     neighbours = [(local, local + 1) for local in by_local if local + 1 in by_local]
     if not neighbours:
         return None
-    return all(by_local[upper] - by_local[lower] == 1 for lower, upper in neighbours)
+    if any(by_local[upper] - by_local[lower] != 1 for lower, upper in neighbours):
+        return False
+    # Two counters, one for even ports, that happen to be side by side look the same.
+    return None if verdict.kind is PortAllocation.SEQUENTIAL else True

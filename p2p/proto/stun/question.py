@@ -43,7 +43,6 @@ CHANGES: Final = {
     Purpose.OTHER_IP: ChangeRequest(change_ip=True, change_port=True),
 }
 """From where the server is to answer."""
-_PATIENT: Final = (Purpose.PRIMARY, Purpose.CONTROL)
 
 
 @dataclass(slots=True)
@@ -89,7 +88,7 @@ class Question:
         if purpose in CHANGES:
             attributes = (CHANGE_REQUEST(CHANGES[purpose]),)
         request = encode(Message(MessageClass.REQUEST, Method.BINDING, transaction_id, attributes))
-        if purpose in _PATIENT:
+        if purpose is Purpose.PRIMARY:
             transaction = Transaction(request, now, max_requests=NAT_UDP_REQUESTS, last_wait_s=NAT_UDP_LAST_WAIT_S)
         else:
             transaction = Transaction(

@@ -136,6 +136,14 @@ def test_one_counter_is_never_taken_for_one_that_keeps_parity(busy):
         assert (verdict.step, verdict.keeps_parity) == (1, False)
 
 
+def test_two_counters_side_by_side_keep_no_neighbours():
+    even, odd = iter(range(30000, 31000, 2)), iter(range(30001, 31001, 2))
+    pairs = [(4000, 4001), (4101, 4100), (4200, 4201), (4301, 4300), (4400, 4401), (4501, 4500), (4600, 4601)]
+    seen = [PortSample(local, next(odd if local % 2 else even)) for pair in pairs for local in pair]
+    verdict = judge_allocation(seen)
+    assert (verdict.step, verdict.keeps_parity, verdict.keeps_contiguity) == (2, True, None)
+
+
 def test_too_little_is_unknown():
     assert judge_allocation([]) == Allocation()
     few = [PortSample(5000, 6000), PortSample(5001, 6001), PortSample(5002, 6002)]
