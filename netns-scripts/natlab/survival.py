@@ -288,7 +288,8 @@ def events(sleep_s: float) -> tuple[Event, ...]:
         Event("dialer's host returns", _move("d", keep=False)),
         Event("dialer's host: other address", _new_host_address("d1"), bound_s=PLANNED_S),
         Event("exposer's host: other address", _new_host_address("e1"), bound_s=PLANNED_S),
-        Event("server restarts", _restart_server, bound_s=PLANNED_S, linger_s=10.0),
+        # So long that all are logged in again: until then the relay is no way out for whatever comes next.
+        Event("server restarts", _restart_server, bound_s=PLANNED_S, linger_s=30.0),
         Event("direct path cut again", _cut, wanted=_RELAY),
         Event("server restarts, on the relay", _restart_server, wanted=_RELAY, bound_s=None, linger_s=10.0),
         Event("direct path restored again", _restore, bound_s=PLANNED_S),

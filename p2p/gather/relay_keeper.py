@@ -52,9 +52,14 @@ class RelayKeeper:
         self._wake = asyncio.Event()
 
     def update(self, servers: Sequence[RelayServer]) -> None:
-        """Use these relays and credentials from the next allocation on."""
+        """Use these relays and credentials from the next allocation on; see whether the present address lives.
+
+        They come with each login, and a server that restarted has often taken the relay with it.
+        """
         self._servers = tuple(servers)
         self._wake.set()
+        if self.current is not None:
+            self.current.probe()
 
     def retry_now(self) -> None:
         """Do not wait any longer before the next attempt: the network has changed."""
