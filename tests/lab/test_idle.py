@@ -22,7 +22,7 @@ __all__ = ["lab_factory"]
 
 LIFETIME_S = 20
 IDLE_S = 150.0
-PACKETS_PER_S = {"direct": 3.0, "relay": 5.0}
+PACKETS_PER_S = {"direct": 4.0, "relay": 6.0}
 """Of one side, in and out: heartbeats of two paths each way and their answers, what keeps relay and login alive."""
 
 
