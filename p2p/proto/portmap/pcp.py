@@ -26,9 +26,6 @@ from p2p.errors import DecodeError
 
 PCP_VERSION: Final = 2
 PCP_PORT: Final = 5351
-ANNOUNCE_PORT: Final = 5350
-"""Where clients hear what routers tell all of them."""
-ANNOUNCE_GROUP: Final = "224.0.0.1"
 NONCE_BYTES: Final = 12
 
 _MIN_BYTES: Final = 24

@@ -13,7 +13,6 @@ from typing import Final
 from p2p.errors import DecodeError
 from p2p.proto.portmap.xml import read_xml_untrusted
 
-INVALID_ACTION: Final = 401
 INVALID_ARGUMENTS: Final = 402
 CONFLICT: Final = 718
 ONLY_PERMANENT: Final = 725
