@@ -63,14 +63,12 @@ class Connection:
         socket: The WebSocket, prepared, without compression.
         transport: What it writes to.
         address: Where the client is.
-        early_login: What came with the upgrade to log in.
     """
 
     __slots__ = (
         "_address",
         "_bucket",
         "_challenge",
-        "_early_login",
         "_hub",
         "_is_ending",
         "_offences",
@@ -83,12 +81,7 @@ class Connection:
     )
 
     def __init__(
-        self,
-        hub: Hub,
-        socket: web.WebSocketResponse,
-        transport: asyncio.Transport,
-        address: TransportAddress,
-        early_login: Login | None = None,
+        self, hub: Hub, socket: web.WebSocketResponse, transport: asyncio.Transport, address: TransportAddress
     ) -> None:
         limits = hub.config.limits
         self._hub = hub
@@ -97,7 +90,6 @@ class Connection:
         self._address = address
         self._bucket = TokenBucket(limits.messages_per_s, limits.message_burst)
         self._challenge = LoginChallenge(hub.random_bytes(NONCE_BYTES), hub.config.names)
-        self._early_login = early_login
         self._offences = 0
         self._seat: Seat | None = None
         self._slow_timer: asyncio.TimerHandle | None = None
@@ -112,11 +104,15 @@ class Connection:
             RENDEZVOUS_LOGIN_TIMEOUT_S, self.dismiss, SignallingCode.TIMEOUT, "no login in time"
         )
 
-    async def run(self) -> None:
-        """Serve the client until it or the server ends the connection."""
+    async def run(self, early_login: Login | None = None) -> None:
+        """Serve the client until it or the server ends the connection.
+
+        Args:
+            early_login: What came with the upgrade to log in.
+        """
         self._hub.add(self)
         try:
-            await self._begin()
+            await self._begin(early_login)
             while True:
                 frame = await self._socket.receive()
                 if frame.type is WSMsgType.TEXT:
@@ -230,10 +226,9 @@ class Connection:
             except Refusal as refusal:
                 await self._refuse(refusal, message)
 
-    async def _begin(self) -> None:
+    async def _begin(self, login: Login | None) -> None:
         """Welcome a client that has logged in with the upgrade; send the challenge to any other."""
         hub = self._hub
-        login, self._early_login = self._early_login, None
         seat = None
         if login is not None:
             seat = hub.early_logins.verify(login, names=hub.config.names, now_wall=hub.now_wall())

@@ -69,7 +69,7 @@ class WebApplication:
             )
             await socket.prepare(request)
             if request.transport is not None:
-                await Connection(hub, socket, request.transport, client, _early_login(request)).run()
+                await Connection(hub, socket, request.transport, client).run(_early_login(request))
             return socket
         finally:
             self._limiter.release(client.host)

@@ -269,7 +269,7 @@ def _early_login(url: URL, identity: Identity, *, instance: str, token: str | No
     return Login(
         version=PROTOCOL_VERSION,
         peer=str(identity.peer_id),
-        signature=identity.sign(early_login.transcript(nonce, identity.peer_id.public_key, host, instance)),
+        signature=identity.sign(login_transcript(nonce, identity.peer_id.public_key, host, instance, is_early=True)),
         host=host,
         instance=instance,
         token=token,

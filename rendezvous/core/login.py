@@ -47,15 +47,7 @@ class LoginChallenge:
         if self._is_used:
             raise Refusal(SignallingCode.UNEXPECTED, "this connection has been logged in already")
         self._is_used = True
-        _check_server(login, self._names)
-        try:
-            peer_id = PeerId.parse(login.peer)
-            peer_id.verify(
-                login.signature, login_transcript(self._nonce, peer_id.public_key, login.host, login.instance)
-            )
-        except (IdentityError, IntegrityError) as error:
-            raise Refusal(SignallingCode.BAD_SIGNATURE, "the login is not signed by the key it names") from error
-        return Seat(peer_id, login.instance)
+        return _proven_seat(login, self._nonce, self._names, is_early=False)
 
 
 class EarlyLogins:
@@ -93,14 +85,11 @@ class EarlyLogins:
         if login.nonce in self._nonces or login.nonce in self._earlier or len(self._nonces) >= EARLY_LOGINS_REMEMBERED:
             return None
         try:
-            _check_server(login, names)
-            peer_id = PeerId.parse(login.peer)
-            signed = early_login.transcript(login.nonce, peer_id.public_key, login.host, login.instance)
-            peer_id.verify(login.signature, signed)
-        except (Refusal, IdentityError, IntegrityError):
+            seat = _proven_seat(login, login.nonce, names, is_early=True)
+        except Refusal:
             return None
         self._nonces.add(login.nonce)
-        return Seat(peer_id, login.instance)
+        return seat
 
     def _turn(self, now_wall: float) -> None:
         # A nonce may be as much in the future as in the past, so it is fresh for twice the skew.
@@ -109,8 +98,16 @@ class EarlyLogins:
             self._earlier, self._nonces = self._nonces, set()
 
 
-def _check_server(login: Login, names: frozenset[str]) -> None:
+def _proven_seat(login: Login, nonce: bytes, names: frozenset[str], *, is_early: bool) -> Seat:
+    """Whose key it is, and which of its programs, if the login is for this server and signed by that key."""
     if login.version != PROTOCOL_VERSION:
         raise Refusal(SignallingCode.UNSUPPORTED_VERSION, f"this server speaks version {PROTOCOL_VERSION}")
     if names and login.host.lower().rstrip(".") not in names:
         raise Refusal(SignallingCode.WRONG_HOST, f"this server is not {login.host[:64]!r}")
+    try:
+        peer_id = PeerId.parse(login.peer)
+        signed = login_transcript(nonce, peer_id.public_key, login.host, login.instance, is_early=is_early)
+        peer_id.verify(login.signature, signed)
+    except (IdentityError, IntegrityError) as error:
+        raise Refusal(SignallingCode.BAD_SIGNATURE, "the login is not signed by the key it names") from error
+    return Seat(peer_id, login.instance)

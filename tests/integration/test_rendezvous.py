@@ -119,7 +119,7 @@ async def test_a_replayed_login_is_refused() -> None:
 async def test_a_login_with_the_upgrade_is_welcome_at_once_and_only_once() -> None:
     identity = ALICE
     nonce = early_login.make_nonce(time.time() + 1, os.urandom)  # after the start of the server
-    signed = early_login.transcript(nonce, bytes(identity.peer_id), "127.0.0.1")
+    signed = m.login_transcript(nonce, bytes(identity.peer_id), "127.0.0.1", is_early=True)
     login = m.Login(
         version=1, peer=str(identity.peer_id), signature=identity.sign(signed), host="127.0.0.1", nonce=nonce
     )

@@ -74,9 +74,9 @@ async def hostile_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     attacker = Attacker()
 
     class TappedConnection(Connection):
-        async def run(self) -> None:
+        async def run(self, early_login: Login | None = None) -> None:
             attacker.connections.append(self)
-            await super().run()
+            await super().run(early_login)
 
         async def _admit(self, login: Login, seat: Seat) -> None:
             attacker.logins.append(login)

@@ -40,18 +40,6 @@ def made_at_wall(nonce: bytes) -> float:
     return milliseconds / 1000
 
 
-def transcript(nonce: bytes, public_key: bytes, host: str, instance: str = "") -> bytes:
-    """What an early login signs; no challenge can make a client sign the same.
-
-    Args:
-        nonce: Its own.
-        public_key: The client's raw Ed25519 key.
-        host: The host name in the client's URL, lower case.
-        instance: Which of the key's programs logs in.
-    """
-    return b"\0".join((b"p2p rendezvous early login v1", nonce + public_key + host.encode(), instance.encode()))
-
-
 def to_header(login: Login) -> str:
     """Write a login as the value of the header."""
     return _SCHEME + base64.urlsafe_b64encode(encode(login)).rstrip(b"=").decode()

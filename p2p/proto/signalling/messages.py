@@ -256,18 +256,22 @@ def decode_server_untrusted(data: bytes) -> ServerMessage | None:
     return message
 
 
-def login_transcript(nonce: bytes, public_key: bytes, host: str, instance: str = "") -> bytes:
+def login_transcript(
+    nonce: bytes, public_key: bytes, host: str, instance: str = "", *, is_early: bool = False
+) -> bytes:
     """What a login signs: this login, to this server, and nothing else.
 
     The host keeps a server from passing another server's challenge on and logging in there as the client.
 
     Args:
-        nonce: From the challenge.
+        nonce: From the challenge, or the client's own.
         public_key: The client's raw Ed25519 key.
         host: The host name in the client's URL, lower case.
         instance: Which of the key's programs logs in.
+        is_early: Whether it answers no challenge: then no challenge can make a client sign the same.
     """
-    return b"\0".join((b"p2p rendezvous login v1", nonce + public_key + host.encode(), instance.encode()))
+    label = b"p2p rendezvous early login v1" if is_early else b"p2p rendezvous login v1"
+    return b"\0".join((label, nonce + public_key + host.encode(), instance.encode()))
 
 
 def _decode(data: bytes, decoder: msgspec.json.Decoder[MessageT], known: frozenset[str]) -> MessageT | None:

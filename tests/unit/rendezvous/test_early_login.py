@@ -21,7 +21,7 @@ NOW = 1_800_000_000.0
 
 def login(*, signer: Identity = ALICE, made_wall: float = NOW, host: str = HOST, version: int = 1) -> Login:
     nonce = early_login.make_nonce(made_wall, os.urandom)
-    signed = early_login.transcript(nonce, bytes(ALICE.peer_id), host, "b1")
+    signed = login_transcript(nonce, bytes(ALICE.peer_id), host, "b1", is_early=True)
     return Login(
         version=version,
         peer=str(ALICE.peer_id),
