@@ -88,13 +88,12 @@ def _udp(findings: Findings, v4: NatBehaviour | None, v6: NatBehaviour | None) -
     tested = [behaviour.udp for behaviour in (v4, v6) if behaviour is not None]
     if any(tested):
         return True
-    by_stream = any(
-        reach.reachable and reach.transport is not PathTransport.UDP for reach in findings.relays
-    ) and not any(reach.reachable and reach.transport is PathTransport.UDP for reach in findings.relays)
-    if tested and all(udp is False for udp in tested) and (by_stream or any(findings.over_tcp.values())):
+    relays_over = {reach.transport for reach in findings.relays if reach.reachable}
+    only_by_stream = bool(relays_over) and PathTransport.UDP not in relays_over
+    if tested and all(udp is False for udp in tested) and (only_by_stream or any(findings.over_tcp.values())):
         return False
     # A relay that answers over UDP is proof enough that UDP passes.
-    return True if any(r.reachable and r.transport is PathTransport.UDP for r in findings.relays) else None
+    return True if PathTransport.UDP in relays_over else None
 
 
 def _facts(behaviour: NatBehaviour) -> NatFacts:

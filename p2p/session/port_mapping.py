@@ -8,6 +8,7 @@ from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
 from p2p.gather.candidates import CandidateBook, CandidateChange
 from p2p.gather.portmap.mapper import PortMapper
+from p2p.path.base import SocketBase
 from p2p.path.endpoint import Endpoint
 from p2p.proto.portmap.mapping import PortMapping, is_public
 from p2p.proto.portmap.pcp import PCP_PORT
@@ -55,14 +56,14 @@ class MappedPort:
     def seen_outside(self) -> None:
         """Look at the book again: a server has told where it sees us."""
         mapping = self._mapping
-        base_id = self._base_id()
-        if mapping is None or base_id is None or not is_public(mapping.external.host):
+        base = self._socket()
+        if mapping is None or base is None or not is_public(mapping.external.host):
             return
         server = TransportAddress(mapping.internal.host, PCP_PORT)
-        if mapping.external.host not in self._book.mapped_hosts(base_id, but=server):
+        if mapping.external.host not in self._book.mapped_hosts(base.base_id, but=server):
             return
-        self._announced = base_id, server
-        self._on_change(self._book.set_mapped(base_id, mapping.external, server))
+        self._announced = base.base_id, server
+        self._on_change(self._book.set_mapped(base.base_id, mapping.external, server))
 
     def _mapped(self, mapping: PortMapping) -> None:
         self._withdraw()
@@ -78,10 +79,9 @@ class MappedPort:
         if announced is not None:
             self._on_change(self._book.forget_mapped(*announced))
 
-    def _base_id(self) -> int | None:
-        return next((base.base_id for base in self._endpoint.sockets if not base.local_address.is_ipv6), None)
+    def _socket(self) -> SocketBase | None:
+        return next((base for base in self._endpoint.sockets if not base.local_address.is_ipv6), None)
 
     def _port(self) -> int | None:
-        return next(
-            (base.local_address.port for base in self._endpoint.sockets if not base.local_address.is_ipv6), None
-        )
+        base = self._socket()
+        return None if base is None else base.local_address.port

@@ -82,9 +82,8 @@ def is_preserved(samples: Sequence[PortSample]) -> bool | None:
 def judge_allocation(samples: Sequence[PortSample], further: Sequence[PortSample] = ()) -> Allocation:
     """Conclude which port a new mapping gets.
 
-    Others' traffic takes ports in between, lost questions come late and out of order, and a counter goes back to its
-    start: a socket may get a
-    mapping of a former one: so the longest run in one direction decides, whatever stands between.
+    Others' traffic takes ports in between, lost questions come late and out of order, a counter goes back to its start,
+    and a socket may get a mapping of a former one: so the longest run in one direction decides, whatever stands in it.
 
     Args:
         samples: The first mapping of each of several sockets, in the order in which they were asked for.

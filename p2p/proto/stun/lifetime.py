@@ -18,7 +18,7 @@ from p2p.defaults import (
 )
 from p2p.errors import DecodeError
 from p2p.proto.stun.attributes import RESPONSE_PORT
-from p2p.proto.stun.behaviour import SocketDatagram
+from p2p.proto.stun.behaviour_events import SocketDatagram
 from p2p.proto.stun.client import mapped_address
 from p2p.proto.stun.message import (
     TRANSACTION_ID_BYTES,
@@ -238,16 +238,15 @@ class LifetimeSearch:
         probe.is_over = True
         if self._is_control:
             self._end(LifetimeProblem.NOT_LET_IN if self._server_answered else LifetimeProblem.NO_SERVER)
-        elif probe.is_server_there:
+            return
+        # Where the server was away this one proves nothing.
+        if probe.is_server_there:
             known = self.result.at_most_s
             self.result = replace(self.result, at_most_s=probe.wait_s if known is None else min(known, probe.wait_s))
             for other in self._probes:
                 # What is left alone for longer does not live longer.
                 other.is_over = other.is_over or other.wait_s >= probe.wait_s
-            self._conclude(now)
-        else:
-            # The server was away: this one proves nothing.
-            self._conclude(now)
+        self._conclude(now)
 
     def _conclude(self, now: float) -> None:
         if any(not probe.is_over for probe in self._probes):
