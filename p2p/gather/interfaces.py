@@ -11,6 +11,8 @@ from typing import Final
 
 import netifaces
 
+from p2p.address import TransportAddress
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover -- not on Windows
@@ -22,7 +24,7 @@ _SIOCGIFFLAGS: Final = 0x8913
 _INTERFACE_REQUEST: Final = struct.Struct("16sH22x")
 _IFF_RUNNING: Final = 0x40
 # Addresses that are nowhere, and so are reached by the default route if by any. Nothing is ever sent there.
-_OUTSIDE: Final = ((socket.AF_INET, "198.18.0.1"), (socket.AF_INET6, "2001:db8::1"))
+_OUTSIDE: Final = ("198.18.0.1", "2001:db8::1")
 _ANY_PORT: Final = 9
 
 
@@ -81,8 +83,8 @@ def default_gateways() -> tuple[Gateway, ...]:
         host = address.partition("%")[0]
         if ipaddress.ip_address(host).is_unspecified:
             continue
-        family, outside = _OUTSIDE[":" in host]
-        if (source := _source(family, host if family == socket.AF_INET else outside)) is not None:
+        # The address that a router of IPv6 knows us by is not the link-local one that leads to it.
+        if (source := source_towards(_OUTSIDE[1] if ":" in host else host)) is not None:
             found.append(Gateway(host, interface, source))
     return tuple(found)
 
@@ -160,17 +162,23 @@ def _is_running(asking: socket.socket, name: str) -> bool:
 
 def _sources() -> Iterator[str]:
     """The address that packets to the outside leave from, for each family that has one."""
-    for family, outside in _OUTSIDE:
-        if (source := _source(family, outside)) is not None:
+    for outside in _OUTSIDE:
+        if (source := source_towards(outside)) is not None:
             yield source
 
 
-def _source(family: socket.AddressFamily, destination: str) -> str | None:
-    """Which address of ours leads somewhere; nothing is sent."""
+def source_towards(host: str) -> str | None:
+    """Find out which address of ours leads somewhere; nothing is sent.
+
+    Args:
+        host: An IP address.
+
+    Returns:
+        Ours, without a scope; None where no way leads there.
+    """
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as route:
-            route.connect((destination, _ANY_PORT))
-            source: str = route.getsockname()[0]
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as route:
+            route.connect((host, _ANY_PORT))
+            return TransportAddress.from_socket(route.getsockname()).host
     except OSError:
         return None
-    return source

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from p2p.errors import ConfigError, ErrorCode
 from p2p.proto.ice.candidate import RelayProtocol
+from p2p.proto.signalling.messages import TurnServer
 
 CODE_BAD_URL = ErrorCode("P2P-5203", "The rendezvous must name relays as turn:host:port?transport=udp, or turns:...")
 
@@ -46,6 +47,20 @@ class RelayServer:
         else:
             protocol = RelayProtocol.TCP if transport == "tcp" else RelayProtocol.UDP
         return cls(host.strip("[]"), int(port or _DEFAULT_PORTS[scheme]), protocol, username, password, realm, nonce)
+
+    @classmethod
+    def from_turn(cls, turn: TurnServer, *, may_be_local: bool) -> RelayServer:
+        """Read what a rendezvous names.
+
+        Args:
+            turn: The relay and the credentials for it.
+            may_be_local: See the attribute: a rendezvous elsewhere has no business with what only this host can reach.
+
+        Raises:
+            ConfigError: Its URL is no such URL.
+        """
+        server = cls.from_url(turn.url, turn.username, turn.password, realm=turn.realm, nonce=turn.nonce)
+        return replace(server, may_be_local=may_be_local)
 
     @property
     def url(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from p2p.aio.tasks import TaskScope
 from p2p.defaults import CLASSIC_ROUND_TRIPS, CLASSIC_TEST_LEAST_S, CLASSIC_TEST_TIMEOUT_S, SERVERS_USED
 from p2p.errors import ConfigError, ConnectivityError, P2PError
 from p2p.gather.classic import classic_name
-from p2p.gather.interfaces import host_addresses
+from p2p.gather.interfaces import host_addresses, source_towards
 from p2p.gather.lifetime import search_lifetime
 from p2p.gather.nat import discover_behaviour
 from p2p.gather.nat_cache import NatCache, complete, here
@@ -27,7 +26,7 @@ from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.nat_report import LifetimeReport, NatReport, Previous, RelayReach
 from p2p.session.nat_verdict import Findings, answering_servers, make_report
 from p2p.session.options import PeerOptions
-from p2p.session.own_addresses import is_loopback_url
+from p2p.session.own_addresses import any_on_this_host
 from p2p.session.plausible import is_plausible
 from p2p.session.relay_reach import reach_relays
 from p2p.session.visit import visit_rendezvous
@@ -104,13 +103,9 @@ async def _find_servers_and_test(options: PeerOptions, questions: Questions) -> 
         # The named servers alone are asked; the rendezvous would only have said which relays there are.
         return await _examine(options, named, None, questions, f"No relay could be tested: {error.detail}.")
     # A rendezvous elsewhere has no business with what only this host can reach.
-    hosts = host_addresses(loopback=_is_local(options))
+    hosts = host_addresses(loopback=any_on_this_host(options.rendezvous_urls))
     plausible = [server for server in welcome.stun if is_plausible(server, hosts)]
     return await _examine(options, named or plausible[:SERVERS_USED], welcome, questions)
-
-
-def _is_local(options: PeerOptions) -> bool:
-    return any(is_loopback_url(url) for url in options.rendezvous_urls)
 
 
 async def _examine(
@@ -120,6 +115,7 @@ async def _examine(
     questions: Questions,
     *notes: str,
 ) -> _Examined:
+    is_local = any_on_this_host(options.rendezvous_urls)
     relays = () if welcome is None else welcome.turn[:SERVERS_USED]
     ipv4 = tuple(server for server in servers if not server.is_ipv6)
     ipv6 = tuple(server for server in servers if server.is_ipv6)
@@ -127,7 +123,7 @@ async def _examine(
         # Servers of one rendezvous are one service; those that a user names are each asked everything.
         tests_v4 = scope.start(_test_family(ipv4, each=bool(questions.stun)), name="IPv4 tests")
         tests_v6 = scope.start(_test_family(ipv6, each=bool(questions.stun)), name="IPv6 tests")
-        relay_tests = scope.start(reach_relays(relays, options, may_be_local=_is_local(options)), name="relay tests")
+        relay_tests = scope.start(reach_relays(relays, options, may_be_local=is_local), name="relay tests")
         behaviours_v4, behaviours_v6 = await tests_v4, await tests_v6
         classic = None
         if questions.classic:
@@ -208,7 +204,7 @@ async def _test_family(servers: Sequence[TransportAddress], *, each: bool) -> di
     """
     if not servers:
         return {}
-    host = _source_of(servers[0])
+    host = source_towards(servers[0].host)
     if host is None:
         return {}
     firsts = servers if each else servers[:1]
@@ -221,16 +217,6 @@ async def _test_family(servers: Sequence[TransportAddress], *, each: bool) -> di
             return NatBehaviour()
 
     return dict(zip(firsts, await asyncio.gather(*map(test, firsts)), strict=True))
-
-
-def _source_of(server: TransportAddress) -> str | None:
-    """Find out which of our addresses leads to a server; nothing is sent."""
-    with socket.socket(socket.AF_INET6 if server.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect(server)
-        except OSError:
-            return None
-        return TransportAddress.from_socket(sock.getsockname()).host
 
 
 async def _classic(servers: Sequence[TransportAddress], behaviours: dict[TransportAddress, NatBehaviour]) -> str | None:

@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
@@ -44,7 +43,7 @@ from p2p.quic.routing import CidRouter
 from p2p.session.backoff import wait_after_s
 from p2p.session.host_slots import guess_limits
 from p2p.session.options import PeerOptions, RelayPolicy
-from p2p.session.own_addresses import is_loopback_url, is_own
+from p2p.session.own_addresses import any_on_this_host, is_own
 from p2p.session.plausible import is_plausible
 from p2p.session.port_mapping import MappedPort
 from p2p.session.spare_sockets import SpareSockets, StunTaker
@@ -167,8 +166,7 @@ class Node:
         self._sockets = HostSockets(
             self.endpoint, self._book, are_candidates=self.options.relay_policy is not RelayPolicy.ONLY
         )
-        # A rendezvous on this host is for peers on this host.
-        is_local = any(is_loopback_url(url) for url in self._urls)
+        is_local = any_on_this_host(self._urls)
         self._mapped_port = MappedPort(self.endpoint, self._book, on_change=self._announce)
         self._monitor = NetworkMonitor(
             loop, read_state=partial(network_state, loopback=is_local), on_change=self._network_changed
@@ -326,11 +324,7 @@ class Node:
         is_local = any(ipaddress.ip_address(host).is_loopback for host in self.hosts)
         for turn in welcome.turn[:SERVERS_USED]:
             try:
-                server = RelayServer.from_url(
-                    turn.url, turn.username, turn.password, realm=turn.realm, nonce=turn.nonce
-                )
-                # A rendezvous elsewhere has no business with what only this host can reach.
-                servers.append(replace(server, may_be_local=is_local))
+                servers.append(RelayServer.from_turn(turn, may_be_local=is_local))
             except ConfigError as error:
                 logger.warning("%s", error)
         self._relay_keeper.update(servers)

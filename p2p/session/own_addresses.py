@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
 
@@ -27,3 +27,8 @@ def is_loopback_url(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def any_on_this_host(urls: Iterable[str]) -> bool:
+    """Tell whether one of the rendezvous servers is on this very host: then it is for peers on this host."""
+    return any(is_loopback_url(url) for url in urls)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from p2p.address import TransportAddress
 from p2p.errors import P2PError
@@ -46,9 +45,8 @@ async def _reach(endpoint: Endpoint, turn: TurnServer, options: PeerOptions, *, 
     loop = asyncio.get_running_loop()
     transport = PathTransport.UDP
     try:
-        server = RelayServer.from_url(turn.url, turn.username, turn.password, realm=turn.realm, nonce=turn.nonce)
+        server = RelayServer.from_turn(turn, may_be_local=may_be_local)
         transport = PathTransport(server.protocol.value)
-        server = replace(server, may_be_local=may_be_local)
         relay = await allocate(endpoint, server, ssl_context=trust(options))
     except P2PError as error:
         # The row of the report names the relay already.
