@@ -116,16 +116,7 @@ def _start_exposer(
     """Start the server, the service and the exposing program, and wait for its ticket."""
 
     def start(host: str, name: str, command: list[str]) -> ObservedProgram:
-        return stack.enter_context(
-            ObservedProgram(
-                lab,
-                host,
-                command,
-                environment=programs.environment(name),
-                log=programs.folder / f"{name}.log",
-                stop=stop,
-            )
-        )
+        return stack.enter_context(ObservedProgram.of(programs, lab, host, name, command, stop=stop))
 
     server = start(SERVER, "serve", programs.serve())
     wait_for_server(lab, server, stop)

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .errors import LabError
+from .flags import comma_list
 from .kinds import KINDS
 from .shapes import load_shape, parse_duration_s, parse_loss, parse_rate_bps
-
-
-def _comma_list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _parser(asked: str) -> argparse.ArgumentParser:
@@ -76,8 +73,8 @@ def _parser(asked: str) -> argparse.ArgumentParser:
     selftest = commands.add_parser(
         "selftest", help="prove that each kind of router and each modifier does what it says"
     )
-    selftest.add_argument("--kinds", type=_comma_list, help="only these, such as port,sym")
-    selftest.add_argument("--modifiers", type=_comma_list, help="only these, such as hairpin,uplink")
+    selftest.add_argument("--kinds", type=comma_list, help="only these, such as port,sym")
+    selftest.add_argument("--modifiers", type=comma_list, help="only these, such as hairpin,uplink")
     matrix = commands.add_parser("matrix", help="run the real programs in every ordered pair of kinds")
     if asked == "matrix":
         # Only then: its modules double the time that the other commands take to start.

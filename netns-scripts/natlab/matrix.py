@@ -16,6 +16,7 @@ from typing import Final
 from .cell import CellPlan, run_cell
 from .errors import LabError
 from .expectation import Path
+from .flags import comma_list
 from .heatmap import heatmap
 from .kinds import KINDS
 from .namespaces import require_root
@@ -50,19 +51,16 @@ _MOST_BYTES_WITH_LOSS: Final = 1 << 15
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
 
-    def names(text: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-
     def pair(text: str) -> tuple[str, str]:
         dialer, _, exposer = text.partition(":")
         return dialer, exposer
 
     what = parser.add_argument_group("what to run (default: every pair of the usual kinds)")
-    what.add_argument("--kinds", type=names, help=f"every pair of these, such as port,sym; all: {','.join(KINDS)}")
+    what.add_argument("--kinds", type=comma_list, help=f"every pair of these, such as port,sym; all: {','.join(KINDS)}")
     what.add_argument("--pair", type=pair, action="append", metavar="DIALER:EXPOSER", help="this pair; repeat")
-    what.add_argument("--scenarios", type=names, help=f"by name, or all: {','.join(SCENARIOS)}")
+    what.add_argument("--scenarios", type=comma_list, help=f"by name, or all: {','.join(SCENARIOS)}")
     what.add_argument(
-        "--targets", type=names, nargs="?", const=(_ALL,), help=f"compare with bounds; all, or {','.join(TARGETS)}"
+        "--targets", type=comma_list, nargs="?", const=(_ALL,), help=f"compare with bounds; all, or {','.join(TARGETS)}"
     )
     what.add_argument("--bounds", action="store_true", help="compare every cell with its bounds")
     what.add_argument(

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from .errors import LabError
 from .lab import Lab
+from .programs import Programs
 
 _STOP_CHECK_S: Final = 0.2
 _GRACE_S: Final = 5.0
@@ -87,6 +88,23 @@ class ObservedProgram:
                 start_new_session=True,
             )
         self._reader = threading.Thread(target=self._read, name=f"reader of {host}")
+
+    @classmethod
+    def of(
+        cls, programs: Programs, lab: Lab, host: str, name: str, command: Sequence[str], *, stop: threading.Event
+    ) -> ObservedProgram:
+        """Start one of the programs under test, with a home and a log of its own in their folder.
+
+        Args:
+            programs: How it is run.
+            lab: Where.
+            host: On which host.
+            name: What its home and its log are called.
+            command: Its command line, as ``programs`` writes it.
+            stop: Set when the user wants to stop.
+        """
+        log = programs.folder / f"{name}.log"
+        return cls(lab, host, command, environment=programs.environment(name), log=log, stop=stop)
 
     def __enter__(self) -> ObservedProgram:
         self._reader.start()

@@ -17,7 +17,7 @@ from .topology import FAMILY_IPV4, FAMILY_IPV6, Router, Topology
 DIALER: Final = "d"
 EXPOSER: Final = "e"
 _CARRIER: Final = "cgn"
-_LOSS: Final = 0.1
+LOSS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,8 +211,8 @@ _SCENARIOS: Final[dict[str, tuple[str, Callable[[str, str, float], Setup]]]] = {
     "blocked-dialer": ("no UDP at the dialer", _pair("udpblock", "port")),
     "blocked-exposer": ("no UDP at the exposer", _pair("port", "udpblock")),
     "blocked-both": ("no UDP at either", _pair("udpblock", "udpblock")),
-    "loss": ("10 % loss on both links", _pair("port", "port", loss=_LOSS)),
-    "loss-sym": ("random ports, 10 % loss on both links", _pair("sym", "full", loss=_LOSS)),
+    "loss": ("10 % loss on both links", _pair("port", "port", loss=LOSS)),
+    "loss-sym": ("random ports, 10 % loss on both links", _pair("sym", "full", loss=LOSS)),
     "pool": ("an address for each destination, to a port filter", _pair("pool", "port")),
     "pool-full": ("an address for each destination, to no filter", _pair("pool", "full")),
     "pool-paired": ("an address for each host, out of several", _pair("pool-paired", "port")),

@@ -105,7 +105,6 @@ class Survival:
     ) -> None:
         self.lab = lab
         self.stop = threading.Event()
-        self._folder = folder
         self._stack = stack
         self._programs = Programs(command, folder, flags)
         self._servers = 0
@@ -174,16 +173,8 @@ class Survival:
             time.sleep(0.05)
 
     def _start(self, host: str, name: str, command: list[str]) -> ObservedProgram:
-        return self._stack.enter_context(
-            ObservedProgram(
-                self.lab,
-                host,
-                command,
-                environment=self._programs.environment(name),
-                log=self._folder / f"{name}.log",
-                stop=self.stop,
-            )
-        )
+        program = ObservedProgram.of(self._programs, self.lab, host, name, command, stop=self.stop)
+        return self._stack.enter_context(program)
 
 
 def _last_path(told: Sequence[Told]) -> str:

@@ -10,11 +10,10 @@ from .bounds import Bounds
 from .errors import LabError
 from .expectation import Path
 from .results import CellKey, CellResult, percentiles
-from .setups import Setup, pair_setup, scenario_setup
+from .setups import LOSS, Setup, pair_setup, scenario_setup
 from .tables import format_table
 
 TARGET_RUNS: Final = 20
-_LOSS: Final = 0.1
 # With a tenth of all packets lost, medians may be this many times those without loss.
 _LOSS_FACTOR: Final = 2.0
 
@@ -102,7 +101,7 @@ def target_setups(target: Target, *, delay_s: float) -> list[Setup]:
     """Set up the cells of a row; of one with loss first those without."""
     setups = [pair_setup(*pair, delay_s=delay_s) for pair in target.pairs]
     if target.with_loss:
-        setups += [pair_setup(*pair, delay_s=delay_s, loss=_LOSS) for pair in target.pairs]
+        setups += [pair_setup(*pair, delay_s=delay_s, loss=LOSS) for pair in target.pairs]
     return setups + [scenario_setup(name, delay_s=delay_s) for name in target.scenarios]
 
 

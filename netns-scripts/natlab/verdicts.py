@@ -25,12 +25,13 @@ from typing import Any, Final
 from .cell import wait_for_server
 from .errors import LabError
 from .expected_verdict import wrong_and_unknown
+from .flags import comma_list
 from .kinds import KINDS, Kind, kind_named
 from .lab import Lab
 from .namespaces import require_root
 from .observed import ObservedProgram
-from .plan import SERVER, SERVER_ADDRESSES, SERVER_ADDRESSES6
-from .programs import RENDEZVOUS_PORT, RENDEZVOUS_URL, Programs, find_program
+from .plan import SERVER, SERVER_ADDRESSES
+from .programs import RENDEZVOUS_URL, Programs, find_program
 from .shapes import LinkShape, parse_duration_s, parse_loss
 from .tables import format_table
 from .topology import Router, Topology
@@ -42,15 +43,6 @@ _OTHER_HOST: Final = "r2"
 _LONGEST_RUN_S: Final = 15.0
 _DISCARD_PORT: Final = 9
 _COMPLAINTS_SHOWN: Final = 5
-_ADDRESSES: Final = ", ".join(f'"{address}"' for address in (*SERVER_ADDRESSES, *SERVER_ADDRESSES6))
-_SERVER_CONFIG: Final = f"""\
-[serve]
-listen = [{_ADDRESSES}]
-public_address = [{_ADDRESSES}]
-http_port = {RENDEZVOUS_PORT}
-open = true
-danger_allow_private_peers = true
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +96,7 @@ class Outcome:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    parser.add_argument("--kinds", type=_comma_list, default=tuple(KINDS), help="such as port,sym")
+    parser.add_argument("--kinds", type=comma_list, default=tuple(KINDS), help="such as port,sym")
     parser.add_argument("--runs", type=int, default=10, help="examinations of each kind (default: 10)")
     parser.add_argument("--jobs", type=int, default=1, help="kinds at a time (default: 1)")
     parser.add_argument("--delay", type=parse_duration_s, default=0.0, help="of the uplink, one way, such as 20ms")
@@ -116,10 +108,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     parser.add_argument("--p2p", type=shlex.split, metavar="COMMAND", help="the program to run (default: p2p)")
     parser.add_argument("--flag", action="append", default=[], metavar="FLAG", help="one more flag for p2p nat")
-
-
-def _comma_list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def run_verdicts(arguments: argparse.Namespace) -> int:
@@ -186,17 +174,8 @@ def run_case(case: Case, *, prefix: str, stop: threading.Event) -> Outcome:
     folder = Path(tempfile.mkdtemp(prefix="p2p-verdicts-"))
     try:
         with Lab.up(Topology(name="verdicts", routers=(router,)), prefix=prefix) as lab:
-            config = folder / "serve.toml"
-            config.write_text(_SERVER_CONFIG)
-            programs = Programs(case.command, folder)
-            with ObservedProgram(
-                lab,
-                SERVER,
-                [*case.command, "serve", "--config", str(config)],
-                environment=programs.environment("serve"),
-                log=folder / "serve.log",
-                stop=stop,
-            ) as server:
+            programs = Programs(case.command, folder, ipv6=lab.topology.ipv6)
+            with ObservedProgram.of(programs, lab, SERVER, "serve", programs.serve(), stop=stop) as server:
                 wait_for_server(lab, server, stop)
                 with _busy(lab, case.busy_per_s):
                     reports = list(_reports(lab, case, programs, stop))

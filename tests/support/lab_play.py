@@ -45,7 +45,6 @@ class Play:
     def __init__(self, lab: Lab, folder: Path, stack: ExitStack) -> None:
         self.lab = lab
         self.stop = threading.Event()
-        self._folder = folder
         self._stack = stack
         self._programs = Programs(find_program(), folder)
         self.server = self.start_server()
@@ -75,16 +74,8 @@ class Play:
             return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def _start(self, host: str, name: str, command: list[str]) -> ObservedProgram:
-        return self._stack.enter_context(
-            ObservedProgram(
-                self.lab,
-                host,
-                command,
-                environment=self._programs.environment(name),
-                log=self._folder / f"{name}.log",
-                stop=self.stop,
-            )
-        )
+        program = ObservedProgram.of(self._programs, self.lab, host, name, command, stop=self.stop)
+        return self._stack.enter_context(program)
 
 
 @contextmanager
