@@ -26,7 +26,8 @@ from p2p.signalling import SignallingClient
 from tests.support.authority import Authority
 from tests.support.commands import Command, Peers
 from tests.support.garbage import Garbage, flood_tcp, flood_udp
-from tests.support.processes import free_ports, ports, resident_bytes
+from tests.support.ports import free_ports
+from tests.support.processes import ports, resident_bytes
 from tests.support.tcp_services import TcpService, echo, exchange, pattern
 
 GROWTH_MAX_BYTES = 48 << 20
@@ -82,7 +83,7 @@ class Transfer(threading.Thread):
 @pytest.mark.parametrize("scheme", ["plain", "tls"])
 def test_everything_keeps_serving_under_garbage(tmp_path: Path, scheme: str) -> None:
     garbage = Garbage(seed=20_241)
-    http_port, stun_port = free_ports()
+    http_port, stun_port, _ = free_ports(3)
     authority = Authority(tmp_path)
     flags = ["serve", "--open", "--listen", "127.0.0.1", "--danger-allow-private-peers"]
     flags += ["--http-port", str(http_port), "--stun-port", str(stun_port)]

@@ -17,8 +17,8 @@ from p2p.session import nat as nat_module
 from p2p.session.nat import Questions, Watch, examine_network
 from p2p.session.nat_report import NatReport
 from p2p.session.options import PeerOptions
-from tests.support.coturn import free_port
 from tests.support.peers import world
+from tests.support.ports import free_port
 from tests.support.stun_server import run_stun_server
 
 NO_CLASSIC = Questions(classic=False)

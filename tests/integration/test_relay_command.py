@@ -11,15 +11,10 @@ import urllib.request
 from pathlib import Path
 
 from p2p.address import TransportAddress
+from tests.support.ports import free_port
 from tests.support.turn_client import TurnClient
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port(kind: int) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.asynccontextmanager
@@ -43,8 +38,8 @@ async def line_with(process, word: str) -> str:
 
 
 async def test_it_serves_drains_and_ends(tmp_path):
-    server = TransportAddress("127.0.0.1", free_port(socket.SOCK_DGRAM))
-    metrics = free_port(socket.SOCK_STREAM)
+    server = TransportAddress("127.0.0.1", free_port())
+    metrics = free_port()
     path = tmp_path / "relay.toml"
     path.write_text(
         f'udp = ["{server}"]\nmetrics = "127.0.0.1:{metrics}"\ndrain_s = 30\n'
@@ -67,7 +62,7 @@ async def test_it_serves_drains_and_ends(tmp_path):
 
 
 async def test_a_second_signal_ends_at_once(tmp_path):
-    server = TransportAddress("127.0.0.1", free_port(socket.SOCK_DGRAM))
+    server = TransportAddress("127.0.0.1", free_port())
     path = tmp_path / "relay.toml"
     path.write_text(f'udp = ["{server}"]\n[users]\nalice = "wonderland"\n')
     async with command("-c", str(path)) as process:

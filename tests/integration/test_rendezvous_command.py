@@ -14,7 +14,7 @@ import pytest
 
 from p2p.errors import SignallingError
 from p2p.signalling import SignallingClient, SignallingState
-from tests.support.coturn import free_port
+from tests.support.ports import free_port
 from tests.support.rendezvous_world import ALICE, BOB, until
 
 TEMPLATE = """

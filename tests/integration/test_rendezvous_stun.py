@@ -26,6 +26,7 @@ from p2p.proto.stun.message import Message, MessageClass, Method, decode_untrust
 from rendezvous.metrics import Metrics
 from rendezvous.service import RendezvousService, StunConfig
 from rendezvous.stun import StunService
+from tests.support.ports import free_port, free_ports
 from tests.support.rendezvous_world import ALICE, BASE, raw
 
 TRANSACTION_ID = bytes(range(12))
@@ -68,20 +69,6 @@ async def udp_client(host: str = "127.0.0.1") -> AsyncIterator[UdpClient]:
         yield client
     finally:
         transport.close()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses on either loopback address, over UDP and TCP."""
-    sockets: list[socket.socket] = []
-    try:
-        while len(sockets) < count:
-            candidate = socket.socket()
-            candidate.bind(("127.0.0.1", 0))
-            sockets.append(candidate)
-        return [candidate.getsockname()[1] for candidate in sockets]
-    finally:
-        for candidate in sockets:
-            candidate.close()
 
 
 def service(config: StunConfig) -> StunService:
@@ -139,7 +126,7 @@ async def test_what_clients_are_told_is_the_public_address() -> None:
 
 
 async def test_tcp_answers_in_any_chunking_and_ends_with_garbage() -> None:
-    main, _ = free_ports(2)
+    main = free_port()
     async with service(StunConfig(addresses=("127.0.0.1",), port=main, alternate_port=None)):
         reader, writer = await asyncio.open_connection("127.0.0.1", main)
         local = TransportAddress.from_socket(writer.get_extra_info("sockname"))
@@ -156,7 +143,7 @@ async def test_tcp_answers_in_any_chunking_and_ends_with_garbage() -> None:
 
 
 async def test_garbage_over_udp_gets_no_answer_and_does_no_harm() -> None:
-    main, _ = free_ports(2)
+    main = free_port()
     config = StunConfig(addresses=("127.0.0.1",), port=main, alternate_port=None, tcp=False)
     async with service(config) as stun, udp_client() as client:
         server = stun.public_addresses[0]
@@ -219,14 +206,14 @@ async def test_a_wildcard_socket_of_the_relay_stands_for_one_address_of_ours() -
 
 
 async def test_wildcards_are_advertised_as_what_the_host_really_has() -> None:
-    main, _ = free_ports(2)
+    main = free_port()
     async with service(StunConfig(port=main, alternate_port=None, tcp=False)) as stun:
         assert stun.public_addresses
         assert all(not address.ip.is_unspecified for address in stun.public_addresses)
 
 
 async def test_an_address_in_use_is_named() -> None:
-    main, _ = free_ports(2)
+    main = free_port()
     config = StunConfig(addresses=("127.0.0.1",), port=main, alternate_port=None, tcp=False)
     async with service(config):
         with pytest.raises(ConfigError, match=str(main)):
@@ -235,7 +222,7 @@ async def test_an_address_in_use_is_named() -> None:
 
 
 async def test_the_signalling_port_answers_stun_as_well_and_clients_are_told_the_servers() -> None:
-    main, _ = free_ports(2)
+    main = free_port()
     stun = StunConfig(addresses=("127.0.0.1",), port=main, alternate_port=None)
     async with RendezvousService(replace(BASE, stun=stun)) as rendezvous:
         reader, writer = await asyncio.open_connection(*rendezvous.listen_addresses[0])

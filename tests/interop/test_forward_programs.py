@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import P2P, Peers, environment, meeting_point, need, run
-from tests.support.coturn import free_port
 from tests.support.foreign_servers import PostgreSql, Sshd, postgresql, sshd
+from tests.support.ports import free_port
 from tests.support.website import PIECES, website
 
 CONTENT = random.Random(1).randbytes(20_000_000)

@@ -21,8 +21,9 @@ from p2p.proto.turn.events import AllocationCreated
 from p2p.signalling import SignallingClient
 from rendezvous.service import RendezvousService
 from tests.support.authority import Authority
-from tests.support.coturn import SECRET, free_port, run_coturn
+from tests.support.coturn import SECRET, run_coturn
 from tests.support.drivers import AllocationDriver, wait_for_event
+from tests.support.ports import free_port
 from tests.support.rendezvous_world import ALICE, BASE, url_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -18,7 +18,8 @@ from p2p.proto.stun.lifetime import Lifetime
 from p2p.proto.stun.nat import FilteringBehaviour, MappingBehaviour, NatBehaviour
 from p2p.session.nat import Questions, examine_network
 from p2p.session.options import PeerOptions
-from tests.support.coturn import free_port, run_coturn
+from tests.support.coturn import run_coturn
+from tests.support.ports import free_port
 from tests.support.stun_server import run_stun_server
 
 

@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from p2p.address import TransportAddress
 from p2p.proto.stun.message import Message, MessageClass, Method, encode
+from tests.support.ports import free_ports
 
 USERNAME = "alice"
 PASSWORD = "wonderland"
@@ -44,19 +45,6 @@ class Coturn:
     address: TransportAddress
     tls_address: TransportAddress
     log: Path
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """Find a port that is free for UDP and TCP now."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind((host, 0))
-            port: int = udp.getsockname()[1]
-            try:
-                tcp.bind((host, port))
-            except OSError:
-                continue
-            return port
 
 
 def make_certificate(folder: Path, host: str = "127.0.0.1") -> tuple[Path, Path]:
@@ -112,7 +100,7 @@ def run_coturn(
     if instead_of is not None:
         port, tls_port = instead_of.address.port, instead_of.tls_address.port
     else:
-        port, tls_port = free_port(), free_port()
+        port, tls_port = free_ports(2)
     log = folder / "coturn.log"
     users = (
         ["--use-auth-secret", f"--static-auth-secret={SECRET}"] if shared_secret else [f"--user={USERNAME}:{PASSWORD}"]

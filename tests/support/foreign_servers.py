@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import need, run
-from tests.support.coturn import free_port
+from tests.support.ports import free_port
 from tests.support.tcp_services import TcpService
 
 SSHD_CONFIG = """\

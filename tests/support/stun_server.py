@@ -10,24 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 from p2p.address import TransportAddress
 from p2p.proto.stun.responder import BindingResponder
-from tests.support.coturn import free_port
-
-
-def _free_ports(hosts: Sequence[str], count: int) -> list[int]:
-    """Find ports that are free on all hosts."""
-    found: list[int] = []
-    while len(found) < count:
-        port = free_port(hosts[0])
-        with ExitStack() as stack:
-            try:
-                for host in hosts:
-                    probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                    probe.bind((host, port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
+from tests.support.ports import free_ports
 
 
 @contextmanager
@@ -44,7 +27,7 @@ def run_stun_server(
     Yields:
         The addresses: the first host's ports, then the second's.
     """
-    chosen = list(ports or _free_ports(hosts, port_count))
+    chosen = list(ports or free_ports(port_count))
     addresses = [TransportAddress(host, port) for host in hosts for port in chosen]
     responder = BindingResponder(addresses)
     with ExitStack() as stack:
