@@ -144,11 +144,13 @@ class Lab(LabHosts):
     def _start_port_mappers(self) -> None:
         for router in self.topology.routers:
             if router.portmap:
-                path = self._state.port_mapper_path(router.name)
-                process = start_port_mapper(self.namespace(router.name), path)
-                self._port_mappers.append(process)
-                self._state.port_mappers[router.name] = OwnedProcess.of(process.pid)
-                self._state.save()
+                self._start_port_mapper(router.name)
+
+    def _start_port_mapper(self, router: str) -> None:
+        process = start_port_mapper(self.namespace(router), self._state.port_mapper_path(router))
+        self._port_mappers.append(process)
+        self._state.port_mappers[router] = OwnedProcess.of(process.pid)
+        self._state.save()
 
     def move(self, host: str, router: str, *, keep: bool = False) -> str:
         """Let a host go to another router's LAN, as a laptop goes from Wi-Fi to mobile.
@@ -216,10 +218,10 @@ class Lab(LabHosts):
         return signal_programs(self.namespace(host), signal.SIGCONT)
 
     def reboot(self, router: str) -> None:
-        """Let a router forget every session and every mapping, at once.
+        """Let a router forget every session and every mapping, at once; its port mapper begins anew.
 
         Raises:
-            LabError: There is no such router.
+            LabError: There is no such router, or its port mapper does not start again.
         """
         require_tools("conntrack")
         self._refresh()
@@ -229,7 +231,12 @@ class Lab(LabHosts):
         # Nothing passes meanwhile, or a busy flow would carry its old mapping over.
         load_rules(_SWITCHED_OFF, namespace=self.namespace(router))
         run_tool(["conntrack", "-F"], namespace=self.namespace(router))
+        port_mapper = self._state.port_mappers.get(router)
+        if port_mapper is not None:
+            port_mapper.kill()
         load_rules(rules, namespace=self.namespace(router))
+        if port_mapper is not None:
+            self._start_port_mapper(router)
 
     def readdress(self, router: str, address: str | None = None) -> str:
         """Give a router another outside IPv4 address, as a provider does; it forgets every session.

@@ -44,9 +44,12 @@ def start_port_mapper(namespace: str, path: Path) -> subprocess.Popen[bytes]:
         LabError: It did not start.
     """
     path.write_text(_CONFIG)
+    pid_path = Path(f"{path}.pid")
+    # One that was killed leaves its number, and the next one will not start as long as somebody has it.
+    pid_path.unlink(missing_ok=True)
     with entered(namespace):
         process = subprocess.Popen(
-            ["miniupnpd", "-d", "-f", str(path), "-P", f"{path}.pid"],
+            ["miniupnpd", "-d", "-f", str(path), "-P", str(pid_path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

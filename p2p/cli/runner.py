@@ -20,7 +20,7 @@ from p2p.cli.problems import find_error
 from p2p.cli.stopping import EXIT_INTERRUPTED, Stopper, interruptible
 from p2p.errors import P2PError
 from p2p.session.events import Event, Problem, Report
-from p2p.session.status import Status
+from p2p.session.status import SessionStatus, Status
 
 
 class Runnable(Protocol):
@@ -29,6 +29,10 @@ class Runnable(Protocol):
     @property
     def status(self) -> Status:
         """The present state."""
+        ...
+
+    def session_status(self, name: str) -> SessionStatus | None:
+        """The state of one open session, by its id in events."""
         ...
 
     async def __aenter__(self) -> object: ...
@@ -127,7 +131,7 @@ async def _metrics(address: TransportAddress | None, peer: Runnable, news: _News
     # The libraries behind it are loaded only when somebody wants metrics.
     from p2p.observe.metrics import PeerMetrics, metrics_server
 
-    metrics = PeerMetrics(lambda: peer.status)
+    metrics = PeerMetrics(lambda: peer.status, peer.session_status)
     async with metrics_server(address, metrics):
         news.count = metrics.event
         yield

@@ -34,11 +34,14 @@ class PeerMetrics(Collector):
     end is told, because the status forgets it after that.
 
     Args:
-        status: Gives the present state.
+        status: Gives the present state, whenever metrics are asked for.
+        session: Gives the state of one open session by its id. An event costs that much, however many sessions there
+            are.
     """
 
-    def __init__(self, status: Callable[[], Status]) -> None:
+    def __init__(self, status: Callable[[], Status], session: Callable[[str], SessionStatus | None]) -> None:
         self._status = status
+        self._session = session
         self._opened = 0
         self._path_changes: Counter[str] = Counter()
         self._relayed: Counter[str] = Counter()
@@ -76,13 +79,9 @@ class PeerMetrics(Collector):
             case Problem():
                 self._problems[event.error.code] += 1
 
-    def _session(self, name: str) -> SessionStatus | None:
-        return next((session for session in self._status().sessions if session.session == name), None)
-
     def _look_for_direct(self, name: str) -> None:
         """Note how long a session took to go direct, once. Before it is open its status is not there yet."""
-        session = self._session(name)
-        if session is None or name in self._went_direct:
+        if name in self._went_direct or (session := self._session(name)) is None:
             return
         direct_at = next((t_s for t_s, kind in session.history if kind is PathKind.DIRECT), None)
         if direct_at is not None:
@@ -115,6 +114,11 @@ class PeerMetrics(Collector):
             "out": self._bytes_out + sum(session.bytes_out for session in status.sessions),
         }
         yield _by_label("p2p_bytes", "Payload, from and to the peers.", "direction", size)
+        sent = status.checks
+        kinds = {"check": sent.checks, "heartbeat": sent.heartbeats, "guess": sent.guesses}
+        yield _by_label("p2p_checks_sent", "Packets sent to find paths and to keep them.", "kind", kinds)
+        text = "Checks and guesses that the budget did not allow at their time."
+        yield CounterMetricFamily("p2p_checks_withheld", text, value=sent.withheld)
         yield CounterMetricFamily("p2p_sessions_opened", "Sessions opened.", value=self._opened)
         yield _by_label("p2p_sessions_closed", "Sessions that ended; orderly without a code.", "code", self._closed)
         text = "Times a session went over to another path, by the kind of the new one."

@@ -44,9 +44,15 @@ class BatchReceiver(Protocol):
 
 @dataclass(slots=True)
 class EndpointStats:
-    """What arrived and could not be used."""
+    """What arrived and could not be used, and the checks of all sessions."""
 
     dropped_unknown_protocol: int = 0
+    checks: int = 0
+    """Connectivity checks to addresses that have not answered."""
+    heartbeats: int = 0
+    """Checks on paths that have answered."""
+    guesses: int = 0
+    """Checks to ports that were guessed."""
 
 
 class Endpoint:
@@ -59,7 +65,7 @@ class Endpoint:
         sink: Who gets what arrives.
 
     Attributes:
-        stats: What could not be used.
+        stats: What could not be used, and what was sent to find paths.
         check_budget: What the sessions on it may send to addresses that have not answered. A peer names the addresses
             that we check; whoever holds a ticket could name a stranger's in every offer, and the checks of many
             sessions together would be a flood. Checks on paths that have answered are heartbeats, and cost nothing.

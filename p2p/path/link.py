@@ -196,9 +196,15 @@ class PathLink:
 
     def _may_send(self, transmit: Transmit, now: float) -> bool:
         """Answers may go, and checks on paths that have answered; all else costs budget."""
-        if not is_check(transmit.data) or self._controller.is_validated(transmit.base_id, transmit.destination):
+        stats = self._endpoint.stats
+        if not is_check(transmit.data):
             return True
-        return self._endpoint.check_budget.take(now)
+        if self._controller.is_validated(transmit.base_id, transmit.destination):
+            stats.heartbeats += 1
+            return True
+        may_send = self._endpoint.check_budget.take(now)
+        stats.checks += may_send
+        return may_send
 
     def _bind_channel(self, event: PathEvent) -> None:
         """Give a path over our own relay the short header once it carries data."""

@@ -109,7 +109,7 @@ class Connector(Program):
             pool=self.pool,
         )
         dial = Dial(self.node, self.ticket, session)
-        self.sessions[session.session_id] = session
+        self.add_session(session)
         self._dials[session.session_id] = dial
         self._lost[session.session_id] = asyncio.get_running_loop().create_future()
         try:

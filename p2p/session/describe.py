@@ -10,6 +10,7 @@ from p2p.proto.stun.behaviour import FilteringBehaviour, MappingBehaviour
 from p2p.session.node import Node
 from p2p.session.peer_session import PeerSession
 from p2p.session.status import (
+    CheckCounts,
     NatFacts,
     PairStatus,
     PathKind,
@@ -80,6 +81,17 @@ def session_status(session: PeerSession, node: Node) -> SessionStatus:
         pairs=session_pairs(session),
         history=tuple(session.history),
         nat=session_nat(session, node),
+    )
+
+
+def check_counts(node: Node) -> CheckCounts:
+    """What all sessions of a node have sent to find paths."""
+    stats = node.endpoint.stats
+    return CheckCounts(
+        checks=stats.checks,
+        heartbeats=stats.heartbeats,
+        guesses=stats.guesses,
+        withheld=node.endpoint.check_budget.denied,
     )
 
 

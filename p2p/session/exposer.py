@@ -206,7 +206,7 @@ class Exposer(Program):
             acceptor=ServiceDialer({self._service: target}, self._loop),
             pool=self.pool,
         )
-        self.sessions[offer.session] = session
+        self.add_session(session)
         return session
 
     def _answer(self, session: PeerSession, flight: tuple[bytes, ...] = ()) -> Answer:

@@ -212,13 +212,17 @@ class Guessing:
     def _send_check(self, socket: int, destination: TransportAddress) -> None:
         now = self._loop.time()
         base_id = self._main_base_id() if socket == MAIN_SOCKET else self._base_ids.get(socket)
-        base = None if base_id is None else self._node.endpoint.bases.get(base_id)
-        if base is None or not self._node.endpoint.check_budget.take(now):
+        endpoint = self._node.endpoint
+        base = None if base_id is None else endpoint.bases.get(base_id)
+        if base is None or not endpoint.check_budget.take(now):
             return
         try:
-            self._sent += base.send((self._make_probe(base.base_id, now),), destination)
+            sent = base.send((self._make_probe(base.base_id, now),), destination)
         except LocalProtocolError as error:
             logger.info("no guess sent: %s", error)
+            return
+        self._sent += sent
+        endpoint.stats.guesses += sent
 
     def _make_probe(self, base_id: int, now: float) -> bytes:
         """Write a check, or take the one that was just sent from the same socket."""

@@ -20,6 +20,7 @@ from p2p.proto.signalling.bodies import Farewell, PeerBody, Trickle, decode_untr
 from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.frames import AuthRequest
 from p2p.session.describe import (
+    check_counts,
     nat_facts,
     path_fields,
     relayed_reason,
@@ -63,6 +64,7 @@ class Program:
     def __init__(self, options: PeerOptions, on_event: Callable[[Event], None]) -> None:
         self.peer_options = options
         self.sessions: dict[str, PeerSession] = {}
+        self._by_short_id: dict[str, PeerSession] = {}
         self.pool = CreditPool()
         self.draining = False
         self._on_event = on_event
@@ -154,7 +156,22 @@ class Program:
             nat=nat_facts(self.node),
             sessions=self._open_sessions(),
             draining=self.draining,
+            checks=check_counts(self.node),
         )
+
+    def session_status(self, name: str) -> SessionStatus | None:
+        """The state of one open session, without the effort of all.
+
+        Args:
+            name: Its id in events.
+        """
+        session = self._by_short_id.get(name)
+        return None if session is None or not session.is_established else session_status(session, self.node)
+
+    def add_session(self, session: PeerSession) -> None:
+        """Keep a session, until ``closed`` is called."""
+        self.sessions[session.session_id] = session
+        self._by_short_id[short_id(session)] = session
 
     def report(self) -> Report:
         """What happened from start to end."""
@@ -232,6 +249,7 @@ class Program:
                 )
             )
         self.sessions.pop(session.session_id, None)
+        self._by_short_id.pop(short_id(session), None)
         if self._outbox is not None:
             self._outbox.forget(session)
         if self._scope.is_open:

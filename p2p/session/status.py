@@ -210,6 +210,33 @@ class SessionStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckCounts:
+    """Packets that were sent to find paths and to keep them, by all sessions together."""
+
+    checks: int = 0
+    """Connectivity checks to addresses that had not answered."""
+    heartbeats: int = 0
+    """Checks on paths that work: these measure and keep them."""
+    guesses: int = 0
+    """Checks to ports that were guessed."""
+    withheld: int = 0
+    """Checks and guesses that the program's budget did not allow at their time."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "checks": self.checks,
+            "heartbeats": self.heartbeats,
+            "guesses": self.guesses,
+            "withheld": self.withheld,
+        }
+
+
+NO_CHECKS: Final = CheckCounts()
+"""Nothing was sent yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Everything worth showing about a running ``expose`` or ``connect``, at one instant."""
 
@@ -237,6 +264,8 @@ class Status:
     """The open sessions, oldest first."""
     draining: bool = False
     """Whether new sessions are refused and the open connections are being waited for."""
+    checks: CheckCounts = NO_CHECKS
+    """What was sent to find paths."""
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values, without the ticket: a status file must not open a service."""
@@ -251,6 +280,7 @@ class Status:
             "target": self.target,
             "sessions": [session.to_json() for session in self.sessions],
             "draining": self.draining,
+            "checks": self.checks.to_json(),
         }
 
 

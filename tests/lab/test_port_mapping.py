@@ -44,3 +44,13 @@ def test_its_port_mapper_ends_with_the_lab(lab_factory: LabFactory) -> None:
     lab.down()
     assert not Path(f"/proc/{process.pid}").exists()
     assert not path.exists()
+
+
+def test_a_reboot_starts_it_anew(lab_factory: LabFactory) -> None:
+    lab = lab_factory(Topology(name="test", ipv6=False, routers=(Router(name="a", kind="sym", portmap=True),)))
+    (before,) = lab._state.port_mappers.values()
+    lab.reboot("a")
+    (after,) = lab._state.port_mappers.values()
+    assert after != before
+    assert not Path(f"/proc/{before.pid}/stat").exists() or ") Z " in Path(f"/proc/{before.pid}/stat").read_text()
+    assert ":5351" in lab.run("a", ["ss", "-lnup"]).stdout

@@ -83,6 +83,10 @@ class ScriptedPeer:
         """Show these sessions from now on."""
         self.status = replace(self.status, sessions=sessions, taken_at=time.monotonic())
 
+    def session_status(self, name: str) -> SessionStatus | None:
+        """One of the sessions that are shown."""
+        return next((session for session in self.status.sessions if session.session == name), None)
+
     async def run_until(self, stop: asyncio.Event) -> Report:
         """Play the script, then wait."""
         if self._play is not None:

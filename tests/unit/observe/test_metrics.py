@@ -13,7 +13,7 @@ from p2p.address import TransportAddress
 from p2p.errors import ConnectivityError, SignallingError
 from p2p.observe.metrics import METRICS_PATH, PeerMetrics, metrics_server
 from p2p.session.events import Connected, PathChanged, Problem, Relayed, SessionClosed
-from p2p.session.status import PathKind, SessionStatus, Status
+from p2p.session.status import CheckCounts, PathKind, SessionStatus, Status
 from tests.support.scripted_peer import HARD, PEER_A, PEER_B, full_status, relayed_session, session
 
 LOOPBACK = TransportAddress("127.0.0.1", 0)
@@ -24,10 +24,16 @@ class Peer:
 
     def __init__(self, sessions: Sequence[SessionStatus] = ()) -> None:
         self.sessions = tuple(sessions)
-        self.metrics = PeerMetrics(self.status)
+        self.checks = CheckCounts()
+        self.statuses_made = 0
+        self.metrics = PeerMetrics(self.status, self.session)
 
     def status(self) -> Status:
-        return full_status(self.sessions)
+        self.statuses_made += 1
+        return replace(full_status(self.sessions), checks=self.checks)
+
+    def session(self, name: str) -> SessionStatus | None:
+        return next((session for session in self.sessions if session.session == name), None)
 
     def value(self, name: str, **labels: str) -> float | None:
         registry: CollectorRegistry = self.metrics.registry
@@ -78,6 +84,24 @@ def test_a_session_that_stays_on_the_relay_has_no_time() -> None:
     peer.metrics.event(Relayed(t_s=3, session="b2", reason=HARD))
     assert peer.value("p2p_time_to_direct_seconds_count") == 0
     assert peer.value("p2p_relayed_total", reason="both-mappings-dependent") == 1
+
+
+def test_what_was_sent_to_find_paths() -> None:
+    peer = Peer()
+    peer.checks = CheckCounts(checks=30, heartbeats=4, guesses=200, withheld=7)
+    assert peer.value("p2p_checks_sent_total", kind="check") == 30
+    assert peer.value("p2p_checks_sent_total", kind="heartbeat") == 4
+    assert peer.value("p2p_checks_sent_total", kind="guess") == 200
+    assert peer.value("p2p_checks_withheld_total") == 7
+
+
+def test_no_event_costs_a_status_of_all_sessions() -> None:
+    peer = Peer([session()])
+    before = peer.statuses_made
+    peer.metrics.event(Connected(t_s=1.6, session="a1", peer=PEER_A, path=PathKind.DIRECT))
+    peer.metrics.event(PathChanged(t_s=1.7, session="a1", path=PathKind.RELAY))
+    peer.metrics.event(SessionClosed(t_s=2, session="a1", reason="bye"))
+    assert peer.statuses_made == before
 
 
 def test_problems_by_code() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from p2p.address import TransportAddress
+from p2p.path.endpoint import EndpointStats
 from p2p.path.link import PathLink
 from p2p.proto.ice import Transmit
 from p2p.proto.path.path import Path, PathKind
@@ -35,6 +36,7 @@ class Endpoint:
         self.base = Base()
         self.bases = {0: self.base}
         self.check_budget = TokenBucket(rate_per_s=1.0, burst=10.0)
+        self.stats = EndpointStats()
 
 
 class Controller:
@@ -75,6 +77,7 @@ async def test_checks_to_addresses_that_never_answered_are_bounded() -> None:
     link.poke()
     assert len(endpoint.base.sent) == 10
     assert endpoint.check_budget.denied == 489
+    assert (endpoint.stats.checks, endpoint.stats.heartbeats) == (10, 0)
 
 
 async def test_answers_and_heartbeats_go_when_the_budget_is_spent() -> None:
@@ -84,6 +87,7 @@ async def test_answers_and_heartbeats_go_when_the_budget_is_spent() -> None:
     controller.wanted = [Transmit(0, PROVEN, CHECK), Transmit(0, TransportAddress("203.0.113.1", 1), ANSWER)] * 50
     link.poke()
     assert len(endpoint.base.sent) == 100
+    assert (endpoint.stats.checks, endpoint.stats.heartbeats) == (0, 50)
 
 
 async def test_before_the_peer_has_proven_its_address_it_gets_three_times_what_came() -> None:
