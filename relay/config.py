@@ -11,6 +11,7 @@ from typing import Final
 from p2p.address import TransportAddress
 from p2p.defaults import RELAY_DRAIN_S, RELAY_PORT_FIRST, RELAY_PORT_LAST
 from p2p.errors import ConfigError, ErrorCode
+from relay.core.credentials import PasswordLookup
 from relay.core.quotas import QuotaLimits
 from relay.core.relayed_ports import RelayHost
 from relay.core.special_ranges import IPNetwork
@@ -49,6 +50,8 @@ class RelayConfig:
     """Secrets of time-limited credentials, all of them accepted; nonces are made with the first one."""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Passwords by user name."""
+    password_of: PasswordLookup | None = field(default=None, repr=False)
+    """Asked for the password of every other user name; for programs that run a relay inside."""
     port_first: int = RELAY_PORT_FIRST
     """The lowest relayed port."""
     port_last: int = RELAY_PORT_LAST
@@ -77,7 +80,7 @@ class RelayConfig:
     def __post_init__(self) -> None:
         if not (self.udp or self.tcp or self.tls):
             raise ConfigError("the relay listens nowhere", code=CODE_NO_LISTENER)
-        if not self.shared_secrets and not self.users:
+        if not self.shared_secrets and not self.users and self.password_of is None:
             raise ConfigError("nobody may use the relay", code=CODE_NO_USERS)
         if any(not secret for secret in self.shared_secrets) or any(not password for password in self.users.values()):
             raise ConfigError("an empty secret or password keeps nobody out")

@@ -25,7 +25,13 @@ from relay.core.authentication import Authenticator
 from relay.core.counters import RelayCounters
 from relay.core.credentials import CredentialStore
 from relay.core.five_tuple import ClientTransport
-from relay.core.nonces import SALT_BYTES, NonceSource, nonce_key
+from relay.core.nonces import (
+    FEATURE_PASSWORD_ALGORITHMS,
+    FEATURE_USERNAME_ANONYMITY,
+    SALT_BYTES,
+    NonceSource,
+    nonce_key,
+)
 from relay.core.policy import PeerPolicy
 from relay.core.relayed_ports import RelayedPorts, RelayHost
 from relay.core.server import TurnServer
@@ -88,9 +94,16 @@ class RelayService:
         self._registry = registry
         self._wall_clock = wall_clock
         self._log = _WatchedLog()
+        self._credentials = CredentialStore(
+            config.realm,
+            static_users=config.users,
+            shared_secrets=config.shared_secrets,
+            password_of=config.password_of,
+        )
         # Without a shared secret nonces need not outlive the process: clients get 438 and go on.
         key = nonce_key(config.shared_secrets[0]) if config.shared_secrets else token_bytes(32)
-        self._nonces = NonceSource(key)
+        hidden_names = FEATURE_USERNAME_ANONYMITY if self._credentials.knows_all_names else 0
+        self._nonces = NonceSource(key, features=FEATURE_PASSWORD_ALGORITHMS | hidden_names)
         self._strangers = StrangerLimit()
         self._limiter = ConnectionLimiter(config.connections)
         self._policy = _policy(config)
@@ -222,10 +235,9 @@ class RelayService:
         hosts = config.relay_hosts()
         public_hosts = frozenset(host.public_host for host in hosts)
         is_loopback_lab = config.danger_allow_loopback_peers and all(_is_loopback(host) for host in public_hosts)
-        credentials = CredentialStore(config.realm, static_users=config.users, shared_secrets=config.shared_secrets)
         return TurnServer(
             authenticator=Authenticator(
-                realm=config.realm, credentials=credentials, nonces=self._nonces, counters=self.counters
+                realm=config.realm, credentials=self._credentials, nonces=self._nonces, counters=self.counters
             ),
             ports=RelayedPorts(hosts, open_socket=self._open_relayed, random_bytes=token_bytes),
             neighbourhood=Neighbourhood(public_hosts, may_leave_process=is_loopback_lab),

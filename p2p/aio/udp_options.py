@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 from p2p.address import TransportAddress
@@ -25,6 +25,10 @@ _SO_RCVBUFFORCE: Final = 33
 SO_RXQ_OVFL: Final = 40
 _IP_MTU_DISCOVER: Final = 10
 _IPV6_MTU_DISCOVER: Final = 23
+_IP_MTU: Final = 14
+_IPV6_MTU: Final = 24
+_PMTUDISC_WANT: Final = 1
+_PMTUDISC_DO: Final = 2
 _PMTUDISC_PROBE: Final = 3
 
 _Received: TypeAlias = tuple[bytes, list[tuple[int, int, bytes]], tuple[Any, ...]]
@@ -104,10 +108,45 @@ def size_buffers(sock: socket.socket, size: int) -> None:
 
 def forbid_fragments(sock: socket.socket) -> None:
     """Set the Don't Fragment bit and ignore what the kernel believes about the path's MTU."""
+    _discover_mtu(sock, _PMTUDISC_PROBE)
+
+
+@contextlib.contextmanager
+def whole_datagrams(sock: socket.socket) -> Iterator[None]:
+    """Within the block, set the Don't Fragment bit and refuse (EMSGSIZE) what the path is known not to carry."""
+    _discover_mtu(sock, _PMTUDISC_DO)
+    try:
+        yield
+    finally:
+        _discover_mtu(sock, _PMTUDISC_WANT)
+
+
+def path_mtu(source: TransportAddress, destination: TransportAddress) -> int:
+    """Return what the kernel believes that one packet to a destination may have, headers included; 0 if it is unknown.
+
+    Args:
+        source: Whose host the packet leaves from.
+        destination: Where it goes.
+    """
+    if sys.platform != "linux":
+        return 0
+    family = socket.AF_INET6 if destination.is_ipv6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((source.host, 0))
+            probe.connect(destination)
+            if destination.is_ipv6:
+                return probe.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
+            return probe.getsockopt(socket.IPPROTO_IP, _IP_MTU)
+    except OSError:
+        return 0
+
+
+def _discover_mtu(sock: socket.socket, how: int) -> None:
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError):
         if sock.family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, how)
         else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, how)

@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeAlias
 
 from p2p.address import TransportAddress
 from relay.core.counters import Drop, RelayCounters
+from relay.core.credentials import LongTermKeys
 from relay.core.five_tuple import FiveTuple
 
 Payload: TypeAlias = bytes | memoryview
@@ -39,6 +40,10 @@ class RelayedSocket(Protocol):
         """Send datagrams to a peer; what the kernel does not take is dropped and counted."""
         ...
 
+    def send_whole(self, payload: Payload, peer: TransportAddress) -> int | None:
+        """Send one datagram that must not be fragmented; return what the path carries when this is more (bytes)."""
+        ...
+
     def attach(self, allocation: Allocation) -> None:
         """Hand what arrives to an allocation from now on; until then it is dropped."""
         ...
@@ -60,11 +65,15 @@ class ClientLeg(Protocol):
         ...
 
 
-class DataIndicationEncoder(Protocol):
-    """Makes the message that carries a peer's data to a client without a channel."""
+class IndicationEncoder(Protocol):
+    """Makes the messages that a client gets unasked."""
 
-    def __call__(self, peer: TransportAddress, payload: Payload) -> bytes:
-        """Encode one Data indication."""
+    def data(self, peer: TransportAddress, payload: Payload) -> bytes:
+        """Encode what carries a peer's data to a client without a channel."""
+        ...
+
+    def too_big(self, peer: TransportAddress, mtu: int) -> bytes:
+        """Encode what tells a client that its data would have to be fragmented on the way to a peer."""
         ...
 
 
@@ -109,7 +118,7 @@ class Allocation:
         five_tuple: The client it belongs to.
         owner: The user name that made it; all later requests must use it.
         quota_owner: Whom the quota is counted for.
-        key: The long-term key of the owner.
+        keys: The long-term keys of the owner.
         transaction_id: Of the Allocate request that made it, to know a retransmission.
         sockets: Its relayed sockets by address family: True is IPv6.
         permissions: Peers' hosts that may send, and the monotonic instant at which that ends.
@@ -123,7 +132,7 @@ class Allocation:
 
     __slots__ = (
         "_counters",
-        "_encode_data_indication",
+        "_indications",
         "_neighbourhood",
         "channel_of_peer",
         "channels",
@@ -131,7 +140,7 @@ class Allocation:
         "created_response",
         "expires_at",
         "five_tuple",
-        "key",
+        "keys",
         "leg",
         "owner",
         "packets",
@@ -149,11 +158,11 @@ class Allocation:
         leg: ClientLeg,
         owner: str,
         quota_owner: str,
-        key: bytes,
+        keys: LongTermKeys,
         transaction_id: bytes,
         sockets: Mapping[bool, RelayedSocket],
         neighbourhood: Neighbourhood,
-        encode_data_indication: DataIndicationEncoder,
+        indications: IndicationEncoder,
         counters: RelayCounters,
         created_at: float,
     ) -> None:
@@ -161,7 +170,7 @@ class Allocation:
         self.leg = leg
         self.owner = owner
         self.quota_owner = quota_owner
-        self.key = key
+        self.keys = keys
         self.transaction_id = transaction_id
         self.sockets = dict(sockets)
         self.permissions: dict[str, float] = {}
@@ -173,7 +182,7 @@ class Allocation:
         self.packets = 0
         self.relayed_bytes = 0
         self._neighbourhood = neighbourhood
-        self._encode_data_indication = encode_data_indication
+        self._indications = indications
         self._counters = counters
 
     def is_neighbour(self, host: str) -> bool:
@@ -193,19 +202,29 @@ class Allocation:
         self._count_to_peer(payloads)
         channel.relayed.send(payloads, channel.peer)
 
-    def send_to_peer(self, peer: TransportAddress, payload: Payload) -> None:
+    def send_to_peer(self, peer: TransportAddress, payload: Payload, *, whole: bool = False) -> None:
         """Relay what a client sent in a Send indication; the peer's permission is checked here.
 
-        Source: RFC 8656 section 11.2.
+        Args:
+            peer: Where it goes.
+            payload: What the client sent.
+            whole: Whether it must not be fragmented; the client is told when it would have to be.
+
+        Source: RFC 8656 sections 11.2 and 11.5.
         """
         relayed = self.sockets.get(peer.is_ipv6)
         if relayed is None or peer.host not in self.permissions:
             self._counters.drops[Drop.NO_PERMISSION] += 1
         elif self.is_neighbour(peer.host):
             self._send_to_neighbour(relayed, peer, (payload,))
-        else:
+        elif not whole:
             self._count_to_peer((payload,))
             relayed.send((payload,), peer)
+        elif (mtu := relayed.send_whole(payload, peer)) is None:
+            self._count_to_peer((payload,))
+        else:
+            self._counters.drops[Drop.TOO_LONG] += 1
+            self.leg.send_message(self._indications.too_big(peer, mtu))
 
     def receive_from_peer(self, peer: TransportAddress, payloads: Sequence[Payload]) -> None:
         """Relay what arrived at a relayed address, if the peer may send.
@@ -234,7 +253,7 @@ class Allocation:
             if len(payload) > longest:
                 counters.drops[Drop.TOO_LONG] += 1
             else:
-                self.leg.send_message(self._encode_data_indication(peer, payload))
+                self.leg.send_message(self._indications.data(peer, payload))
 
     def _send_to_neighbour(self, relayed: RelayedSocket, peer: TransportAddress, payloads: Sequence[Payload]) -> None:
         neighbour = self._neighbourhood.by_relayed_address.get(peer)

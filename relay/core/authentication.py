@@ -5,16 +5,31 @@ Source: RFC 8489 section 9.2.4, RFC 8656 section 5.
 
 from __future__ import annotations
 
+from typing import Final
+
 from p2p.errors import IntegrityError
-from p2p.proto.stun.attributes import NONCE, PASSWORD_ALGORITHM, REALM, USERNAME
-from p2p.proto.stun.integrity import IntegrityAlgorithm, verify
+from p2p.proto.stun.attributes import (
+    MD5_ALGORITHM,
+    NONCE,
+    PASSWORD_ALGORITHM,
+    PASSWORD_ALGORITHMS,
+    REALM,
+    SHA256_ALGORITHM,
+    USERHASH,
+    USERNAME,
+    PasswordAlgorithm,
+)
+from p2p.proto.stun.integrity import IntegrityAlgorithm, user_hash, verify
 from p2p.proto.stun.message import AttributeValue, Message
 from relay.core.allocation import Allocation
 from relay.core.counters import RelayCounters
-from relay.core.credentials import CredentialStore, UserKeys
+from relay.core.credentials import CredentialStore, LongTermKeys, UserKeys
 from relay.core.five_tuple import FiveTuple
 from relay.core.nonces import NonceSource
 from relay.core.request import Proof, RefusedError, StunError
+
+OFFERED_ALGORITHMS: Final = (SHA256_ALGORITHM, MD5_ALGORITHM)
+"""How a client may make its key, the better one first. Source: RFC 8489 section 14.11."""
 
 
 class Authenticator:
@@ -55,18 +70,19 @@ class Authenticator:
         if not message.has_integrity:
             # Not a failure: every client begins like this.
             raise self._challenge(StunError.UNAUTHENTICATED, "no credentials yet", five_tuple, now_wall)
-        username, realm, nonce = message.get(USERNAME), message.get(REALM), message.get(NONCE)
-        if username is None or realm is None or nonce is None or message.get(PASSWORD_ALGORITHM) is not None:
-            # No password algorithm was offered, so none can have been chosen.
+        realm, nonce = message.get(REALM), message.get(NONCE)
+        is_named = message.get(USERNAME) is not None or message.get(USERHASH) is not None
+        if not is_named or realm is None or nonce is None:
             self._counters.authentication_failures["incomplete credentials"] += 1
             raise RefusedError(StunError.BAD_REQUEST, "incomplete credentials")
+        algorithm = self._algorithm(message)
         try:
-            user = self._user(username, allocation, now_wall)
+            user = self._user(message, allocation, now_wall)
         except IntegrityError as error:
             self._counters.authentication_failures[error.detail] += 1
             raise self._challenge(StunError.UNAUTHENTICATED, error.detail, five_tuple, now_wall) from error
-        key = _matching_key(message, user.keys)
-        if key is None:
+        keys = _matching_keys(message, user.keys, algorithm)
+        if keys is None:
             self._counters.authentication_failures["wrong password or realm"] += 1
             raise self._challenge(StunError.UNAUTHENTICATED, "wrong password or realm", five_tuple, now_wall)
         try:
@@ -74,27 +90,47 @@ class Authenticator:
         except IntegrityError as error:
             self._counters.authentication_failures["stale nonce"] += 1
             raise self._challenge(StunError.STALE_NONCE, error.detail, five_tuple, now_wall) from error
-        algorithm = IntegrityAlgorithm.SHA256 if message.integrity_sha256_at else IntegrityAlgorithm.SHA1
-        return Proof(username, user.quota_owner, key, algorithm)
+        integrity = IntegrityAlgorithm.SHA256 if message.integrity_sha256_at else IntegrityAlgorithm.SHA1
+        return Proof(user.username, user.quota_owner, keys, keys.of(algorithm), integrity)
 
-    def _user(self, username: str, allocation: Allocation | None, now_wall: float) -> UserKeys:
-        if allocation is not None and allocation.owner == username:
-            return UserKeys((allocation.key,), allocation.quota_owner)
-        return self._credentials.find(username, now_wall)
+    def _algorithm(self, message: Message) -> PasswordAlgorithm:
+        """Find out how the client made its key. Source: RFC 8489 section 9.2.4, the checks on both attributes."""
+        offered, chosen = message.get(PASSWORD_ALGORITHMS), message.get(PASSWORD_ALGORITHM)
+        if offered is None and chosen is None:
+            return MD5_ALGORITHM
+        # Both or none, and the list as it was sent: else somebody on the way has made it shorter.
+        if offered != OFFERED_ALGORITHMS or chosen not in OFFERED_ALGORITHMS:
+            self._counters.authentication_failures["wrong password algorithms"] += 1
+            raise RefusedError(StunError.BAD_REQUEST, "password algorithms that were not offered")
+        return chosen
+
+    def _user(self, message: Message, allocation: Allocation | None, now_wall: float) -> UserKeys:
+        username, hashed = message.get(USERNAME), message.get(USERHASH)
+        if allocation is not None and (
+            allocation.owner == username or (username is None and hashed == user_hash(allocation.owner, self._realm))
+        ):
+            return UserKeys(allocation.owner, (allocation.keys,), allocation.quota_owner)
+        if username is not None:
+            return self._credentials.find(username, now_wall)
+        assert hashed is not None
+        return self._credentials.find_hashed(hashed, now_wall)
 
     def _challenge(self, number: StunError, detail: str, five_tuple: FiveTuple, now_wall: float) -> RefusedError:
         attributes: tuple[AttributeValue, ...] = (
             REALM(self._realm),
             NONCE(self._nonces.issue(five_tuple.client, now_wall)),
+            PASSWORD_ALGORITHMS(OFFERED_ALGORITHMS),
         )
         return RefusedError(number, detail, *attributes)
 
 
-def _matching_key(message: Message, keys: tuple[bytes, ...]) -> bytes | None:
-    for key in keys:
+def _matching_keys(
+    message: Message, keys: tuple[LongTermKeys, ...], algorithm: PasswordAlgorithm
+) -> LongTermKeys | None:
+    for candidate in keys:
         try:
-            verify(message, key)
+            verify(message, candidate.of(algorithm))
         except IntegrityError:
             continue
-        return key
+        return candidate
     return None

@@ -28,7 +28,7 @@ class Drop(Enum):
     SOCKET_BUFFER_FULL = "socket_buffer_full"
     """The kernel took no more."""
     TOO_LONG = "too_long"
-    """Data from a peer that no ChannelData or indication can carry."""
+    """Data that no ChannelData or indication can carry, or that must not be fragmented and would have to be."""
     CONNECTION_LIMIT = "connection_limit"
     """A connection beyond the limits on connections."""
 

@@ -11,11 +11,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
 from p2p.errors import IntegrityError
-from p2p.proto.stun.integrity import long_term_key
+from p2p.proto.stun.attributes import MD5_ALGORITHM, SHA256_ALGORITHM, PasswordAlgorithm
+from p2p.proto.stun.integrity import long_term_key, user_hash
+
+PasswordLookup: TypeAlias = Callable[[str], str | None]
+"""Finds the password of a user name, None for a name that nobody has. Called on the event loop, so it must be quick."""
 
 
 def rest_password(shared_secret: str, username: str) -> str:
@@ -28,16 +33,51 @@ def rest_password(shared_secret: str, username: str) -> str:
     return base64.b64encode(hmac.digest(shared_secret.encode(), username.encode(), hashlib.sha1)).decode()
 
 
+class LongTermKeys(NamedTuple):
+    """The keys of one user name and password: a client picks the algorithm anew with each challenge.
+
+    Attributes:
+        md5: For clients that name no algorithm, and for those that choose this one.
+        sha256: For clients that choose it.
+    """
+
+    md5: bytes
+    sha256: bytes
+
+    @classmethod
+    def derive(cls, username: str, realm: str, password: str) -> LongTermKeys:
+        """Make the keys.
+
+        Args:
+            username: The user's name.
+            realm: The relay's realm.
+            password: The user's password.
+        """
+        return cls(
+            long_term_key(username, realm, password, MD5_ALGORITHM),
+            long_term_key(username, realm, password, SHA256_ALGORITHM),
+        )
+
+    def of(self, algorithm: PasswordAlgorithm) -> bytes:
+        """Return the key for one of the two algorithms."""
+        return self.sha256 if algorithm == SHA256_ALGORITHM else self.md5
+
+    def __repr__(self) -> str:
+        return "LongTermKeys(...)"
+
+
 @dataclass(frozen=True, slots=True)
 class UserKeys:
     """What a user name stands for.
 
     Attributes:
+        username: The name that the keys belong to.
         keys: Long-term keys, each of which authenticates the user; several while a secret is being changed.
         quota_owner: Whom to count the quota for: all time-limited names of one peer are one owner.
     """
 
-    keys: tuple[bytes, ...] = field(repr=False)
+    username: str
+    keys: tuple[LongTermKeys, ...] = field(repr=False)
     quota_owner: str
 
 
@@ -48,17 +88,47 @@ class CredentialStore:
         realm: The relay's realm.
         static_users: Passwords by user name.
         shared_secrets: Secrets of time-limited credentials; all are accepted, so that one can replace another.
+        password_of: Asked for names that are neither of the two, if given.
     """
 
     def __init__(
-        self, realm: str, *, static_users: Mapping[str, str] | None = None, shared_secrets: Sequence[str] = ()
+        self,
+        realm: str,
+        *,
+        static_users: Mapping[str, str] | None = None,
+        shared_secrets: Sequence[str] = (),
+        password_of: PasswordLookup | None = None,
     ) -> None:
         self._realm = realm
         self._static = {
-            username: UserKeys((long_term_key(username, realm, password),), username)
+            username: UserKeys(username, (LongTermKeys.derive(username, realm, password),), username)
             for username, password in (static_users or {}).items()
         }
+        self._name_of_hash = {user_hash(username, realm): username for username in self._static}
         self._shared_secrets = tuple(shared_secrets)
+        self._password_of = password_of
+
+    @property
+    def knows_all_names(self) -> bool:
+        """Whether every user can be found by the hash of the name: names that are made elsewhere cannot."""
+        return not self._shared_secrets and self._password_of is None
+
+    def find_hashed(self, hashed: bytes, now_wall: float) -> UserKeys:
+        """Find a static user by USERHASH.
+
+        Args:
+            hashed: As received.
+            now_wall: Unix time in seconds.
+
+        Raises:
+            IntegrityError: No static user has a name with this hash.
+
+        Source: RFC 8489 section 9.2.4.
+        """
+        username = self._name_of_hash.get(hashed)
+        if username is None:
+            raise IntegrityError("unknown user name")
+        return self.find(username, now_wall)
 
     def find(self, username: str, now_wall: float) -> UserKeys:
         """Find a user.
@@ -75,11 +145,14 @@ class CredentialStore:
             return static
         expiry, separator, owner = username.partition(":")
         # Twelve digits reach past the year 30,000; int() of a longer text would be work for strangers.
-        if not (self._shared_secrets and separator and expiry.isascii() and expiry.isdigit() and len(expiry) <= 12):
-            raise IntegrityError("unknown user name")
-        if int(expiry) <= now_wall:
-            raise IntegrityError("the credentials have expired")
-        keys = tuple(
-            long_term_key(username, self._realm, rest_password(secret, username)) for secret in self._shared_secrets
-        )
-        return UserKeys(keys, owner or username)
+        if self._shared_secrets and separator and expiry.isascii() and expiry.isdigit() and len(expiry) <= 12:
+            if int(expiry) <= now_wall:
+                raise IntegrityError("the credentials have expired")
+            passwords = [rest_password(secret, username) for secret in self._shared_secrets]
+        else:
+            password = self._password_of(username) if self._password_of is not None else None
+            if not password:
+                raise IntegrityError("unknown user name")
+            passwords, owner = [password], username
+        keys = tuple(LongTermKeys.derive(username, self._realm, password) for password in passwords)
+        return UserKeys(username, keys, owner or username)

@@ -11,6 +11,7 @@ from p2p.errors import ErrorCode, RelayError
 from p2p.proto.stun.integrity import IntegrityAlgorithm
 from p2p.proto.stun.message import AttributeValue, Message
 from relay.core.allocation import Allocation, ClientLeg
+from relay.core.credentials import LongTermKeys
 from relay.core.five_tuple import FiveTuple
 
 CODE_REQUEST_REFUSED: Final = ErrorCode("P2P-5303", "See the STUN error number for what the client did wrong.")
@@ -57,12 +58,14 @@ class Proof:
     Attributes:
         username: The user's name.
         quota_owner: Whom allocations are counted for.
-        key: The long-term key; answers are protected with it.
+        keys: The long-term keys of the password, whichever of them the client used.
+        key: The one it used; answers are protected with it.
         algorithm: The integrity attribute the client used; answers use the same.
     """
 
     username: str
     quota_owner: str
+    keys: LongTermKeys
     key: bytes = field(repr=False)
     algorithm: IntegrityAlgorithm
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from p2p.address import TransportAddress
 from p2p.errors import DecodeError
 from p2p.proto.stun.attributes import (
     CHANNEL_NUMBER,
     DATA,
+    DONT_FRAGMENT,
     EVEN_PORT,
     FINGERPRINT,
     LIFETIME,
@@ -22,18 +22,20 @@ from p2p.proto.stun.attributes import (
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
     UNKNOWN_ATTRIBUTES,
+    USERHASH,
     USERNAME,
     XOR_MAPPED_ADDRESS,
     XOR_PEER_ADDRESS,
 )
 from p2p.proto.stun.message import AttributeValue, Message, MessageClass, Method, decode_untrusted, encode
-from relay.core.allocation import Allocation, ClientLeg, Neighbourhood, Payload, RelayedSocket
+from relay.core.allocation import Allocation, ClientLeg, Neighbourhood, RelayedSocket
 from relay.core.authentication import Authenticator
 from relay.core.counters import Drop, RelayCounters
 from relay.core.five_tuple import ClientTransport, FiveTuple
 from relay.core.handlers.allocate import AllocateHandler
 from relay.core.handlers.peers import ChannelBindHandler, CreatePermissionHandler
 from relay.core.handlers.refresh import RefreshHandler
+from relay.core.indications import Indications
 from relay.core.policy import PeerPolicy
 from relay.core.quotas import QuotaLimits, Quotas
 from relay.core.relayed_ports import RelayedPorts
@@ -46,6 +48,7 @@ _UNDERSTOOD: Final = frozenset(
     for attribute in (
         CHANNEL_NUMBER,
         DATA,
+        DONT_FRAGMENT,
         EVEN_PORT,
         LIFETIME,
         MESSAGE_INTEGRITY,
@@ -56,12 +59,12 @@ _UNDERSTOOD: Final = frozenset(
         REQUESTED_ADDRESS_FAMILY,
         REQUESTED_TRANSPORT,
         RESERVATION_TOKEN,
+        USERHASH,
         USERNAME,
         XOR_PEER_ADDRESS,
     )
 )
-"""What TURN requests may demand. DONT-FRAGMENT is not among them: a datagram socket cannot promise it for one packet
-and not for the next, and the RFC wants the client to be told (section 7.2)."""
+"""What TURN requests and indications may demand."""
 
 _COMPREHENSION_OPTIONAL: Final = 0x8000
 
@@ -124,7 +127,6 @@ class TurnServer:
         self._ports = ports
         self._strangers = strangers
         self._observer = observer
-        self._random_bytes = random_bytes
         quotas = Quotas(quota_limits)
         self.table = AllocationTable(
             neighbourhood=neighbourhood,
@@ -138,7 +140,7 @@ class TurnServer:
             ports=ports,
             quotas=quotas,
             neighbourhood=neighbourhood,
-            encode_data_indication=self._data_indication,
+            indications=Indications(random_bytes),
             counters=counters,
         )
         self._handlers: dict[int, _Handler] = {
@@ -264,11 +266,7 @@ class TurnServer:
         if allocation is None:
             self.counters.drops[Drop.NO_ALLOCATION] += 1
             return
-        allocation.send_to_peer(peer, payload)
-
-    def _data_indication(self, peer: TransportAddress, payload: Payload) -> bytes:
-        attributes = (XOR_PEER_ADDRESS(peer), DATA(bytes(payload)))
-        return encode(Message(MessageClass.INDICATION, Method.DATA, self._random_bytes(12), attributes))
+        allocation.send_to_peer(peer, payload, whole=message.get(DONT_FRAGMENT) is not None)
 
     def _release(self, socket: RelayedSocket, now: float) -> None:
         self._ports.release(socket, now)

@@ -52,6 +52,10 @@ class RelayedUdpSocket:
         if sent < len(payloads):
             self._counters.drops[Drop.SOCKET_BUFFER_FULL] += len(payloads) - sent
 
+    def send_whole(self, payload: Payload, peer: TransportAddress) -> int | None:
+        """Send one datagram that must not be fragmented; return what the path carries when this is more (bytes)."""
+        return self._socket.send_whole(payload, peer)  # type: ignore[arg-type]  # any buffer will do
+
     def close(self) -> None:
         """Close the socket and free the port."""
         self._allocation = None

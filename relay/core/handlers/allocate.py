@@ -20,7 +20,7 @@ from p2p.proto.stun.attributes import (
     AddressErrorCode,
 )
 from p2p.proto.stun.message import AttributeValue, Message
-from relay.core.allocation import Allocation, DataIndicationEncoder, Neighbourhood, RelayedSocket
+from relay.core.allocation import Allocation, IndicationEncoder, Neighbourhood, RelayedSocket
 from relay.core.counters import RelayCounters
 from relay.core.handlers.lifetimes import granted_lifetime_s
 from relay.core.quotas import Quotas
@@ -34,7 +34,7 @@ class _Wish:
     """What an Allocate request asks for, once it is known to make sense."""
 
     families: tuple[bool, ...]
-    """Address families, True for IPv6; the first one is what the request is about."""
+    """Address families, True for IPv6."""
     even_port: bool
     reserve_next: bool
     token: bytes | None
@@ -48,7 +48,7 @@ class AllocateHandler:
         ports: Where relayed sockets come from.
         quotas: Counts the allocations.
         neighbourhood: The relayed addresses of this relay.
-        encode_data_indication: Given to the allocations.
+        indications: Given to the allocations.
         counters: Given to the allocations.
     """
 
@@ -59,7 +59,7 @@ class AllocateHandler:
         ports: RelayedPorts,
         quotas: Quotas,
         neighbourhood: Neighbourhood,
-        encode_data_indication: DataIndicationEncoder,
+        indications: IndicationEncoder,
         counters: RelayCounters,
     ) -> None:
         self.is_draining = False
@@ -67,7 +67,7 @@ class AllocateHandler:
         self._ports = ports
         self._quotas = quotas
         self._neighbourhood = neighbourhood
-        self._encode_data_indication = encode_data_indication
+        self._indications = indications
         self._counters = counters
 
     def handle(self, request: Request) -> tuple[AttributeValue, ...]:
@@ -85,7 +85,7 @@ class AllocateHandler:
         if request.allocation is not None:
             raise RefusedError(StunError.ALLOCATION_MISMATCH, "the five-tuple has an allocation")
         wish = _wish_of(request.message)
-        if wish.token is None and not self._ports.has_family(wish.families[0]):
+        if wish.token is None and not any(map(self._ports.has_family, wish.families)):
             raise RefusedError(StunError.ADDRESS_FAMILY_NOT_SUPPORTED, "no relayed address of this family")
         if self.is_draining:
             raise RefusedError(StunError.INSUFFICIENT_CAPACITY, "the relay is draining")
@@ -122,33 +122,36 @@ class AllocateHandler:
             leg=request.leg,
             owner=request.proof.username,
             quota_owner=request.proof.quota_owner,
-            key=request.proof.key,
+            keys=request.proof.keys,
             transaction_id=request.message.transaction_id,
             sockets=sockets,
             neighbourhood=self._neighbourhood,
-            encode_data_indication=self._encode_data_indication,
+            indications=self._indications,
             counters=self._counters,
             created_at=request.now,
         )
 
     def _open(self, wish: _Wish, now: float) -> tuple[dict[bool, RelayedSocket], bytes | None]:
-        """Open what was asked for; the first family is a must, the other one is not."""
+        """Open what was asked for; of two families one is enough."""
         if wish.token is not None:
             socket = self._ports.claim(wish.token)
-            return {":" in socket.relayed_address.host: socket}, None
-        first = wish.families[0]
-        token = None
-        if wish.even_port:
-            socket, token = self._ports.open_even(first, now, reserve_next=wish.reserve_next)
-        else:
-            socket = self._ports.open(first, now)
-        sockets = {first: socket}
-        for is_ipv6 in wish.families[1:]:
+            return {socket.relayed_address.is_ipv6: socket}, None
+        if wish.reserve_next:
+            socket, token = self._ports.open_even(wish.families[0], now, reserve_next=True)
+            return {wish.families[0]: socket}, token
+        sockets = {}
+        missing = NoPortError("no address of these families")
+        for is_ipv6 in wish.families:
             try:
-                sockets[is_ipv6] = self._ports.open(is_ipv6, now)
-            except NoPortError:
-                continue  # answered with ADDRESS-ERROR-CODE
-        return sockets, token
+                if wish.even_port:
+                    sockets[is_ipv6], _ = self._ports.open_even(is_ipv6, now, reserve_next=False)
+                else:
+                    sockets[is_ipv6] = self._ports.open(is_ipv6, now)
+            except NoPortError as error:
+                missing = error  # of the other one the answer tells with ADDRESS-ERROR-CODE
+        if not sockets:
+            raise missing
+        return sockets, None
 
 
 def _wish_of(message: Message) -> _Wish:

@@ -11,17 +11,22 @@ from p2p.errors import ConnectivityError
 from p2p.proto.stun.attributes import (
     ERROR_CODE,
     LIFETIME,
+    MD5_ALGORITHM,
     NONCE,
+    PASSWORD_ALGORITHM,
+    PASSWORD_ALGORITHMS,
     REALM,
     REQUESTED_TRANSPORT,
+    USERHASH,
     USERNAME,
     XOR_PEER_ADDRESS,
     XOR_RELAYED_ADDRESS,
+    PasswordAlgorithm,
 )
-from p2p.proto.stun.integrity import IntegrityAlgorithm, long_term_key, verify
+from p2p.proto.stun.integrity import IntegrityAlgorithm, long_term_key, user_hash, verify
 from p2p.proto.stun.message import AttributeValue, Message, MessageClass, Method, decode_untrusted, encode
 from relay.core.allocation import Allocation, Neighbourhood, Payload
-from relay.core.authentication import Authenticator
+from relay.core.authentication import OFFERED_ALGORITHMS, Authenticator
 from relay.core.counters import RelayCounters
 from relay.core.credentials import CredentialStore
 from relay.core.five_tuple import ClientTransport, FiveTuple
@@ -64,12 +69,20 @@ class FakeSocket:
         self.port = port
         self.relayed_address = TransportAddress(host.public_host, port)
         self.sent: list[tuple[TransportAddress, bytes]] = []
+        self.whole: list[tuple[TransportAddress, bytes]] = []
+        self.path_bytes = 1400
         self.allocation: Allocation | None = None
         self.is_closed = False
 
     def send(self, payloads: Sequence[Payload], peer: TransportAddress) -> None:
         assert not self.is_closed
         self.sent += [(peer, bytes(payload)) for payload in payloads]
+
+    def send_whole(self, payload: Payload, peer: TransportAddress) -> int | None:
+        if len(payload) > self.path_bytes:
+            return self.path_bytes
+        self.whole.append((peer, bytes(payload)))
+        return None
 
     def attach(self, allocation: Allocation) -> None:
         self.allocation = allocation
@@ -187,13 +200,18 @@ class Client:
         transport: ClientTransport = ClientTransport.UDP,
         host: str = "203.0.113.7",
         integrity: IntegrityAlgorithm = IntegrityAlgorithm.SHA1,
+        algorithm: PasswordAlgorithm | None = None,
+        is_hidden: bool = False,
     ) -> None:
         self.relay = relay
         self.five_tuple = FiveTuple(transport, TransportAddress(host, port), SERVER)
         self.leg = FakeLeg()
         self.username = username
         self.integrity = integrity
-        self.key = long_term_key(username, REALM_NAME, password if password is not None else USERS[username])
+        self.algorithm = algorithm
+        self.is_hidden = is_hidden
+        self.password = password if password is not None else USERS[username]
+        self.key = long_term_key(username, REALM_NAME, self.password, algorithm or MD5_ALGORITHM)
         self.nonce = relay.nonces.issue(self.five_tuple.client, relay.now_wall)
 
     def raw(self, data: bytes) -> Message | None:
@@ -212,7 +230,10 @@ class Client:
         return answer
 
     def encoded(self, method: Method, *attributes: AttributeValue, transaction_id: bytes | None = None) -> bytes:
-        own = (USERNAME(self.username), REALM(REALM_NAME), NONCE(self.nonce))
+        name = USERHASH(user_hash(self.username, REALM_NAME)) if self.is_hidden else USERNAME(self.username)
+        own: tuple[AttributeValue, ...] = (name, REALM(REALM_NAME), NONCE(self.nonce))
+        if self.algorithm is not None:
+            own += (PASSWORD_ALGORITHMS(OFFERED_ALGORITHMS), PASSWORD_ALGORITHM(self.algorithm))
         message = Message(
             MessageClass.REQUEST, method, transaction_id or self.relay.random_bytes(12), (*attributes, *own)
         )

@@ -5,16 +5,19 @@ import pytest
 from p2p.proto.stun.attributes import (
     ADDITIONAL_ADDRESS_FAMILY,
     ADDRESS_ERROR_CODE,
+    DATA,
     DONT_FRAGMENT,
     EVEN_PORT,
+    ICMP,
     LIFETIME,
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
-    UNKNOWN_ATTRIBUTES,
+    XOR_PEER_ADDRESS,
     XOR_RELAYED_ADDRESS,
 )
 from p2p.proto.stun.message import Method
+from relay.core.counters import Drop
 from relay.core.quotas import QuotaLimits
 from relay.core.table import EndReason
 from tests.unit.relay.support import PEER, PEER_V6, RELAY_HOST_V6, Client, Relay, error_of
@@ -118,10 +121,24 @@ def test_what_makes_no_sense_is_refused(attributes, error):
     assert all(socket.is_closed for socket in relay.sockets.values())
 
 
-def test_dont_fragment_is_an_attribute_that_is_not_understood():
-    answer = _allocate(Client(Relay()), DONT_FRAGMENT(True))
-    assert error_of(answer) == 420
-    assert answer.get(UNKNOWN_ATTRIBUTES) == (0x001A,)
+def test_data_that_must_not_be_fragmented_goes_whole_or_the_client_is_told():
+    relay = Relay(ipv6=True)
+    client = Client(relay)
+    assert error_of(_allocate(client, DONT_FRAGMENT(True), ADDITIONAL_ADDRESS_FAMILY(IPV6))) == 0
+    for peer, kind, code in ((PEER, 3, 4), (PEER_V6, 2, 0)):
+        client.indicate(Method.SEND, XOR_PEER_ADDRESS(peer), DATA(b"x"), DONT_FRAGMENT(True))  # no permission yet
+        client.permit(peer)
+        socket = client.allocation.sockets[peer.is_ipv6]
+        client.indicate(Method.SEND, XOR_PEER_ADDRESS(peer), DATA(b"plain"))
+        client.indicate(Method.SEND, XOR_PEER_ADDRESS(peer), DATA(b"whole"), DONT_FRAGMENT(True))
+        assert (socket.sent, socket.whole) == ([(peer, b"plain")], [(peer, b"whole")])
+        assert not client.leg.messages
+        client.indicate(Method.SEND, XOR_PEER_ADDRESS(peer), DATA(bytes(1401)), DONT_FRAGMENT(True))
+        told = client.leg.messages.pop()
+        assert (told.method, told.get(XOR_PEER_ADDRESS), told.get(DATA)) == (Method.DATA, peer, None)
+        assert told.get(ICMP) == (kind, code, (1400).to_bytes(4, "big"))
+    assert relay.counters.drops[Drop.TOO_LONG] == 2
+    assert relay.counters.packets_to_peers == 4
 
 
 def test_an_even_port_and_the_one_above_it():
@@ -177,6 +194,22 @@ def test_an_additional_family_that_there_is_not_is_an_error_beside_the_success()
     answer = _allocate(client, ADDITIONAL_ADDRESS_FAMILY(IPV6))
     assert error_of(answer) == 0
     assert answer.get(ADDRESS_ERROR_CODE)[:2] == (IPV6, 440)
+
+
+def test_two_even_ports():
+    answer = _allocate(Client(Relay(ipv6=True)), ADDITIONAL_ADDRESS_FAMILY(IPV6), EVEN_PORT(False))
+    assert [address.port % 2 for address in answer.values(XOR_RELAYED_ADDRESS)] == [0, 0]
+
+
+def test_of_two_families_either_is_enough():
+    relay = Relay(ipv6=True, first_port=50_000, last_port=50_001)
+    for port in (1, 2):
+        Client(relay, port).allocate()
+    answer = _allocate(Client(relay, 3), ADDITIONAL_ADDRESS_FAMILY(IPV6))
+    assert [address.is_ipv6 for address in answer.values(XOR_RELAYED_ADDRESS)] == [True]
+    assert answer.get(ADDRESS_ERROR_CODE)[:2] == (IPV4, 508)
+    _allocate(Client(relay, 4), ADDITIONAL_ADDRESS_FAMILY(IPV6))
+    assert error_of(_allocate(Client(relay, 5), ADDITIONAL_ADDRESS_FAMILY(IPV6))) == 508
 
 
 def test_quotas():

@@ -1,30 +1,43 @@
 """Who is served: the steps of RFC 8489 section 9.2.4, in their order."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from p2p.address import TransportAddress
 from p2p.proto.stun.attributes import (
     FINGERPRINT,
+    LIFETIME,
     MD5_ALGORITHM,
     NONCE,
     PASSWORD_ALGORITHM,
+    PASSWORD_ALGORITHMS,
     PRIORITY,
     REALM,
     REQUESTED_TRANSPORT,
+    SHA256_ALGORITHM,
     SOFTWARE,
     UNKNOWN_ATTRIBUTES,
+    USERHASH,
     USERNAME,
     XOR_MAPPED_ADDRESS,
     XOR_RELAYED_ADDRESS,
+    PasswordAlgorithm,
 )
 from p2p.proto.stun.integrity import IntegrityAlgorithm, long_term_key
-from p2p.proto.stun.message import Message, MessageClass, Method, encode
-from relay.core.counters import Drop
-from relay.core.credentials import rest_password
+from p2p.proto.stun.message import Message, MessageClass, Method, decode_untrusted, encode
+from relay.core.authentication import Authenticator
+from relay.core.counters import Drop, RelayCounters
+from relay.core.credentials import CredentialStore, rest_password
 from relay.core.five_tuple import ClientTransport
+from relay.core.nonces import NonceSource
+from relay.core.request import RefusedError
 from relay.core.strangers import StrangerLimit
 from tests.unit.relay.support import REALM_NAME, SECRET, WALL_AT_START, Client, Relay, error_of
 
+VECTORS = Path(__file__).parents[2] / "vectors" / "stun.json"
 WANT_UDP = REQUESTED_TRANSPORT(17)
 
 
@@ -37,7 +50,8 @@ def test_the_first_request_is_challenged_with_little():
     assert answer.get(NONCE) == client.nonce
     assert answer.get(SOFTWARE) is None
     assert not answer.has_integrity
-    assert len(answer.raw) <= 60 + len(REALM_NAME)
+    assert answer.get(PASSWORD_ALGORITHMS) == (SHA256_ALGORITHM, MD5_ALGORITHM)
+    assert len(answer.raw) <= 88 + len(REALM_NAME)
     assert not relay.counters.authentication_failures
 
 
@@ -53,9 +67,66 @@ def test_incomplete_credentials_are_a_bad_request(missing):
     assert error_of(client.raw(encode(message, integrity_key=client.key))) == 400
 
 
-def test_a_password_algorithm_that_was_never_offered_is_a_bad_request():
-    client = Client(Relay())
-    assert error_of(client.request(Method.ALLOCATE, WANT_UDP, PASSWORD_ALGORITHM(MD5_ALGORITHM))) == 400
+@pytest.mark.parametrize("algorithm", [MD5_ALGORITHM, SHA256_ALGORITHM])
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_a_client_chooses_how_its_key_is_made_and_whether_its_name_is_seen(algorithm, is_hidden):
+    relay = Relay()
+    client = Client(relay, algorithm=algorithm, is_hidden=is_hidden, integrity=IntegrityAlgorithm.SHA256)
+    client.allocate()
+    assert client.allocation.owner == "alice"
+    assert error_of(client.permit()) == 0
+    assert error_of(client.refresh()) == 0
+
+
+def test_an_allocation_is_kept_with_the_other_algorithm_after_a_new_challenge():
+    relay = Relay()
+    client = Client(relay)
+    client.nonce = relay.nonces.issue_in_advance(b"123", relay.now_wall)  # which announces nothing
+    client.allocate(LIFETIME(3600))
+    relay.advance(3599)
+    better = Client(relay, algorithm=SHA256_ALGORITHM, integrity=IntegrityAlgorithm.SHA256)
+    assert error_of(better.refresh()) == 0
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        (PASSWORD_ALGORITHM(MD5_ALGORITHM),),
+        (PASSWORD_ALGORITHMS((SHA256_ALGORITHM, MD5_ALGORITHM)),),
+        (PASSWORD_ALGORITHMS((MD5_ALGORITHM,)), PASSWORD_ALGORITHM(MD5_ALGORITHM)),
+        (PASSWORD_ALGORITHMS((MD5_ALGORITHM, SHA256_ALGORITHM)), PASSWORD_ALGORITHM(MD5_ALGORITHM)),
+        (PASSWORD_ALGORITHMS((SHA256_ALGORITHM, MD5_ALGORITHM)), PASSWORD_ALGORITHM(PasswordAlgorithm(3))),
+    ],
+)
+def test_algorithms_that_were_not_offered_so_are_a_bad_request(attributes):
+    assert error_of(Client(Relay()).request(Method.ALLOCATE, WANT_UDP, *attributes)) == 400
+
+
+def test_a_hidden_name_that_nobody_has_looks_like_a_wrong_password():
+    relay = Relay()
+    client = Client(relay, username="mallory", password="x", is_hidden=True)
+    assert error_of(client.request(Method.ALLOCATE, WANT_UDP)) == 401
+
+
+def test_the_vector_of_the_rfc_passes_but_for_its_nonce():
+    """RFC 8489 appendix B.1: USERHASH, SHA-256 key, PASSWORD-ALGORITHM without the list, which the RFC demands."""
+    vector = json.loads(VECTORS.read_text())["request_sha256"]
+    store = CredentialStore(vector["realm"], static_users={vector["username"]: vector["password"]})
+    counters = RelayCounters()
+    authenticator = Authenticator(
+        realm=vector["realm"], credentials=store, nonces=NonceSource(b"key"), counters=counters
+    )
+    five_tuple = Client(Relay()).five_tuple
+    message = decode_untrusted(bytes.fromhex(vector["hex"]))
+    assert store.find_hashed(message.get(USERHASH), 0.0).username == vector["username"]
+    with pytest.raises(RefusedError) as refused:
+        authenticator.authenticate(message, five_tuple, None, 0.0)
+    assert refused.value.number == 400
+    whole = replace(message, attributes=(*message.attributes, PASSWORD_ALGORITHMS((SHA256_ALGORITHM, MD5_ALGORITHM))))
+    with pytest.raises(RefusedError) as refused:
+        authenticator.authenticate(whole, five_tuple, None, 0.0)
+    assert refused.value.number == 438  # the name, the key and the integrity are right
+    assert counters.authentication_failures == {"wrong password algorithms": 1, "stale nonce": 1}
 
 
 def test_an_unknown_user_and_a_wrong_password_look_the_same():

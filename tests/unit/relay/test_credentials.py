@@ -8,9 +8,11 @@ import pytest
 
 from p2p.address import TransportAddress
 from p2p.errors import IntegrityError
-from p2p.proto.stun.integrity import long_term_key
-from relay.core.credentials import CredentialStore, rest_password
-from relay.core.nonces import NonceSource, nonce_key
+from p2p.proto.stun.attributes import MD5_ALGORITHM, SHA256_ALGORITHM
+from p2p.proto.stun.integrity import long_term_key, user_hash
+from p2p.proto.turn.credentials import security_features
+from relay.core.credentials import CredentialStore, LongTermKeys, rest_password
+from relay.core.nonces import FEATURE_PASSWORD_ALGORITHMS, FEATURE_USERNAME_ANONYMITY, NonceSource, nonce_key
 from relay.core.quotas import QuotaLimits, Quotas
 from relay.core.strangers import StrangerLimit
 
@@ -23,7 +25,7 @@ def _store() -> CredentialStore:
 
 def test_a_static_user():
     found = _store().find("alice", 0.0)
-    assert found.keys == (long_term_key("alice", "realm", "wonderland"),)
+    assert found.keys == (LongTermKeys.derive("alice", "realm", "wonderland"),)
     assert found.quota_owner == "alice"
 
 
@@ -35,7 +37,7 @@ def test_the_password_of_time_limited_credentials_is_what_everybody_computes():
 def test_time_limited_credentials_are_good_until_their_time_and_for_every_secret():
     found = _store().find("2000:bob", 1999.9)
     assert found.keys == tuple(
-        long_term_key("2000:bob", "realm", rest_password(secret, "2000:bob")) for secret in ("new", "old")
+        LongTermKeys.derive("2000:bob", "realm", rest_password(secret, "2000:bob")) for secret in ("new", "old")
     )
     assert found.quota_owner == "bob"
     with pytest.raises(IntegrityError):
@@ -56,12 +58,54 @@ def test_without_a_secret_there_are_no_time_limited_credentials():
 def test_keys_do_not_show_up_in_logs():
     found = _store().find("2000:bob", 0.0)
     assert "keys" not in repr(found)
+    assert found.keys[0].md5.hex()[:4] not in repr(found.keys[0])
+    assert str(found.keys[0].sha256[0]) not in repr(found.keys)
+
+
+def test_there_is_a_key_for_each_algorithm():
+    keys = LongTermKeys.derive("alice", "realm", "wonderland")
+    assert keys.of(MD5_ALGORITHM) == long_term_key("alice", "realm", "wonderland")
+    assert keys.of(SHA256_ALGORITHM) == hashlib.sha256(b"alice:realm:wonderland").digest()
+
+
+def test_static_users_are_found_by_the_hash_of_their_name():
+    assert _store().find_hashed(user_hash("alice", "realm"), 0.0).username == "alice"
+    for hashed in (user_hash("alice", "elsewhere"), user_hash("2000:bob", "realm"), bytes(32)):
+        with pytest.raises(IntegrityError):
+            _store().find_hashed(hashed, 0.0)
+
+
+def test_who_runs_a_relay_inside_may_be_asked_for_passwords():
+    asked = []
+
+    def password_of(username: str) -> str | None:
+        asked.append(username)
+        return {"carol": "christmas", "dave": ""}.get(username)
+
+    store = CredentialStore(
+        "realm", static_users={"alice": "wonderland"}, shared_secrets=("new",), password_of=password_of
+    )
+    assert store.find("carol", 0.0).keys == (LongTermKeys.derive("carol", "realm", "christmas"),)
+    store.find("alice", 0.0)
+    store.find("2000:bob", 0.0)
+    with pytest.raises(IntegrityError):
+        store.find("10:late", 11.0)
+    assert asked == ["carol"]
+    for name in ("dave", "erin"):  # an empty password keeps nobody out
+        with pytest.raises(IntegrityError):
+            store.find(name, 0.0)
+
+
+def test_names_can_be_hidden_only_where_all_are_known():
+    assert CredentialStore("realm", static_users={"alice": "x"}).knows_all_names
+    assert not _store().knows_all_names
+    assert not CredentialStore("realm", password_of=lambda _: None).knows_all_names
 
 
 def test_a_nonce_is_good_for_its_client_and_an_hour():
     nonces = NonceSource(b"key")
     nonce = nonces.issue(CLIENT, 5000.0)
-    assert len(nonce) == 20
+    assert len(nonce) == 33
     nonces.check(nonce, CLIENT, 5000.0)
     nonces.check(nonce, CLIENT, 8600.0)
     for client, now in ((CLIENT, 8601.0), (TransportAddress(CLIENT.host, 4001), 5000.0), (CLIENT, 4900.0)):
@@ -84,14 +128,30 @@ def test_what_is_no_nonce_is_refused(nonce):
         NonceSource(b"key").check(nonce, CLIENT, 0.0)
 
 
+@pytest.mark.parametrize(
+    "features", [FEATURE_PASSWORD_ALGORITHMS, FEATURE_PASSWORD_ALGORITHMS | FEATURE_USERNAME_ANONYMITY]
+)
+def test_what_a_challenge_announces_cannot_be_taken_out_on_the_way(features):
+    nonces = NonceSource(b"key", features=features)
+    nonce = nonces.issue(CLIENT, 5000.0)
+    assert security_features(nonce) == features
+    cookie, sealed = nonce[:13], nonce[13:]
+    for forged in (sealed, cookie[:9] + "AAAA" + sealed, "obMatJos2wAAA"[:13] + sealed, cookie + cookie + sealed):
+        if forged != nonce:
+            with pytest.raises(IntegrityError):
+                nonces.check(forged, CLIENT, 5000.0)
+    assert security_features(nonces.issue_in_advance(b"abc", 5000.0)) == 0
+
+
 def test_one_flipped_bit_is_enough():
     nonces = NonceSource(b"key")
-    raw = bytearray(base64.urlsafe_b64decode(nonces.issue(CLIENT, 5000.0)))
+    cookie, sealed = (nonce := nonces.issue(CLIENT, 5000.0))[:13], nonce[13:]
+    raw = bytearray(base64.urlsafe_b64decode(sealed))
     for bit in range(len(raw) * 8):
         forged = bytearray(raw)
         forged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(IntegrityError):
-            nonces.check(base64.urlsafe_b64encode(forged).decode(), CLIENT, 5000.0)
+            nonces.check(cookie + base64.urlsafe_b64encode(forged).decode(), CLIENT, 5000.0)
 
 
 def test_quotas_name_the_limit_and_forget_who_is_gone():
