@@ -55,6 +55,7 @@ def nat(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither look up nor keep what is known of this network.")
     ] = False,
+    no_port_mapping: flags.NoPortMapping = False,
     token: flags.Token = None,
     ca_file: flags.CaFile = None,
     identity: flags.Identity = None,
@@ -76,7 +77,13 @@ def nat(
         from p2p.observe import log
 
         peer = flags.peer_options(
-            rendezvous=rendezvous, token=token, ca_file=ca_file, identity=identity, timeout=timeout, verbose=verbose
+            rendezvous=rendezvous,
+            token=token,
+            ca_file=ca_file,
+            identity=identity,
+            no_port_mapping=no_port_mapping,
+            timeout=timeout,
+            verbose=verbose,
         )
         log.set_up(verbose=peer.verbose, log_file=log_file)
         # Wrong input is answered before the heavy part is imported.

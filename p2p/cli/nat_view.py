@@ -11,12 +11,21 @@ from rich.text import Text
 from p2p.cli import text
 from p2p.cli.line import Tone
 from p2p.session.nat_report import Allocator, Ipv6Report, LifetimeReport, NatReport, RelayReach, ServerReach, bare
+from p2p.session.router_report import OutsideVerdict, RouterReport
 
 _BEHAVIOUR_WORDS: Final = {
     "none": "none",
     "endpoint_independent": "endpoint-independent",
     "address_dependent": "address-dependent",
     "address_and_port_dependent": "address-and-port-dependent",
+}
+
+
+_OUTSIDE_WORDS: Final = {
+    OutsideVerdict.CONFIRMED: ("where servers see us", Tone.GOOD),
+    OutsideVerdict.BEHIND_NAT: ("behind another NAT", Tone.WARNING),
+    OutsideVerdict.ELSEWHERE: ("but servers see us elsewhere", Tone.WARNING),
+    OutsideVerdict.UNKNOWN: ("which no server confirms", Tone.QUIET),
 }
 
 
@@ -43,9 +52,7 @@ def nat_view(report: NatReport) -> RenderableType:
     grid.add_row("Hairpinning", _verdict(report.hairpinning, "yes", "no", why.get("hairpinning")))
     if report.lifetime is not None:
         grid.add_row("Mapping lives", _lifetime(report.lifetime))
-    if report.port_mapping is not None:
-        protocols = ", ".join(report.port_mapping)
-        grid.add_row("Port mapping", Text(protocols, style=Tone.GOOD) if protocols else Text("no protocol answers"))
+    grid.add_row("Port mapping", _router(report.router, why.get("port_mapping")))
     if report.classic_name:
         grid.add_row("RFC 3489 name", f"{report.classic_name} (second opinion, by pystun3)")
     for server in report.servers:
@@ -113,6 +120,19 @@ def _allocator(allocator: Allocator | None, why: str | None) -> Text:
         if allocator.contiguity_kept:
             words.append("neighbours stay neighbours")
     return Text(", ".join(words))
+
+
+def _router(report: RouterReport | None, why: str | None) -> Text:
+    if report is None or not report.gateways:
+        return _known(None, why)
+    if not report.answers:
+        return Text("no protocol answers")
+    drawn = Text(", ".join(dict.fromkeys(map(str, report.answers))), style=Tone.GOOD if report.is_useful else "")
+    hosts = dict.fromkeys((answer.external_host, answer.verdict) for answer in report.answers if answer.external_host)
+    for host, verdict in hosts:
+        words, tone = _OUTSIDE_WORDS[verdict]
+        drawn.append("; outside address ", style="").append(f"{host}, {words}", style=tone)
+    return drawn if hosts else drawn.append("; no outside address", style=Tone.WARNING)
 
 
 def _lifetime(report: LifetimeReport) -> Text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from p2p.gather.interfaces import host_addresses, source_towards
 from p2p.gather.lifetime import search_lifetime
 from p2p.gather.nat import discover_behaviour
 from p2p.gather.nat_cache import NatCache, complete, here
+from p2p.gather.portmap.probe import PortMappingFacts, probe_port_mapping
 from p2p.gather.stun_servers import answers_over_tcp, resolve_stun_servers
 from p2p.proto.path.reason import NatFacts
 from p2p.proto.signalling.messages import Welcome
@@ -44,6 +45,8 @@ class Questions:
     """The longest lifetime of a mapping to look for, in seconds; None does not look for it at all."""
     cache: NatCache | None = None
     """Where to keep what is learned, and to look up what was before; None does neither."""
+    ask_routers: Callable[[], Awaitable[PortMappingFacts]] = probe_port_mapping
+    """Asks this host's routers; not called where a server is on this host, nor against the user's wish."""
 
 
 class _Examined(NamedTuple):
@@ -123,6 +126,7 @@ async def _examine(
         # Servers of one rendezvous are one service; those that a user names are each asked everything.
         tests_v4 = scope.start(_test_family(ipv4, each=bool(questions.stun)), name="IPv4 tests")
         tests_v6 = scope.start(_test_family(ipv6, each=bool(questions.stun)), name="IPv6 tests")
+        router_tests = scope.start(_routers(servers, options, questions), name="port mapping tests")
         relay_tests = scope.start(reach_relays(relays, options, may_be_local=is_local), name="relay tests")
         behaviours_v4, behaviours_v6 = await tests_v4, await tests_v6
         classic = None
@@ -136,6 +140,7 @@ async def _examine(
         over_tcp = dict(zip(silent, await asyncio.gather(*map(answers_over_tcp, silent)), strict=True))
         reached: list[RelayReach] = await relay_tests
         classic_verdict = None if classic is None else await classic
+        router = await router_tests
     report = make_report(
         Findings(
             ipv4=behaviours_v4,
@@ -145,6 +150,7 @@ async def _examine(
             has_relays=bool(relays),
             classic_name=classic_verdict,
             hosts=host_addresses(),
+            router=router,
             notes=notes,
         )
     )
@@ -152,6 +158,17 @@ async def _examine(
     main = combine(list(behaviours.values())) if behaviours else NatBehaviour()
     complete_first = sorted(behaviours, key=lambda server: behaviours[server].other_address is None)
     return _Examined(report, main, next((server for server in complete_first if server in answering), None))
+
+
+async def _routers(
+    servers: Sequence[TransportAddress], options: PeerOptions, questions: Questions
+) -> PortMappingFacts | str:
+    """Ask the routers, or say why not: with a server on this host it is about this host, and not about its network."""
+    if not options.port_mapping:
+        return "the router was not asked: port mapping is switched off"
+    if any_on_this_host(options.rendezvous_urls) or any(server.ip.is_loopback for server in servers):
+        return "the router was not asked: a server is on this host"
+    return await questions.ask_routers()
 
 
 async def _with_lifetime(report: NatReport, server: TransportAddress | None, limit_s: float, watch: Watch) -> NatReport:

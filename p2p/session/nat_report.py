@@ -8,6 +8,7 @@ from typing import Any
 
 from p2p.address import TransportAddress
 from p2p.session.outlook import Outlook, OutlookKind
+from p2p.session.router_report import RouterReport
 from p2p.session.status import NatFacts, PathTransport, milliseconds
 
 NO_OUTLOOK = Outlook(OutlookKind.UNKNOWN, "nothing is known yet")
@@ -172,8 +173,8 @@ class NatReport:
     """How a new mapping's port is picked."""
     lifetime: LifetimeReport | None = None
     """How long a mapping lives; None when it was not asked."""
-    port_mapping: tuple[str, ...] | None = None
-    """Port-mapping protocols that answered (``pcp``, ``nat_pmp``, ``upnp``); None when none was tried."""
+    router: RouterReport | None = None
+    """What the routers in front of us say of opening ports; None when none was asked."""
     classic_name: str | None = None
     """The NAT type in RFC 3489's words, by pystun3, as a second opinion."""
     stun_rtt_s: float | None = None
@@ -211,7 +212,8 @@ class NatReport:
             "parity_kept": None if allocator is None else allocator.parity_kept,
             "contiguity_kept": None if allocator is None else allocator.contiguity_kept,
             "lifetime": None if self.lifetime is None else self.lifetime.to_json(),
-            "port_mapping": None if self.port_mapping is None else list(self.port_mapping),
+            "port_mapping": None if self.router is None else list(self.router.protocols),
+            "port_mapping_details": None if self.router is None else self.router.to_json(),
             "classic_name": self.classic_name,
             "stun_rtt_ms": milliseconds(self.stun_rtt_s),
             "servers": [server.to_json() for server in self.servers],

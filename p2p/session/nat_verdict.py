@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from p2p.address import TransportAddress
+from p2p.gather.portmap.probe import PortMappingFacts
 from p2p.proto.path.reason import NatFacts as ProtocolFacts
 from p2p.proto.stun.behaviour import FilteringBehaviour, MappingBehaviour, NatBehaviour, PortAllocation
 from p2p.proto.stun.combine import combine
 from p2p.session.describe import plain_facts
 from p2p.session.nat_report import Allocator, Ipv6Report, NatReport, RelayReach, ServerReach
 from p2p.session.outlook import judge_outlook
+from p2p.session.router_report import judge_router, router_notes
 from p2p.session.status import NatFacts, PathTransport
 
 _NONE = "none"
@@ -30,7 +32,7 @@ class Findings:
         has_relays: Whether there were relays to ask.
         classic_name: The second opinion.
         hosts: This host's addresses.
-        port_mapping: Protocols by which the router opens ports; None when it was not asked.
+        router: What routers say of opening ports, or why they were not asked.
         notes: What else went wrong.
     """
 
@@ -41,7 +43,7 @@ class Findings:
     has_relays: bool
     classic_name: str | None
     hosts: tuple[str, ...]
-    port_mapping: tuple[str, ...] | None = None
+    router: PortMappingFacts | str = "the router was not asked"
     notes: tuple[str, ...] = ()
 
 
@@ -57,6 +59,8 @@ def make_report(findings: Findings) -> NatReport:
     udp = _udp(findings, v4, v6)
     relay = any(reach.reachable for reach in findings.relays) if findings.has_relays else None
     ipv6 = _ipv6(findings, v6)
+    seen = {host for behaviour in (v4, v6) if behaviour is not None for host in behaviour.mapped_hosts}
+    router = None if isinstance(findings.router, str) else judge_router(findings.router, seen)
     return NatReport(
         facts=replace(_facts(main), udp_blocked=None if udp is None else not udp),
         outlook=judge_outlook(
@@ -64,7 +68,7 @@ def make_report(findings: Findings) -> NatReport:
             udp=udp,
             relay=relay,
             ipv6=ipv6.reachable if v4 is not None else None,
-            port_mapping=bool(findings.port_mapping),
+            port_mapping=router is not None and router.is_useful,
         ),
         local_addresses=tuple(TransportAddress(host, 0) for host in findings.hosts),
         translated=main.translated,
@@ -73,13 +77,13 @@ def make_report(findings: Findings) -> NatReport:
         ipv6=ipv6,
         hairpinning=main.hairpinning,
         allocator=_allocator(main),
-        port_mapping=findings.port_mapping,
+        router=router,
         classic_name=findings.classic_name,
         stun_rtt_s=main.round_trip_s,
         servers=_servers(findings),
         relays=findings.relays,
         unknown=_unknown(findings, main, udp, ipv6),
-        notes=(*findings.notes, *_notes(main)),
+        notes=(*findings.notes, *_notes(main), *([] if router is None else router_notes(router, seen))),
     )
 
 
@@ -152,8 +156,10 @@ def _servers(findings: Findings) -> tuple[ServerReach, ...]:
 def _unknown(findings: Findings, main: NatBehaviour, udp: bool | None, ipv6: Ipv6Report) -> dict[str, str]:
     """Say why something is not known, by the name of its field."""
     reasons: dict[str, str] = {}
-    if findings.port_mapping is None:
-        reasons["port_mapping"] = "the router was not asked"
+    if isinstance(findings.router, str):
+        reasons["port_mapping"] = findings.router
+    elif not findings.router.gateways:
+        reasons["port_mapping"] = "this host has no default route"
     if ipv6.present and ipv6.reachable is None:
         reasons["ipv6"] = "no STUN server with an IPv6 address was named"
     if udp is None:

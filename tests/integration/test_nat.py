@@ -12,6 +12,7 @@ import pytest
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError, SignallingError
 from p2p.gather.nat_cache import NatCache
+from p2p.gather.portmap.probe import PortMappingFacts
 from p2p.proto.signalling.messages import TurnServer, Welcome
 from p2p.session import nat as nat_module
 from p2p.session.nat import Questions, Watch, examine_network
@@ -82,6 +83,16 @@ async def test_a_rendezvous_that_is_down_does_not_stop_named_servers(tmp_path: P
         report = await examine_network(options(tmp_path, f"ws://127.0.0.1:{free_port()}"), questions)
     assert report.facts.udp_blocked is False
     assert "No relay could be tested" in report.notes[0]
+
+
+async def test_routers_are_not_asked_where_a_server_is_on_this_host() -> None:
+    async def ask() -> PortMappingFacts:
+        raise AssertionError("asked")
+
+    with run_stun_server() as one:
+        questions = Questions(stun=(str(one[0]),), classic=False, ask_routers=ask)
+        report = await examine_network(PeerOptions(), questions)
+    assert "a server is on this host" in report.unknown["port_mapping"]
 
 
 class TestNoRendezvous:

@@ -57,6 +57,11 @@ class UpnpRouter:
         self._services = services
         self._random_port = random_port
 
+    @property
+    def igd_version(self) -> int:
+        """1 or 2: the version of InternetGatewayDevice whose service is used."""
+        return self._services[0].igd_version
+
     @classmethod
     async def describe(
         cls, gateway: Gateway, http: RouterHttp, location: str, *, random_port: Callable[[], int] = _random_port

@@ -42,6 +42,11 @@ class WanService:
         """Whether it can choose a free outside port itself (``AddAnyPortMapping``)."""
         return self.type == WAN_SERVICES[0]
 
+    @property
+    def igd_version(self) -> int:
+        """The version of InternetGatewayDevice that has it: the second service of its kind came with the second."""
+        return 2 if self.type == WAN_SERVICES[0] else 1
+
 
 def url_on_host_untrusted(url: str, host: str) -> str:
     """Make sure that a URL leads to the router that named it, and nowhere else.

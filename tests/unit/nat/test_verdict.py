@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from p2p.address import TransportAddress
+from p2p.gather.portmap.probe import PortMappingFacts, ProtocolAnswer
+from p2p.proto.portmap.mapping import MappingProtocol
 from p2p.proto.stun.behaviour import (
     FilteringBehaviour,
     MappingBehaviour,
@@ -15,8 +17,9 @@ from p2p.proto.stun.behaviour import (
     PortAllocation,
 )
 from p2p.proto.stun.combine import combine
-from p2p.session.nat_report import RelayReach
+from p2p.session.nat_report import NatReport, RelayReach
 from p2p.session.nat_verdict import Findings, make_report
+from p2p.session.outlook import OutlookKind
 from p2p.session.status import PathTransport
 
 ONE, TWO = TransportAddress("198.51.100.1", 3478), TransportAddress("198.51.100.2", 3478)
@@ -106,6 +109,62 @@ def test_reasons_of_a_plain_server() -> None:
     report = make_report(findings(ipv4={ONE: NatBehaviour(udp=True, translated=True)}))
     assert set(report.unknown) == {"mapping", "filtering", "hairpinning", "allocator", "port_mapping"}
     assert "RFC 5780" in report.unknown["filtering"]
+
+
+class TestRouter:
+    """What a router says of opening ports, beside what servers see."""
+
+    def report(self, host: str | None, *, seen: tuple[str, ...] = ("8.8.8.8",), gateway: str = "10.0.0.1") -> NatReport:
+        answer = ProtocolAnswer(protocol=MappingProtocol.PCP, gateway=gateway, external_host=host, took_s=0.01)
+        hard = NatBehaviour(
+            udp=True, translated=True, mapping=MappingBehaviour.ADDRESS_AND_PORT_DEPENDENT, mapped_hosts=seen
+        )
+        facts = PortMappingFacts(gateways=(gateway,), answers=(answer,))
+        return make_report(findings(ipv4={ONE: hard}, router=facts))
+
+    def test_confirmed(self) -> None:
+        report = self.report("8.8.8.8")
+        assert report.router is not None
+        assert report.router.is_useful is True
+        assert report.router.answers[0].verdict == "confirmed"
+        assert report.outlook.kind is OutlookKind.EVERYBODY
+
+    @pytest.mark.parametrize("host", ["100.64.3.4", "192.168.0.2"])
+    def test_behind_another_nat(self, host: str) -> None:
+        report = self.report(host)
+        assert report.router is not None
+        assert report.router.is_useful is False
+        assert report.router.answers[0].verdict == "behind_nat"
+        assert report.outlook.kind is not OutlookKind.EVERYBODY
+        assert any("another NAT is in front of it" in note and host in note for note in report.notes)
+
+    def test_elsewhere(self) -> None:
+        report = self.report("1.1.1.1")
+        assert report.router is not None
+        assert report.router.is_useful is False
+        assert any("1.1.1.1, but servers see us at 8.8.8.8" in note for note in report.notes)
+
+    @pytest.mark.parametrize(("host", "seen"), [(None, ("8.8.8.8",)), ("1.1.1.1", ())])
+    def test_unknown_is_not_false(self, host: str | None, seen: tuple[str, ...]) -> None:
+        report = self.report(host, seen=seen)
+        assert report.router is not None
+        assert report.router.is_useful is None
+        assert report.outlook.kind is not OutlookKind.EVERYBODY
+
+    def test_a_pinhole_says_nothing_of_ipv4(self) -> None:
+        report = self.report("2606:4700::7", seen=("8.8.8.8",), gateway="fe80::1")
+        assert report.router is not None
+        assert report.router.is_useful is False
+        assert report.outlook.kind is not OutlookKind.EVERYBODY
+
+    def test_nobody_to_ask(self) -> None:
+        report = make_report(findings(ipv4={ONE: HOME}, router=PortMappingFacts()))
+        assert report.unknown["port_mapping"] == "this host has no default route"
+
+    def test_what_was_wrong_is_noted(self) -> None:
+        facts = PortMappingFacts(gateways=("10.0.0.1",), problems=("the router says nonsense",))
+        report = make_report(findings(ipv4={ONE: HOME}, router=facts))
+        assert "Port mapping: the router says nonsense." in report.notes
 
 
 def test_no_nat_is_told_as_none() -> None:

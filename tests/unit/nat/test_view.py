@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -12,10 +13,12 @@ from p2p.cli.nat import exit_code
 from p2p.cli.nat_view import lifetime_words, nat_view
 from p2p.session.nat_report import Allocator, Ipv6Report, LifetimeReport, NatReport, RelayReach, ServerReach
 from p2p.session.outlook import Outlook, OutlookKind
+from p2p.session.router_report import OutsideVerdict, RouterAnswer, RouterReport
 from p2p.session.status import NatFacts, PathTransport
 
 SERVER = TransportAddress("192.0.2.9", 3478)
 UDP_RELAY = RelayReach(url="turn:r:3478", transport=PathTransport.UDP, reachable=True, rtt_s=0.021)
+PCP = RouterAnswer(protocol="pcp", gateway="192.168.1.1", external_host="192.0.2.1", verdict=OutsideVerdict.CONFIRMED)
 TLS_RELAY = RelayReach(url="turns:r:443", transport=PathTransport.TLS, reachable=False, detail="refused")
 
 
@@ -48,7 +51,7 @@ def test_everything_known() -> None:
         hairpinning=False,
         allocator=Allocator(kind="sequential", step=2, port_range=(30000, 30040), parity_kept=True),
         lifetime=LifetimeReport(at_least_s=120.0, at_most_s=123.0, is_complete=False),
-        port_mapping=("pcp", "upnp"),
+        router=RouterReport(gateways=("192.168.1.1",), answers=(PCP, replace(PCP, protocol="upnp", igd_version=2))),
         classic_name="symmetric NAT",
         servers=(
             ServerReach(address=SERVER, udp=True, rtt_s=0.02),
@@ -62,7 +65,8 @@ def test_everything_known() -> None:
     for words in (
         "Direct connections will work with most.", "address-and-port-dependent", "symmetric NAT", "192.0.2.1:4000",
         "sequential +2, seen 30000-30040, even ports stay even", "works, filtering address-and-port-dependent",
-        "between 2 min 0 s and 2 min 3 s (stopped early)", "pcp, upnp", "answers in 21 ms turn:r:3478",
+        "between 2 min 0 s and 2 min 3 s (stopped early)", "answers in 21 ms turn:r:3478",
+        "PCP, UPnP (IGD 2); outside address 192.0.2.1, where servers see us",
         "no answer (refused) turns:r:443", "Note: One STUN address only.", "has no second address 192.0.2.9:3478",
         "answers over TCP only 192.0.2.9:1", "no answer over UDP or TCP 192.0.2.9:2",
     ):  # fmt: skip
@@ -70,7 +74,27 @@ def test_everything_known() -> None:
 
 
 def test_no_port_mapping_is_not_unknown() -> None:
-    assert "no protocol answers" in draw(NatReport(facts=NatFacts(), port_mapping=()))
+    router = RouterReport(gateways=("192.168.1.1",))
+    assert "no protocol answers" in draw(NatReport(facts=NatFacts(), router=router))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (OutsideVerdict.BEHIND_NAT, "PCP; outside address 192.0.2.1, behind another NAT"),
+        (OutsideVerdict.ELSEWHERE, "PCP; outside address 192.0.2.1, but servers see us elsewhere"),
+        (OutsideVerdict.UNKNOWN, "PCP; outside address 192.0.2.1, which no server confirms"),
+    ],
+)
+def test_a_router_is_not_believed_by_its_word(verdict: OutsideVerdict, words: str) -> None:
+    router = RouterReport(gateways=("192.168.1.1",), answers=(replace(PCP, verdict=verdict),))
+    assert words in draw(NatReport(facts=NatFacts(), router=router))
+
+
+def test_a_router_that_refuses_has_no_outside_address() -> None:
+    refusing = replace(PCP, external_host=None, verdict=OutsideVerdict.UNKNOWN)
+    router = RouterReport(gateways=("192.168.1.1",), answers=(refusing,))
+    assert "PCP; no outside address" in draw(NatReport(facts=NatFacts(), router=router))
 
 
 def test_no_ipv6_is_not_unknown() -> None:

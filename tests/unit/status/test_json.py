@@ -23,6 +23,7 @@ from p2p.session.events import (
 )
 from p2p.session.nat_report import NatReport, RelayReach
 from p2p.session.reports import PingReply
+from p2p.session.router_report import OutsideVerdict, RouterAnswer, RouterReport
 from p2p.session.status import NatFacts, PathKind, PathTransport, RelayedReason, SignallingPhase, Status
 from tests.support.scripted_peer import full_status, relayed_session, session
 
@@ -145,9 +146,27 @@ def test_nat_report() -> None:
     value = json.loads(json.dumps(report.to_json()))
     assert value["mapping"] == "none"
     assert value["port_mapping"] is None
+    assert value["port_mapping_details"] is None
     assert value["relays"] == [
         {"url": "turns:r.example:5349", "transport": "tls", "reachable": True, "rtt_ms": 20.0, "detail": ""}
     ]
+
+
+def test_router_report() -> None:
+    answer = RouterAnswer(
+        protocol="upnp", gateway="10.0.0.1", external_host="8.8.8.8", verdict=OutsideVerdict.ELSEWHERE, igd_version=2
+    )
+    report = NatReport(facts=NatFacts(), router=RouterReport(gateways=("10.0.0.1",), answers=(answer,)))
+    value = json.loads(json.dumps(report.to_json()))
+    assert value["port_mapping"] == ["upnp"]
+    details = value["port_mapping_details"]
+    assert (details["useful"], details["gateways"], details["problems"]) == (False, ["10.0.0.1"], [])
+    assert details["answers"] == [
+        {
+            "protocol": "upnp", "gateway": "10.0.0.1", "external_address": "8.8.8.8", "verdict": "elsewhere",
+            "igd_version": 2, "took_ms": 0.0,
+        }
+    ]  # fmt: skip
 
 
 def test_ping_reply() -> None:
