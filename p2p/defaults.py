@@ -467,7 +467,13 @@ SIGNALLING_BACKOFF_MIN_S: Final = 0.25
 SIGNALLING_BACKOFF_MAX_S: Final = 30.0
 """Upper bound of any wait: a server that was down for hours is found again within half a minute."""
 SIGNALLING_CONNECT_TIMEOUT_S: Final = 10.0
-"""TCP, TLS, upgrade and login together; a second server is tried after that."""
+"""TCP, TLS, upgrade and login together."""
+SIGNALLING_NEXT_SERVER_S: Final = 1.0
+"""When the next server of a list is tried beside one that has not answered: three satellite round trips."""
+SIGNALLING_SYNS: Final = 3
+"""Connections begun to one address at most: at 10 % loss each way all three fail once in 150 times."""
+SIGNALLING_SYN_SPACING_S: Final = 0.25
+"""Between these; the system repeats a SYN after 1 s. Source: RFC 8305 section 5."""
 SIGNALLING_REQUEST_TIMEOUT_S: Final = 10.0
 """How long a request waits for its answer, a reconnect in between included."""
 SIGNALLING_HEARTBEAT_S: Final = 15.0

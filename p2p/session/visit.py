@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-import aiohttp
-
+from p2p.aio.race import race
 from p2p.defaults import VISIT_AGAIN_S, VISIT_TIMEOUT_S
-from p2p.errors import ConfigError, P2PError, SignallingError
+from p2p.errors import ConfigError, SignallingError
 from p2p.identity import Identity
 from p2p.proto.signalling.messages import Welcome
 from p2p.session.dialing import new_session_id
@@ -18,6 +17,7 @@ from p2p.session.options import PeerOptions
 from p2p.session.trust import trust
 from p2p.signalling.dialer import Dialer
 from p2p.signalling.errors import CODE_NO_ANSWER
+from p2p.signalling.http import http_session
 from p2p.signalling.link import Link
 
 _INSTANCE_CHARACTERS: Final = 16
@@ -38,8 +38,7 @@ async def visit_rendezvous(options: PeerOptions, *, purpose: str) -> Welcome:
         raise ConfigError("no rendezvous to learn servers from", code=CODE_NO_RENDEZVOUS)
     identity = Identity.load_or_create(options.identity_path)
     timeout_s = min(options.timeout_s, VISIT_TIMEOUT_S)
-    # Proxies of the environment are used, as by every other program of ours.
-    async with aiohttp.ClientSession(trust_env=True) as session:
+    async with http_session() as session:
 
         async def visit(url: str, patience_s: float) -> Welcome | SignallingError:
             dialer = Dialer(
@@ -58,41 +57,30 @@ async def visit_rendezvous(options: PeerOptions, *, purpose: str) -> Welcome:
             return await _leave(link) if isinstance(link, Link) else link
 
         async def visit_twice(url: str) -> Welcome | SignallingError:
-            """Come a second time by another connection when the first one hangs: its SYN may be lost, and again."""
-            async with asyncio.TaskGroup() as group:
-                first = group.create_task(visit(url, timeout_s))
-                await asyncio.wait((first,), timeout=VISIT_AGAIN_S)
-                if first.done():
-                    return first.result()
-                second = group.create_task(visit(url, timeout_s - VISIT_AGAIN_S))
-                done, pending = await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
-                if pending and not any(isinstance(task.result(), Welcome) for task in done):
-                    done, pending = await asyncio.wait(pending)
-                for task in pending:
-                    task.cancel()
-            results = [task.result() for task in done]
-            return next((result for result in results if isinstance(result, Welcome)), results[0])
+            """Come a second time by another connection when the first one hangs, and only then."""
+            failures: list[SignallingError] = []
 
-        return await _first([visit_twice(url) for url in options.rendezvous_urls])
+            async def first() -> Welcome | SignallingError:
+                result = await visit(url, timeout_s)
+                failures.extend([result] if isinstance(result, SignallingError) else [])
+                return result
+
+            async def second() -> Welcome | SignallingError:
+                return failures[0] if failures else await visit(url, timeout_s - VISIT_AGAIN_S)
+
+            return (await race([first, second], spacing_s=VISIT_AGAIN_S, is_good=_is_welcome))[0]
+
+        visits = [partial(visit_twice, url) for url in options.rendezvous_urls]
+        result = (await race(visits, spacing_s=0.0, is_good=_is_welcome))[0]
+    if isinstance(result, SignallingError):
+        raise result
+    return result
+
+
+def _is_welcome(result: Welcome | SignallingError) -> bool:
+    return isinstance(result, Welcome)
 
 
 async def _leave(link: Link) -> Welcome:
     await link.leave()
     return link.welcome
-
-
-async def _first(visits: Sequence[Coroutine[Any, Any, Welcome | SignallingError]]) -> Welcome:
-    failures: list[P2PError] = []
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(visit) for visit in visits]
-        for done in asyncio.as_completed(tasks):
-            result = await done
-            if isinstance(result, Welcome):
-                for task in tasks:
-                    task.cancel()
-                return result
-    for task in tasks:
-        result = task.result()
-        if isinstance(result, SignallingError):
-            failures.append(result)
-    raise failures[0]

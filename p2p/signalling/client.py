@@ -16,7 +16,7 @@ from typing import Self
 import aiohttp
 
 from p2p.aio.tasks import TaskScope
-from p2p.defaults import SIGNALLING_REQUEST_TIMEOUT_S, SIGNALLING_STABLE_S
+from p2p.defaults import SIGNALLING_CONNECT_TIMEOUT_S, SIGNALLING_REQUEST_TIMEOUT_S, SIGNALLING_STABLE_S
 from p2p.errors import LocalProtocolError, SignallingError
 from p2p.identity import Identity, PeerId
 from p2p.proto.signalling.messages import (
@@ -42,6 +42,7 @@ from p2p.signalling.errors import (
     LOGIN_REFUSALS,
     error_of_wire,
 )
+from p2p.signalling.http import http_session
 from p2p.signalling.inbox import Inbox
 from p2p.signalling.link import Answer, Link, Request, Unasked
 from p2p.signalling.renewal import renew_forever
@@ -120,8 +121,7 @@ class SignallingClient:
         self._backoff = Backoff(random_share)
 
     async def __aenter__(self) -> Self:
-        # Proxies of the environment are used: a network that blocks UDP often has one for everything else, too.
-        self._session = aiohttp.ClientSession(trust_env=True)
+        self._session = http_session()
         await self._tasks.__aenter__()
         self._tasks.start(self._run(self._session), name="signalling")
         return self
@@ -268,7 +268,8 @@ class SignallingClient:
                 logger.info("signalling with %s ended: %s", link.url.authority, self.last_error)
                 if self._is_over():
                     return
-                if self.last_error.error_code is CODE_TAKEN_OVER:
+                is_own_doing = link.has_rival and loop.time() - since < SIGNALLING_CONNECT_TIMEOUT_S
+                if self.last_error.error_code is CODE_TAKEN_OVER and not is_own_doing:
                     self._fail(self.last_error, SignallingState.FAILED)
                     return
                 if loop.time() - since >= SIGNALLING_STABLE_S:

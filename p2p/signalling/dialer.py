@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Sequence
+from functools import partial
 
 import aiohttp
+from yarl import URL
 
+from p2p.aio.race import race
+from p2p.defaults import SIGNALLING_NEXT_SERVER_S
 from p2p.errors import ConfigError, SignallingError
 from p2p.identity import Identity
 from p2p.signalling.errors import CODE_URL, LOGIN_REFUSALS
@@ -17,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Dialer:
-    """Tries the servers of a list in turn, from the last good one on.
+    """Tries the servers of a list, from the last good one on: the next one joins when one has failed or is late.
 
     Args:
         urls: Rendezvous URLs, the preferred one first.
@@ -26,6 +30,7 @@ class Dialer:
         token: Admission token, where the server wants one.
         ssl_context: For a private CA; None trusts the system's.
         agent: Program and version, for the server's log.
+        spacing_s: How late.
 
     Raises:
         ConfigError: A URL is not one, or there is none.
@@ -40,16 +45,19 @@ class Dialer:
         token: str | None,
         ssl_context: ssl.SSLContext | None,
         agent: str,
+        spacing_s: float = SIGNALLING_NEXT_SERVER_S,
     ) -> None:
         if not urls:
             raise ConfigError("no rendezvous URL", code=CODE_URL)
         self._urls = [parse_rendezvous_url(url) for url in urls]
         self._index = 0
+        self._begun = 0
         self._identity = identity
         self._instance = instance
         self._token = token
         self._ssl_context = ssl_context
         self._agent = agent
+        self._spacing_s = spacing_s
 
     @property
     def has_choice(self) -> bool:
@@ -70,22 +78,33 @@ class Dialer:
             The first connection that was welcome, or why none was. A refused login is the reason only if every server
             refused it, since the others may accept it once they are back.
         """
-        errors = []
-        for _ in self._urls:
-            url = self._urls[self._index]
-            try:
-                return await open_link(
-                    session,
-                    url,
-                    self._identity,
-                    instance=self._instance,
-                    token=self._token,
-                    ssl_context=self._ssl_context,
-                    agent=self._agent,
-                )
-            except SignallingError as error:
-                logger.info("signalling with %s failed: %s", url.authority, error)
-                errors.append(error)
-                self.prefer_next()
+        urls = [*self._urls[self._index :], *self._urls[: self._index]]
+        self._begun = 0
+        attempts = [partial(self._open, session, url) for url in urls]
+        results = await race(attempts, spacing_s=self._spacing_s, is_good=lambda result: isinstance(result, Link))
+        links = [result for result in results if isinstance(result, Link)]
+        if links:
+            for late in links[1:]:
+                await late.leave()
+            links[0].has_rival = self._begun > len(results)
+            self._index = self._urls.index(links[0].url)
+            return links[0]
+        errors = [result for result in results if isinstance(result, SignallingError)]
         curable = [error for error in errors if error.error_code not in LOGIN_REFUSALS]
         return (curable or errors)[0]
+
+    async def _open(self, session: aiohttp.ClientSession, url: URL) -> Link | SignallingError:
+        self._begun += 1
+        try:
+            return await open_link(
+                session,
+                url,
+                self._identity,
+                instance=self._instance,
+                token=self._token,
+                ssl_context=self._ssl_context,
+                agent=self._agent,
+            )
+        except SignallingError as error:
+            logger.info("signalling with %s failed: %s", url.authority, error)
+            return error

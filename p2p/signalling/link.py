@@ -98,12 +98,16 @@ class Link:
         url: Where it leads.
         welcome: What the server answered to the login.
         connecting_s: How long that took: two round trips at least.
+
+    Attributes:
+        has_rival: Whether another login of ours, given up since, may still reach this server by another URL.
     """
 
     def __init__(self, socket: Socket, url: URL, welcome: Welcome, connecting_s: float) -> None:
         self._socket = socket
         self._answers: dict[int, asyncio.Future[Answer]] = {}
         self._is_closed = False
+        self.has_rival = False
         self.url: Final = url
         self.welcome: Final = welcome
         self.connecting_s: Final = connecting_s

@@ -19,6 +19,7 @@ from p2p.proto.signalling import early_login
 from p2p.proto.signalling import messages as m
 from p2p.signalling import SignallingClient, SignallingState
 from p2p.signalling import client as client_module
+from p2p.signalling.dialer import Dialer
 from rendezvous.core.admission import AdmissionToken
 from rendezvous.core.registry import Member, MemoryRegistry, Seat
 from rendezvous.service import Limits, RendezvousService, StunConfig
@@ -444,6 +445,39 @@ async def test_the_second_url_is_tried_when_the_first_does_not_answer() -> None:
     ):
         await alice.welcome()
         assert alice.url == url_of(service) + "/v1/signal"
+
+
+async def test_the_second_url_joins_when_the_first_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Dialer.__init__.__kwdefaults__, "spacing_s", 0.05)
+    over = asyncio.Event()
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.close()
+
+    async with (
+        RendezvousService(BASE) as service,
+        await asyncio.start_server(wait, "127.0.0.1", 0) as silent,
+        SignallingClient([f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}", url_of(service)], ALICE) as alice,
+    ):
+        async with asyncio.timeout(5):
+            await alice.welcome()
+        assert alice.url == url_of(service) + "/v1/signal"
+        over.set()
+
+
+async def test_two_urls_of_one_server_do_not_take_over_from_each_other() -> None:
+    """A login that was given up may still come in, by its own connection, after the one that won."""
+    async with RendezvousService(BASE) as service:
+        url = url_of(service)
+        async with SignallingClient([url], ALICE) as alice:
+            await alice.welcome()
+            link = alice._link
+            assert link is not None
+            link.has_rival = True
+            async with raw(service) as rival:
+                await rival.log_in(ALICE)
+                await until(lambda: alice.state is SignallingState.CONNECTED and alice._link is not link)
 
 
 async def test_reconnect_makes_the_connection_anew_at_once() -> None:
