@@ -58,11 +58,14 @@ soak: install interop-packages  ## Tests that run for minutes; as root, a sessio
 	$(BIN)/pytest -n 2 -m slow --timeout 900
 	@if [ "$$(id -u)" = 0 ]; then netns-scripts/lab survive --check; else echo "Not root: no survival run in the lab."; fi
 
+bench-relay: install interop-packages  ## The relay beside coturn, one core each; as root, ten minutes
+	$(BIN)/python -m benchmarks.relay --json bench-relay.json
+
 fuzz: install  ## Fuzz every decoder for a minute each
 	$(BIN)/python -m pip install --quiet '.[fuzz]'
 	@for target in tests/fuzz/fuzz_*.py; do echo "$$target"; $(BIN)/python $$target -max_total_time=60 -verbosity=0; done
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache matrix.json matrix.html targets.json targets.html
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache matrix.json matrix.html targets.json targets.html bench-relay.json
 
-.PHONY: help install lab-packages interop-packages demo test lint matrix targets soak fuzz clean
+.PHONY: help install lab-packages interop-packages demo test lint matrix targets soak bench-relay fuzz clean
