@@ -667,6 +667,30 @@ PING_INTERVAL_S: Final = 1.0
 """Between two questions of `p2p ping`, as everybody knows it from ping."""
 PING_ANSWER_WAIT_S: Final = 3.0
 """How long `p2p ping` waits for an answer: a path switch fits in."""
+BENCH_BLOCK_BYTES: Final = 256 << 10
+"""What a measurement reads and writes at once: two turns of a flow, so that the feeder never finds it empty."""
+BENCH_SECONDS: Final = 5
+"""How long each part of `p2p bench` takes: slow start is over within one second even at 200 ms."""
+BENCH_SECONDS_MAX: Final = 60
+"""How long it may take: a relay's owner pays for every byte."""
+BENCH_STREAM_MAX_S: Final = 75.0
+"""How long an exposer serves one stream of it at most: a part, and the wait for a slow network before and after it."""
+BENCH_STREAMS: Final = 4
+"""Streams that `p2p bench` uses at once: what a browser opens, and enough where one stream's window is too small."""
+BENCH_STREAMS_MAX: Final = 64
+"""Streams of measurements that an exposer serves at once, for all peers: each one may keep the machine busy."""
+BENCH_REPORT_S: Final = 0.1
+"""How often the exposer tells how much has come: 16 bytes ten times a second disturb nothing."""
+BENCH_MESSAGE_BYTES: Final = 64
+"""Request and response of a latency measurement: a keystroke, a small query."""
+BENCH_WATCH_S: Final = 0.02
+"""How often `p2p bench` looks whether the path has settled, or a part's first byte has come."""
+BENCH_SETTLE_S: Final = 20.0
+"""How long it waits for a direct path, or for the reason why there is none: guessing ports takes 15 s."""
+BENCH_FIRST_BYTE_S: Final = 10.0
+"""How long the first byte of a part may take before the measurement has failed."""
+BENCH_REST_S: Final = 3.0
+"""How long it waits between two parts for what is still under way, which would slow down the next one."""
 CLASSIC_TEST_TIMEOUT_S: Final = 0.5
 """How long pystun3 waits for each of its four tries at most: longer than any round trip on Earth."""
 CLASSIC_TEST_LEAST_S: Final = 0.15

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from p2p.cli import connect, demo, expose, flags, identity, nat, ping, serve, status
+from p2p.cli import bench, connect, demo, expose, flags, identity, nat, ping, serve, status
 
 # Plain help: typer's rich help imports rich, which doubles the time until `p2p --help` answers.
 app = typer.Typer(
@@ -59,6 +59,7 @@ def _main(
 app.command(epilog=expose.EPILOG)(expose.expose)
 app.command(epilog=connect.EPILOG)(connect.connect)
 app.command(epilog=ping.EPILOG)(ping.ping)
+app.command(epilog=bench.EPILOG)(bench.bench)
 app.command(epilog=nat.EPILOG)(nat.nat)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=serve.EPILOG)(serve.serve)

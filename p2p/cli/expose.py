@@ -13,6 +13,7 @@ EPILOG: Final = flags.examples(
     "p2p expose nas.lan:22 --name nas-ssh     a service on another machine of this network",
     "p2p expose 5432 --allow PEER --once      one session, and only for the peer with this id",
     "p2p expose 8080 --expires 2h --json      for programs; the ticket works for two hours",
+    "p2p expose 22 --allow-bench              and permit the other side to measure the way with p2p bench",
     "",
     "Ctrl-C waits for open connections; a second Ctrl-C ends at once.",
 )
@@ -31,6 +32,12 @@ def expose(
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="TIME", help="How long the ticket works: 90s, 15m, 2h, 7d.")
     ] = None,
+    allow_bench: Annotated[
+        bool,
+        typer.Option(
+            "--allow-bench", help="Permit p2p bench to whoever may connect; it takes all the bandwidth there is."
+        ),
+    ] = False,
     rendezvous: flags.Rendezvous = None,
     token: flags.Token = None,
     ca_file: flags.CaFile = None,
@@ -72,6 +79,7 @@ def expose(
             allow=resolve_peers(allow or []),
             once=once,
             expires_s=None if expires is None else parse_duration(expires),
+            allow_bench=allow_bench,
         )
         peer = flags.peer_options(
             rendezvous=rendezvous,

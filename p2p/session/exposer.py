@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import TracebackType
 
 from p2p.defaults import (
     LOGIN_WATCH_S,
@@ -25,6 +26,7 @@ from p2p.proto.tunnel.frames import AuthRequest
 from p2p.quic.engine import EngineConfig, ServerCredentials
 from p2p.session.access import AccessRefusedError, ServiceAccess, service_of
 from p2p.session.admission import OfferAdmission
+from p2p.session.built_in import BuiltInServices
 from p2p.session.candidates import write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
 from p2p.session.events import Event, Problem, Ready, Report, SessionOpened
@@ -60,6 +62,7 @@ class Exposer(Program):
         self.options = options
         self._service = ""
         self._access: ServiceAccess | None = None
+        self._built_in: BuiltInServices | None = None
         self._admission = OfferAdmission()
         self._ticket = ""
         self._done = asyncio.Event()
@@ -79,6 +82,13 @@ class Exposer(Program):
         self._access = ServiceAccess.from_options(self.options, identity, now_wall=time.time())
         self._ticket = self._access.ticket(identity.peer_id, self.peer_options.rendezvous_urls).encode()
         return node
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._built_in is not None:
+            self._built_in.close()
+        await super().__aexit__(kind, error, traceback)
 
     @property
     def ticket(self) -> str:
@@ -188,6 +198,8 @@ class Exposer(Program):
 
     def _make_session(self, peer: PeerId, instance: str, offer: Offer) -> PeerSession:
         assert self._loop is not None
+        if self._built_in is None:
+            self._built_in = BuiltInServices(self.options, self._loop)
         identity = self.node.identity
         engine_connection = self.node.engine.server(
             EngineConfig(),
@@ -203,7 +215,7 @@ class Exposer(Program):
             Role.EXPOSER,
             engine_connection,
             self,
-            acceptor=ServiceDialer({self._service: target}, self._loop),
+            acceptor=self._built_in.before(ServiceDialer({self._service: target}, self._loop)),
             pool=self.pool,
         )
         self.add_session(session)

@@ -65,6 +65,8 @@ class ExposeOptions:
     """Whether to end after the first session."""
     expires_s: float | None = None
     """How long the ticket works, in seconds from now; None means as long as the command runs."""
+    allow_bench: bool = False
+    """Whether whoever may connect may also measure, which takes all the bandwidth there is."""
 
     @property
     def target(self) -> str:
