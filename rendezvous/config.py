@@ -8,8 +8,8 @@ from pathlib import Path
 from p2p import defaults
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError
+from p2p.proto.observed import IpNetwork
 from rendezvous.core.admission import AdmissionToken
-from rendezvous.core.observed import IpNetwork
 
 _STUN_ADDRESSES_MAX = 4
 _SERVERS_MAX = 16

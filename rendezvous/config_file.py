@@ -16,9 +16,9 @@ from msgspec import Struct
 from p2p import defaults
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError, ErrorCode
+from p2p.proto.observed import IpNetwork
 from rendezvous.config import Limits, RendezvousConfig, StunConfig
 from rendezvous.core.admission import AdmissionToken
-from rendezvous.core.observed import IpNetwork
 
 CODE_FILE: Final = ErrorCode(
     "P2P-1402", "Correct the configuration file; deploy/rendezvous.toml explains each setting."

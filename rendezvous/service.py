@@ -21,11 +21,11 @@ from p2p.defaults import (
     RENDEZVOUS_LOGIN_TIMEOUT_S,
     RENDEZVOUS_SOCKETS_PER_HOST,
 )
+from p2p.proto.observed import is_within
 from p2p.proto.signalling.codes import SignallingCode
 from rendezvous.config import Limits, RendezvousConfig, StunConfig
 from rendezvous.core.credentials import RealmNonce
 from rendezvous.core.limits import AddressLimiter
-from rendezvous.core.observed import is_within
 from rendezvous.core.registry import MemoryRegistry, Registry
 from rendezvous.http_log import http_logger
 from rendezvous.hub import Hub

@@ -12,11 +12,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from p2p.address import TransportAddress
 from p2p.defaults import RENDEZVOUS_CLOSE_TIMEOUT_S, RENDEZVOUS_HEARTBEAT_S
 from p2p.errors import DecodeError
+from p2p.proto.observed import is_within, observed_address
 from p2p.proto.signalling import early_login
 from p2p.proto.signalling.messages import MESSAGE_MAX_BYTES, Login
 from rendezvous.connection import Connection
 from rendezvous.core.limits import AddressLimiter
-from rendezvous.core.observed import is_within, observed_address
 from rendezvous.hub import Hub
 
 logger = logging.getLogger(__name__)

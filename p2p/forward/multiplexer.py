@@ -12,6 +12,7 @@ from p2p.errors import ForwardError, LocalProtocolError, P2PError, RemoteProtoco
 from p2p.forward.counters import FlowSnapshot, ForwardSnapshot
 from p2p.forward.credit import CreditPool
 from p2p.forward.observer import SessionObserver
+from p2p.forward.sockets import Addresses, socket_addresses
 from p2p.forward.table import CODE_NO_NEW_FLOWS, FlowTable
 from p2p.forward.target import FlowAcceptor
 from p2p.forward.transport import StreamTransport
@@ -151,12 +152,13 @@ class Multiplexer:
         """How many flows are open."""
         return len(self._table)
 
-    def open_flow(self, sock: socket.socket, service: str = "") -> None:
+    def open_flow(self, sock: socket.socket, service: str = "", *, addresses: Addresses | None = None) -> None:
         """Forward a local connection.
 
         Args:
             sock: A connected stream socket; it belongs to the flow from here on.
             service: Which service; empty means the session's own.
+            addresses: Whose connection it really is; None means the socket's own.
 
         Raises:
             ForwardError: No flow can be opened now; the socket still belongs to the caller.
@@ -164,7 +166,7 @@ class Multiplexer:
         is_over = self._error is not None or self._transport.is_closed
         if is_over or not self._is_authenticated or self._is_draining or self._is_peer_draining:
             raise ForwardError("the session takes no new connections", code=CODE_NO_NEW_FLOWS)
-        self._table.open(sock, service)
+        self._table.open(sock, service, addresses or socket_addresses(sock))
 
     def call_on_capacity(self, callback: Callable[[], object]) -> None:
         """Call back once when ``open_flow`` is worth another try: the session is up, or a flow has ended."""

@@ -8,7 +8,7 @@ import resource
 import socket
 import struct
 import termios
-from typing import Final
+from typing import Final, NamedTuple
 
 from p2p.address import TransportAddress
 
@@ -38,14 +38,23 @@ def close(sock: socket.socket, *, reset: bool) -> None:
     sock.close()
 
 
-def addresses(sock: socket.socket) -> tuple[TransportAddress | None, TransportAddress | None]:
-    """Tell the remote and the local address of a connection; None where there is no IP address."""
+class Addresses(NamedTuple):
+    """Whose connection it is, and what it was made to; None where there is no IP address."""
+
+    origin: TransportAddress | None
+    local: TransportAddress | None
+
+
+def socket_addresses(sock: socket.socket) -> Addresses:
+    """Tell the remote and the local address of a connection."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return None, None
+        return Addresses(None, None)
     try:
-        return TransportAddress.from_socket(sock.getpeername()), TransportAddress.from_socket(sock.getsockname())
+        return Addresses(
+            TransportAddress.from_socket(sock.getpeername()), TransportAddress.from_socket(sock.getsockname())
+        )
     except OSError:  # the connection was reset before anyone looked
-        return None, None
+        return Addresses(None, None)
 
 
 def absorbable_bytes(sock: socket.socket) -> int:

@@ -113,7 +113,7 @@ class FlowTable:
         """Whether there are as many flows as there may be now."""
         return len(self._flows) >= (self._max_flows if self._early is None else defaults.TUNNEL_EARLY_STREAMS)
 
-    def open(self, sock: socket.socket, service: str) -> None:
+    def open(self, sock: socket.socket, service: str, addresses: sockets.Addresses) -> None:
         """Begin a flow of ours with a connected socket.
 
         Raises:
@@ -122,8 +122,7 @@ class FlowTable:
         if self.is_full:
             raise ForwardError(f"the session has {len(self)} connections", code=CODE_TOO_MANY_FLOWS)
         sockets.prepare(sock)
-        origin, local = sockets.addresses(sock)
-        flow = Flow(self, self.transport.open_stream(), sock, StreamHeader(service, origin, local))
+        flow = Flow(self, self.transport.open_stream(), sock, StreamHeader(service, *addresses))
         self._flows[flow.stream_id] = flow
         self._flows_total += 1
         flow.open()

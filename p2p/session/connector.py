@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
@@ -128,28 +128,42 @@ class Connector(Program):
         async with TcpListenerForward(self.options.listen, loop=self._loop) as listener:
             self._listener = listener
             self.tell(Listening(t_s=self.t_s, address=listener.address))
-            has_connected = False
+            await self.keep_session()
+
+    async def keep_session(self, opened: Callable[[PeerSession], Awaitable[None]] | None = None) -> None:
+        """Open a session, and another one whenever it is lost.
+
+        Args:
+            opened: What to do with each.
+
+        Raises:
+            P2PError: The session cannot be opened, or has ended, and waiting will not help.
+        """
+        has_connected = False
+        failures = 0
+        while True:
+            try:
+                session = await self.open_session(self.peer_options.timeout_s)
+                if opened is not None:
+                    await opened(session)
+            except P2PError as error:
+                failures += 1
+                is_late = not has_connected and self.t_s >= self.peer_options.timeout_s
+                if not error.retryable or is_late:
+                    raise
+                self.tell(Problem(t_s=self.t_s, error=error))
+                await asyncio.sleep(wait_after_s(failures, least_s=DIAL_BACKOFF_MIN_S, most_s=DIAL_BACKOFF_MAX_S))
+                continue
+            has_connected = True
             failures = 0
-            while True:
-                try:
-                    session = await self.open_session(self.peer_options.timeout_s)
-                except P2PError as error:
-                    failures += 1
-                    is_late = not has_connected and self.t_s >= self.peer_options.timeout_s
-                    if not error.retryable or is_late:
-                        raise
-                    self.tell(Problem(t_s=self.t_s, error=error))
-                    await asyncio.sleep(wait_after_s(failures, least_s=DIAL_BACKOFF_MIN_S, most_s=DIAL_BACKOFF_MAX_S))
-                    continue
-                has_connected = True
-                failures = 0
-                # It may have ended before we got here.
-                lost = self._lost.get(session.session_id)
-                end = session.error if lost is None else await lost
-                assert end is not None
-                listener.detach()
-                if not end.retryable:
-                    raise end
+            # It may have ended before we got here.
+            lost = self._lost.get(session.session_id)
+            end = session.error if lost is None else await lost
+            assert end is not None
+            if self._listener is not None:
+                self._listener.detach()
+            if not end.retryable:
+                raise end
 
     async def _run_stdio(self) -> None:
         assert self._loop is not None

@@ -16,7 +16,7 @@ from p2p.defaults import (
     SESSION_OPENING_TIMEOUT_S,
 )
 from p2p.errors import ConfigError, DecodeError, IdentityError, IntegrityError, P2PError
-from p2p.forward.target import ServiceDialer, TcpTarget
+from p2p.forward.target import FlowAcceptor, ServiceDialer, TcpTarget
 from p2p.identity import Identity, PeerId, proof
 from p2p.proto.ice import Credentials
 from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, Trickle
@@ -197,16 +197,12 @@ class Exposer(Program):
         self._scope.start(self._expect(session), name="opening of a session")
 
     def _make_session(self, peer: PeerId, instance: str, offer: Offer) -> PeerSession:
-        assert self._loop is not None
-        if self._built_in is None:
-            self._built_in = BuiltInServices(self.options, self._loop)
         identity = self.node.identity
         engine_connection = self.node.engine.server(
             EngineConfig(),
             ServerCredentials(identity.certificate_pem, identity.private_key_pem),
             offer.initial_dcid,
         )
-        target = TcpTarget(self.options.target_host, self.options.target_port)
         session = PeerSession(
             self.node,
             offer.session,
@@ -215,11 +211,19 @@ class Exposer(Program):
             Role.EXPOSER,
             engine_connection,
             self,
-            acceptor=self._built_in.before(ServiceDialer({self._service: target}, self._loop)),
             pool=self.pool,
         )
+        session.multiplexer.acceptor = self.make_acceptor(session)
         self.add_session(session)
         return session
+
+    def make_acceptor(self, session: PeerSession) -> FlowAcceptor:
+        """Make what connects the flows that the dialer of a session opens."""
+        assert self._loop is not None
+        if self._built_in is None:
+            self._built_in = BuiltInServices(self.options, self._loop)
+        target = TcpTarget(self.options.target_host, self.options.target_port)
+        return self._built_in.before(ServiceDialer({self._service: target}, self._loop))
 
     def _answer(self, session: PeerSession, flight: tuple[bytes, ...] = ()) -> Answer:
         return Answer(

@@ -29,7 +29,7 @@ def test_a_limit_that_cannot_be_raised_stays(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_only_ip_connections_have_addresses() -> None:
     one, other = tcp_pair()
-    remote, local = sockets.addresses(one)
+    remote, local = sockets.socket_addresses(one)
     assert remote == other.getsockname()
     assert local == one.getsockname()
     sockets.close(other, reset=True)
@@ -38,7 +38,7 @@ def test_only_ip_connections_have_addresses() -> None:
     one.close()
     left, right = socket.socketpair()
     with left, right:
-        assert sockets.addresses(left) == (None, None)
+        assert sockets.socket_addresses(left) == (None, None)
 
 
 def test_a_connection_that_is_gone_has_no_addresses() -> None:
@@ -47,4 +47,4 @@ def test_a_connection_that_is_gone_has_no_addresses() -> None:
     one.close()
     fresh = socket.socket()
     with fresh:
-        assert sockets.addresses(fresh) == (None, None)
+        assert sockets.socket_addresses(fresh) == (None, None)

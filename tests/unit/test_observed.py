@@ -3,7 +3,7 @@ import ipaddress
 import pytest
 
 from p2p.address import TransportAddress
-from rendezvous.core.observed import is_within, observed_address
+from p2p.proto.observed import is_within, observed_address
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))
 CLIENT = TransportAddress("203.0.113.7", 5000)

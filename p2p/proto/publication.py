@@ -1,0 +1,138 @@
+"""What a publisher and a gateway tell each other, on the first flow of their session.
+
+    publisher -> gateway:  publish                one service, and how the public may reach it
+    gateway -> publisher:  published | refused    its URLs, or why not
+    gateway -> publisher:  visited ...            each request or connection that has ended, for the user to see
+
+Each message is a line of JSON of at most 64 KiB. The service is on offer until the flow ends. Visitors arrive as
+flows that the gateway opens; their header has the visitor's address as origin.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from p2p.errors import DecodeError
+from p2p.proto.signalling.names import SERVICE_NAME_PATTERN
+
+PUBLICATION_SERVICE: Final = "publication"
+"""The service that the header of the publisher's flow names."""
+LINE_MAX_BYTES: Final = 64 << 10
+
+_Text: TypeAlias = Annotated[str, Meta(max_length=255)]
+_Texts: TypeAlias = Annotated[tuple[_Text, ...], Meta(max_length=64)]
+_Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
+
+Kind: TypeAlias = Literal["http", "tls", "tcp"]
+"""Virtual host of the gateway's HTTP server; TLS passed through by its server name; a TCP port."""
+
+
+class Access(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom the gateway lets through to a service; empty lets everybody through."""
+
+    allow: _Texts = ()
+    """Networks (CIDR) of the visitors that may come; empty means all."""
+    deny: _Texts = ()
+    """Networks of visitors that may not, even if ``allow`` has them."""
+    basic: _Texts = ()
+    """``user:password`` pairs for HTTP basic authentication."""
+    bearer: _Texts = ()
+    """Tokens for HTTP bearer authentication."""
+    requests_per_s: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
+    """New requests or connections of one address a second, with bursts of twice as many; 0 means any number."""
+    connections: _Count = 0
+    """Requests or connections of one address at a time; 0 means any number."""
+    body_max_bytes: Annotated[int, Meta(ge=0)] = 0
+    """The largest body of a request; 0 means any size."""
+
+
+class Publish(Struct, frozen=True, kw_only=True, tag="publish", omit_defaults=True):
+    """Put a service before the public."""
+
+    service: Annotated[str, Meta(pattern=SERVICE_NAME_PATTERN)]
+    """What the gateway names in the header of a visitor's flow."""
+    kind: Kind = "http"
+    name: Annotated[str, Meta(max_length=63)] = ""
+    """The label in front of the gateway's domain; empty lets the gateway choose."""
+    hosts: _Texts = ()
+    """Whole host names of the publisher's own, instead of a name."""
+    port: _Port = 0
+    """For ``tcp``: the port; 0 lets the gateway choose."""
+    group: _Text = ""
+    """A secret that several publishers of one name share; empty: all programs of one key."""
+    weight: Annotated[int, Meta(ge=1, le=1000)] = 1
+    """How many times as many visitors as an instance of weight 1."""
+    wants_address: bool = False
+    """Whether the service reads a PROXY header: then each visitor gets a connection of its own."""
+    access: Access = Access()
+
+
+class Published(Struct, frozen=True, kw_only=True, tag="published"):
+    """The service is before the public."""
+
+    urls: _Texts
+    """Where: ``https://blog.example``, ``tcp://example:2222``."""
+    instances: int = 1
+    """How many instances serve the name now, this one included."""
+
+
+class Refused(Struct, frozen=True, kw_only=True, tag="refused"):
+    """The service is not put before the public."""
+
+    reason: _Text
+    """For the publisher's user."""
+    is_final: bool = True
+    """Whether asking again is no use."""
+
+
+class Visited(Struct, frozen=True, kw_only=True, tag="visited", omit_defaults=True):
+    """A visitor's request or connection has ended."""
+
+    visitor: _Text
+    """Its address."""
+    took_s: float
+    summary: Annotated[str, Meta(max_length=512)] = ""
+    """Method and path of a request."""
+    status: int = 0
+    """Of the response; 0 for a connection."""
+
+
+PublisherMessage: TypeAlias = Publish
+GatewayMessage: TypeAlias = Published | Refused | Visited
+
+_encoder: Final = msgspec.json.Encoder()
+_publisher_decoder: Final = msgspec.json.Decoder(PublisherMessage)
+_gateway_decoder: Final[msgspec.json.Decoder[GatewayMessage]] = msgspec.json.Decoder(GatewayMessage)
+
+
+def encode_line(message: PublisherMessage | GatewayMessage) -> bytes:
+    """Write a message as a line."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode_publisher_line_untrusted(line: bytes) -> PublisherMessage:
+    """Read what a publisher says.
+
+    Raises:
+        DecodeError: It is no message of a publisher.
+    """
+    try:
+        return _publisher_decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DecodeError(f"not a message of a publisher: {error}") from error
+
+
+def decode_gateway_line_untrusted(line: bytes) -> GatewayMessage:
+    """Read what a gateway says.
+
+    Raises:
+        DecodeError: It is no message of a gateway.
+    """
+    try:
+        return _gateway_decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DecodeError(f"not a message of a gateway: {error}") from error
