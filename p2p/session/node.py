@@ -45,7 +45,7 @@ from p2p.session.host_slots import guess_limits
 from p2p.session.options import PeerOptions, RelayPolicy
 from p2p.session.own_addresses import any_on_this_host, is_own
 from p2p.session.plausible import is_plausible
-from p2p.session.port_mapping import MappedPort
+from p2p.session.port_mapping import MappedPorts
 from p2p.session.spare_sockets import SpareSockets, StunTaker
 from p2p.session.trust import trust
 from p2p.signalling.client import SignallingClient
@@ -167,7 +167,7 @@ class Node:
             self.endpoint, self._book, are_candidates=self.options.relay_policy is not RelayPolicy.ONLY
         )
         is_local = any_on_this_host(self._urls)
-        self._mapped_port = MappedPort(self.endpoint, self._book, on_change=self._announce)
+        self._mapped_ports = MappedPorts(self.endpoint, self._book, on_change=self._announce)
         self._monitor = NetworkMonitor(
             loop, read_state=partial(network_state, loopback=is_local), on_change=self._network_changed
         )
@@ -185,7 +185,7 @@ class Node:
             raise
         self._scope.start(self._warm_up(), name="engine warm-up")
         if self.options.port_mapping and self.options.relay_policy is not RelayPolicy.ONLY and not is_local:
-            self._mapped_port.start(self._scope)
+            self._mapped_ports.start(self._scope)
         if self._wants_relay:
             self._start_relay()
         return self
@@ -250,7 +250,7 @@ class Node:
             return
         self._look_around_at = now + LOOK_AROUND_S
         self._discovery.ask_again()
-        self._mapped_port.check()
+        self._mapped_ports.check()
         if (relay := self.relay) is not None:
             relay.probe()
         else:
@@ -308,7 +308,7 @@ class Node:
         if change.moved and not change.is_cut_off:
             self._book.doubt_mapped()
             self._discovery.restart()
-            self._mapped_port.network_changed()
+            self._mapped_ports.network_changed()
             self._relay_keeper.network_changed(is_elsewhere=change.is_elsewhere)
         local_host = self.signalling.local_host
         is_dead = local_host is not None and not is_own(local_host, self.hosts)
@@ -360,11 +360,11 @@ class Node:
             return
         before = self._book.mapped_address(base_id, server)
         self._announce(self._book.set_mapped(base_id, mapped, server))
-        self._mapped_port.seen_outside()
+        self._mapped_ports.seen_outside()
         if before is not None and before.host != mapped.host:
             # The router has another address, and forgot all connections: nothing on this host tells us so.
             logger.info("the outside sees us at %s instead of %s", mapped.host, before.host)
-            self._mapped_port.network_changed()
+            self._mapped_ports.network_changed()
             self.signalling.reconnect()
             for listener in list(self.listeners):
                 listener.network_changed(moved=True)

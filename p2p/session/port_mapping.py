@@ -1,4 +1,4 @@
-"""The address at which the router forwards to us, as a candidate."""
+"""The addresses at which routers forward to us, or let packets in, as candidates."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from p2p.proto.portmap.pcp import PCP_PORT
 
 
 class MappedPort:
-    """Has the router forward the port of our IPv4 socket, and announces what comes of it.
+    """Has the router of one address family forward the port of our socket, and announces what comes of it.
 
     A router's word alone is not believed: peers would send wherever it says. Its address must be one on the internet,
-    and one at which a server outside has seen us; a router behind another NAT has neither.
+    and one at which a server outside has seen us; a router behind another NAT has neither. A pinhole, as IPv6 has, is
+    at our own address, and needs no witness.
 
     Concurrency: one event loop; runs in the scope that ``start`` is given.
 
@@ -26,17 +27,28 @@ class MappedPort:
         endpoint: Has the socket.
         book: Is told the address.
         on_change: Told what has become of our candidates.
+        on_announced: Told that the router announces something.
+        is_ipv6: Which address family it is for.
     """
 
     def __init__(
-        self, endpoint: Endpoint, book: CandidateBook, *, on_change: Callable[[CandidateChange], None]
+        self,
+        endpoint: Endpoint,
+        book: CandidateBook,
+        *,
+        on_change: Callable[[CandidateChange], None],
+        on_announced: Callable[[], None] = lambda: None,
+        is_ipv6: bool = False,
     ) -> None:
         self._endpoint = endpoint
         self._book = book
         self._on_change = on_change
         self._mapping: PortMapping | None = None
         self._announced: tuple[int, TransportAddress] | None = None
-        self._mapper = PortMapper(self._port, on_mapped=self._mapped, on_lost=self._lost)
+        self._is_ipv6 = is_ipv6
+        self._mapper = PortMapper(
+            self._port, on_mapped=self._mapped, on_lost=self._lost, on_announced=on_announced, is_ipv6=is_ipv6
+        )
         self._is_wanted = False
 
     def start(self, scope: TaskScope) -> None:
@@ -57,10 +69,11 @@ class MappedPort:
         """Look at the book again: a server has told where it sees us."""
         mapping = self._mapping
         base = self._socket()
-        if mapping is None or base is None or not is_public(mapping.external.host):
+        if mapping is None or base is None:
             return
         server = TransportAddress(mapping.internal.host, PCP_PORT)
-        if mapping.external.host not in self._book.mapped_hosts(base.base_id, but=server):
+        is_seen = mapping.external.host in self._book.mapped_hosts(base.base_id, but=server)
+        if not mapping.is_pinhole and not (is_seen and is_public(mapping.external.host)):
             return
         self._announced = base.base_id, server
         self._on_change(self._book.set_mapped(base.base_id, mapping.external, server))
@@ -80,8 +93,51 @@ class MappedPort:
             self._on_change(self._book.forget_mapped(*announced))
 
     def _socket(self) -> SocketBase | None:
-        return next((base for base in self._endpoint.sockets if not base.local_address.is_ipv6), None)
+        return next((base for base in self._endpoint.sockets if base.local_address.is_ipv6 is self._is_ipv6), None)
 
     def _port(self) -> int | None:
         base = self._socket()
         return None if base is None else base.local_address.port
+
+
+class MappedPorts:
+    """A ``MappedPort`` for each address family.
+
+    A router that has restarted may announce it over one family only, or in the other one to the wrong interface. So
+    when it is heard in one, it is asked in both.
+
+    Concurrency: see there.
+
+    Args:
+        endpoint: Has the sockets.
+        book: Is told the addresses.
+        on_change: Told what has become of our candidates.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, book: CandidateBook, *, on_change: Callable[[CandidateChange], None]
+    ) -> None:
+        self._ports = tuple(
+            MappedPort(endpoint, book, on_change=on_change, on_announced=self.check, is_ipv6=is_ipv6)
+            for is_ipv6 in (False, True)
+        )
+
+    def start(self, scope: TaskScope) -> None:
+        """See ``MappedPort.start``."""
+        for port in self._ports:
+            port.start(scope)
+
+    def network_changed(self) -> None:
+        """See ``MappedPort.network_changed``."""
+        for port in self._ports:
+            port.network_changed()
+
+    def check(self) -> None:
+        """See ``MappedPort.check``."""
+        for port in self._ports:
+            port.check()
+
+    def seen_outside(self) -> None:
+        """See ``MappedPort.seen_outside``."""
+        for port in self._ports:
+            port.seen_outside()

@@ -9,6 +9,7 @@ with atheris.instrument_imports():
     from p2p.address import TransportAddress
     from p2p.errors import DecodeError
     from p2p.proto.portmap import natpmp, pcp, soap, ssdp
+    from p2p.proto.portmap.announcement import decode_announcement_untrusted
     from p2p.proto.portmap.control import PortControlClient
     from p2p.proto.portmap.device import decode_description_untrusted, url_on_host_untrusted
 
@@ -25,6 +26,8 @@ def test_one_input(data: bytes) -> None:
         response = natpmp.decode_response_untrusted(data)
         assert natpmp.decode_response_untrusted(natpmp.encode_response(response)) is not None
     with suppress(DecodeError):
+        assert decode_announcement_untrusted(data).epoch_s >= 0
+    with suppress(DecodeError):
         url_on_host_untrusted(ssdp.decode_answer_untrusted(data).location, _ROUTER.host)
     with suppress(DecodeError):
         soap.decode_reply_untrusted(data, "AddPortMapping")
@@ -35,6 +38,8 @@ def test_one_input(data: bytes) -> None:
     client.start(0.0)
     client.receive_datagram(data, _ROUTER, 0.1)
     client.handle_timer(0.2)
+    client.receive_announcement(data, _ROUTER.host, 0.3)
+    client.handle_timer(0.4)
 
 
 if __name__ == "__main__":

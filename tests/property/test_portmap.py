@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from p2p.address import TransportAddress
 from p2p.errors import DecodeError
 from p2p.proto.portmap import natpmp, pcp, soap, ssdp
+from p2p.proto.portmap.announcement import decode_announcement_untrusted
 from p2p.proto.portmap.control import PortControlClient
 from p2p.proto.portmap.device import WAN_SERVICES, decode_description_untrusted, url_on_host_untrusted
 from p2p.proto.portmap.xml import read_xml_untrusted
@@ -54,7 +55,12 @@ def test_nat_pmp_comes_back(response: natpmp.NatPmpAddress | natpmp.NatPmpMapped
 
 @given(st.binary(max_size=70) | st.binary(max_size=60).map(b"\x02\x81\0\0".__add__))
 def test_any_bytes_are_told_apart(data: bytes) -> None:
-    for decode in (pcp.decode_response_untrusted, natpmp.decode_response_untrusted, ssdp.decode_answer_untrusted):
+    for decode in (
+        pcp.decode_response_untrusted,
+        natpmp.decode_response_untrusted,
+        ssdp.decode_answer_untrusted,
+        decode_announcement_untrusted,
+    ):
         with contextlib.suppress(DecodeError):
             decode(data)  # type: ignore[operator]
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from p2p.address import TransportAddress
 from p2p.gather.interfaces import Gateway
+from p2p.gather.portmap.announcements import GROUP
 from p2p.proto.portmap import pcp
 
 LOOPBACK = "127.0.0.1"
 GATEWAY = Gateway(LOOPBACK, "lo", LOOPBACK)
+GATEWAY6 = Gateway("::1", "lo", "::1")
 _SERVICE = "urn:schemas-upnp-org:service:WANIPConnection:1"
 
 
@@ -41,9 +44,26 @@ class ControlRouter(asyncio.DatagramProtocol):
             self.mapped[port] = lifetime_s
             if not lifetime_s:
                 del self.mapped[port]
-        granted = pcp.PcpMap(data[24:36], port, TransportAddress(self.host, 40_000))
+        # A pinhole translates nothing.
+        external = TransportAddress(addr[0], port) if ":" in addr[0] else TransportAddress(self.host, 40_000)
+        granted = pcp.PcpMap(data[24:36], port, external)
         answer = pcp.PcpResponse(pcp.PcpOpcode.MAP, self.result, lifetime_s, 1000 - self.booted_at_s, granted)
         self.transport.sendto(pcp.encode_map_response(answer), addr)
+
+
+def announce(port: int, *, epoch_s: int, source: str = LOOPBACK) -> None:
+    """Say what a router that has restarted says to everybody, on the loopback interface.
+
+    Args:
+        port: Where hosts listen.
+        epoch_s: The clock that it shows.
+        source: Who says so.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+        sending.bind((source, 0))
+        sending.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(LOOPBACK))
+        announcement = pcp.PcpResponse(pcp.PcpOpcode.ANNOUNCE, 0, 0, epoch_s)
+        sending.sendto(pcp.encode_map_response(announcement), (GROUP, port))
 
 
 class UpnpBox(asyncio.DatagramProtocol):
@@ -110,10 +130,10 @@ def _fault(code: int) -> str:
 
 
 @asynccontextmanager
-async def control_router() -> AsyncIterator[ControlRouter]:
+async def control_router(host: str = LOOPBACK) -> AsyncIterator[ControlRouter]:
     """Run one that speaks PCP."""
     loop = asyncio.get_running_loop()
-    transport, router = await loop.create_datagram_endpoint(ControlRouter, local_addr=(LOOPBACK, 0))
+    transport, router = await loop.create_datagram_endpoint(ControlRouter, local_addr=(host, 0))
     try:
         yield router
     finally:

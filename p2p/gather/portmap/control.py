@@ -94,6 +94,11 @@ class PortControl:
         self.client.check(self._loop.time())
         self._driver.poke()
 
+    def announced(self, data: bytes) -> None:
+        """Take what the router tells everybody; when it has forgotten us, it is asked again at once."""
+        self.client.receive_announcement(data, self._server.host, self._loop.time())
+        self._driver.poke()
+
     def close(self) -> None:
         """Stop; nothing stays with the loop. What the router has granted ends by itself."""
         self._driver.close()

@@ -5,7 +5,6 @@ Source: RFC 6887 sections 8, 11, 14 and appendix A; RFC 6886 section 3.
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ from p2p.address import TransportAddress
 from p2p.errors import DecodeError
 from p2p.proto.machine import Datagram
 from p2p.proto.portmap import natpmp, pcp
+from p2p.proto.portmap.announcement import decode_announcement_untrusted
 from p2p.proto.portmap.epoch import NatPmpEpoch, PcpEpoch
 from p2p.proto.portmap.errors import CODE_UNUSABLE, PortMappingError
 from p2p.proto.portmap.events import (
@@ -23,16 +23,9 @@ from p2p.proto.portmap.events import (
     PortMappingLost,
     PortUnmapped,
 )
+from p2p.proto.portmap.exchange import Purpose, probe, question, renewal
 from p2p.proto.portmap.mapping import MappingProtocol, PortMapping
 from p2p.proto.stun.transaction import Step, Transaction
-
-
-class _Purpose(enum.Enum):
-    """What an exchange is for; there is one of each at a time."""
-
-    MAP = enum.auto()
-    ADDRESS = enum.auto()
-    UNMAP = enum.auto()
 
 
 class PortControlClient:
@@ -74,12 +67,13 @@ class PortControlClient:
         self._pcp_epoch, self._nat_pmp_epoch = PcpEpoch(), NatPmpEpoch()
         self._protocol: MappingProtocol | None = None
         self._suggested: TransportAddress | None = None
-        self._exchanges: dict[_Purpose, Transaction] = {}
+        self._exchanges: dict[Purpose, Transaction] = {}
         self._refusal: PortMappingError | None = None
         self._nat_pmp_at: float | None = None
         self._renew_at: float | None = None
         self._ends_at: float | None = None
-        self._asked_at = float("-inf")
+        self._doubted_at = float("-inf")
+        self._is_doubted = self._is_hearsay = False
         self._is_stopped = self._has_failed = False
         self._outgoing: list[Datagram] = []
         self._events: deque[PortControlEvent] = deque()
@@ -96,21 +90,21 @@ class PortControlClient:
         self._is_stopped = self._has_failed = False
         self._refusal = None
         self._protocol = None
-        self._begin(_Purpose.MAP, self._pcp_map(self._lifetime_s), now, is_probe=True)
+        self._begin(Purpose.MAP, probe(self._pcp_map(self._lifetime_s), now), now)
         if not self.internal.is_ipv6:
-            self._begin(_Purpose.ADDRESS, natpmp.encode_address_request(), now, is_probe=True)
+            self._begin(Purpose.ADDRESS, probe(natpmp.encode_address_request(), now), now)
 
     def check(self, now: float) -> None:
         """Ask for the router's clock, which tells whether it still knows us: something makes us doubt it."""
-        if self.mapping is None or _Purpose.ADDRESS in self._exchanges:
+        if self.mapping is None or Purpose.ADDRESS in self._exchanges:
             return
         is_pcp = self._protocol is MappingProtocol.PCP
         data = pcp.encode_announce(self.internal.host) if is_pcp else natpmp.encode_address_request()
-        self._begin(_Purpose.ADDRESS, data, now)
+        self._begin(Purpose.ADDRESS, question(data, now), now)
 
     def stop(self, now: float) -> None:
         """Give the port back, also one that was asked for and not granted yet; ``PortUnmapped`` follows."""
-        is_asked = self.mapping is not None or _Purpose.MAP in self._exchanges
+        is_asked = self.mapping is not None or Purpose.MAP in self._exchanges
         self._is_stopped = True
         self._exchanges.clear()
         self.mapping = self._renew_at = self._ends_at = self._nat_pmp_at = None
@@ -118,10 +112,10 @@ class PortControlClient:
             self._events.append(PortUnmapped())
         elif self._protocol is MappingProtocol.NAT_PMP:
             data = natpmp.encode_map_request(internal_port=self.internal.port, suggested_port=0, lifetime_s=0)
-            self._begin(_Purpose.UNMAP, data, now, is_probe=True)
+            self._begin(Purpose.UNMAP, probe(data, now), now)
         else:
             self._suggested = None
-            self._begin(_Purpose.UNMAP, self._pcp_map(0), now, is_probe=True)
+            self._begin(Purpose.UNMAP, probe(self._pcp_map(0), now), now)
 
     def refused(self, now: float) -> None:
         """Learn that nobody listens at the router's port: an ICMP error came back."""
@@ -156,8 +150,17 @@ class PortControlClient:
         Returns:
             Whether it was understood.
         """
-        is_announcement = data[1:2] == bytes((0x80,))
-        return host == self.server.host and is_announcement and self._receive(data, now)
+        if host != self.server.host:
+            return False
+        try:
+            told = decode_announcement_untrusted(data)
+        except DecodeError:
+            return False
+        epoch = self._pcp_epoch if told.is_pcp else self._nat_pmp_epoch
+        before = self.heard.get(MappingProtocol.NAT_PMP)
+        if not epoch.is_valid(told.epoch_s, now) or (told.host is not None and before not in (None, told.host)):
+            self._forgotten(now, is_hearsay=True)
+        return True
 
     def datagrams_to_send(self, now: float) -> list[Datagram]:
         """Take what must be sent, in order."""
@@ -179,7 +182,12 @@ class PortControlClient:
             self._speak_nat_pmp(now)
         if self._renew_at is not None and now >= self._renew_at:
             self._renew_at = None
-            self._ask(now, rto_s=defaults.PORTMAP_RENEW_RTO_S, requests=defaults.PORTMAP_RENEWALS)
+            if self._is_hearsay and self._protocol is MappingProtocol.NAT_PMP:
+                self._begin(Purpose.ADDRESS, question(natpmp.encode_address_request(), now), now)
+            elif self._is_doubted:
+                self._ask(now)
+            else:
+                self._ask(now, renewal)
         for purpose, exchange in list(self._exchanges.items()):
             step = exchange.step(now)
             if step is Step.SEND:
@@ -206,13 +214,13 @@ class PortControlClient:
         if response.opcode == pcp.PcpOpcode.MAP and granted is not None:
             if granted.nonce != self._nonce or granted.internal_port != self.internal.port:
                 return False
-        elif response.opcode == pcp.PcpOpcode.MAP and _Purpose.MAP not in self._exchanges:
+        elif response.opcode == pcp.PcpOpcode.MAP and Purpose.MAP not in self._exchanges:
             # An error without the nonce: only while we ask.
             return False
         self.heard.setdefault(MappingProtocol.PCP, None)
         is_known = self._pcp_epoch.is_valid(response.epoch_s, now)
         if response.opcode != pcp.PcpOpcode.MAP:
-            self._exchanges.pop(_Purpose.ADDRESS, None)
+            self._exchanges.pop(Purpose.ADDRESS, None)
             if not is_known and self._protocol is MappingProtocol.PCP:
                 self._forgotten(now)
             return True
@@ -225,7 +233,7 @@ class PortControlClient:
             text = f"the router {self.server.host} refuses in PCP: {name}"
             self._refused(PortMappingError(text, retry_after_s=response.lifetime_s), now)
         elif granted is not None:
-            self._exchanges.pop(_Purpose.ADDRESS, None)
+            self._exchanges.pop(Purpose.ADDRESS, None)
             self._granted(MappingProtocol.PCP, granted.external, response.lifetime_s, now)
         return True
 
@@ -240,12 +248,15 @@ class PortControlClient:
         if isinstance(response, natpmp.NatPmpAddress):
             before = self.heard.get(MappingProtocol.NAT_PMP)
             self.heard[MappingProtocol.NAT_PMP] = response.host
-            self._exchanges.pop(_Purpose.ADDRESS, None)
+            self._exchanges.pop(Purpose.ADDRESS, None)
             if self._protocol is MappingProtocol.NAT_PMP:
-                if not is_known or before != response.host:
+                if self._is_hearsay:
+                    self._is_hearsay = False
+                    self._renew_at = now
+                elif not is_known or before != response.host:
                     self._forgotten(now)
             elif self._protocol is None and not self._is_stopped:
-                is_pcp_open = _Purpose.MAP in self._exchanges and self._refusal is None
+                is_pcp_open = Purpose.MAP in self._exchanges and self._refusal is None
                 self._nat_pmp_at = now + (defaults.PORTMAP_NAT_PMP_GRACE_S if is_pcp_open else 0.0)
             return True
         if self._is_stopped:
@@ -263,15 +274,15 @@ class PortControlClient:
         error = PortMappingError(f"the router {self.server.host} refuses in NAT-PMP: {name}")
         if response.result == natpmp.NatPmpResult.UNSUPPORTED_VERSION and self._protocol is not MappingProtocol.NAT_PMP:
             # It does not speak PCP. Such answers repeat what was asked for, so that it seems to be about a port.
-            if self._protocol is None and _Purpose.MAP in self._exchanges:
-                del self._exchanges[_Purpose.MAP]
+            if self._protocol is None and Purpose.MAP in self._exchanges:
+                del self._exchanges[Purpose.MAP]
                 if self._nat_pmp_at is not None:
                     self._nat_pmp_at = now
             return True
         if self._is_stopped:
             self._unmapped()
         elif self._protocol is not MappingProtocol.PCP:
-            self._exchanges.pop(_Purpose.ADDRESS, None)
+            self._exchanges.pop(Purpose.ADDRESS, None)
             if self._protocol is MappingProtocol.NAT_PMP or not self._exchanges:
                 self._refused(error, now)
             else:
@@ -280,9 +291,10 @@ class PortControlClient:
 
     # --- what follows from it ------------------------------------------------------------------------------
     def _granted(self, protocol: MappingProtocol, external: TransportAddress, lifetime_s: int, now: float) -> None:
-        self._exchanges.pop(_Purpose.MAP, None)
+        self._exchanges.pop(Purpose.MAP, None)
         self._nat_pmp_at = None
         self._protocol = protocol
+        self._is_doubted = self._is_hearsay = False
         self.heard[protocol] = external.host
         if not lifetime_s:
             self._refused(PortMappingError(f"the router {self.server.host} grants nothing", code=CODE_UNUSABLE), now)
@@ -297,40 +309,43 @@ class PortControlClient:
             self._events.append(PortMapped(self.mapping))
 
     def _refused(self, error: PortMappingError, now: float) -> None:
-        self._exchanges.pop(_Purpose.MAP, None)
+        self._exchanges.pop(Purpose.MAP, None)
         self._refusal = error
         if self.mapping is not None:
             self._lose(error)
-        elif self._protocol is None and (self._nat_pmp_at is not None or _Purpose.ADDRESS in self._exchanges):
+        elif self._protocol is None and (self._nat_pmp_at is not None or Purpose.ADDRESS in self._exchanges):
             # Refused in PCP; perhaps not in NAT-PMP.
             self._nat_pmp_at = None if self._nat_pmp_at is None else now
         else:
             self._fail(error)
 
-    def _forgotten(self, now: float) -> None:
-        """The router has restarted, or has another outside address: ask again, but not too often."""
-        if self.mapping is None or _Purpose.MAP in self._exchanges:
+    def _forgotten(self, now: float, *, is_hearsay: bool = False) -> None:
+        """The router has restarted, or has another outside address: ask again at once, but not time after time."""
+        if self.mapping is None or Purpose.MAP in self._exchanges or self._is_doubted:
             return
+        self._is_doubted, self._is_hearsay = True, is_hearsay
         jitter_s = self._random() * defaults.PORTMAP_EPOCH_JITTER_S
-        self._renew_at = max(now + jitter_s, self._asked_at + defaults.PORTMAP_RENEW_MIN_S)
+        self._doubted_at = max(now + jitter_s, self._doubted_at + defaults.PORTMAP_RENEW_MIN_S)
+        self._renew_at = self._doubted_at
         # What it does not confirm soon, it does not forward.
         self._ends_at = self._renew_at + defaults.PORTMAP_RENEW_RTO_S
 
-    def _unanswered(self, purpose: _Purpose) -> None:
-        if purpose is _Purpose.UNMAP:
+    def _unanswered(self, purpose: Purpose) -> None:
+        if purpose is Purpose.UNMAP:
             self._events.append(PortUnmapped())
         elif self.mapping is None and not self._exchanges and self._nat_pmp_at is None:
             silence = PortMappingError(f"the router {self.server.host} does not answer in PCP or NAT-PMP")
             self._fail(self._refusal or silence)
 
     def _unmapped(self) -> None:
-        if self._exchanges.pop(_Purpose.UNMAP, None) is not None:
+        if self._exchanges.pop(Purpose.UNMAP, None) is not None:
             self._events.append(PortUnmapped())
 
     def _lose(self, error: PortMappingError) -> None:
         mapping, self.mapping = self.mapping, None
         self._exchanges.clear()
         self._renew_at = self._ends_at = None
+        self._is_doubted = self._is_hearsay = False
         if mapping is not None:
             self._events.append(PortMappingLost(mapping, error))
 
@@ -342,12 +357,10 @@ class PortControlClient:
     # --- what goes out -------------------------------------------------------------------------------------
     def _speak_nat_pmp(self, now: float) -> None:
         self._protocol = MappingProtocol.NAT_PMP
-        self._exchanges.pop(_Purpose.MAP, None)
+        self._exchanges.pop(Purpose.MAP, None)
         self._ask(now)
 
-    def _ask(
-        self, now: float, *, rto_s: float = defaults.PORTMAP_REQUEST_RTO_S, requests: int = defaults.PORTMAP_REQUESTS
-    ) -> None:
+    def _ask(self, now: float, exchange: Callable[[bytes, float], Transaction] = question) -> None:
         """Ask for the port, or ask for it again, in the protocol that was settled on."""
         if self._protocol is MappingProtocol.NAT_PMP:
             port = self.internal.port if self._suggested is None else self._suggested.port
@@ -356,24 +369,10 @@ class PortControlClient:
             )
         else:
             data = self._pcp_map(self._lifetime_s)
-        self._asked_at = now
-        self._exchanges[_Purpose.MAP] = Transaction(data, now, rto_s=rto_s, max_requests=requests)
+        self._exchanges[Purpose.MAP] = exchange(data, now)
 
-    def _begin(self, purpose: _Purpose, data: bytes, now: float, *, is_probe: bool = False) -> None:
-        if purpose is _Purpose.MAP:
-            self._asked_at = now
-        self._exchanges[purpose] = (
-            Transaction(
-                data,
-                now,
-                rto_s=defaults.PORTMAP_PROBE_RTO_S,
-                max_requests=defaults.PORTMAP_PROBE_REQUESTS,
-                backoff=1.0,
-                last_wait_s=defaults.PORTMAP_PROBE_RTO_S,
-            )
-            if is_probe
-            else Transaction(data, now, rto_s=defaults.PORTMAP_REQUEST_RTO_S, max_requests=defaults.PORTMAP_REQUESTS)
-        )
+    def _begin(self, purpose: Purpose, exchange: Transaction, now: float) -> None:
+        self._exchanges[purpose] = exchange
         self.handle_timer(now)
 
     def _pcp_map(self, lifetime_s: int) -> bytes:

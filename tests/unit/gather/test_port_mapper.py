@@ -18,7 +18,8 @@ from p2p.gather.portmap.mapper import PortMapper
 from p2p.gather.portmap.search import find_description
 from p2p.proto.portmap.errors import CODE_UNUSABLE, PortMappingError
 from p2p.proto.portmap.mapping import MappingProtocol, PortMapping
-from tests.support.port_router import GATEWAY, LOOPBACK, control_router, upnp_box
+from tests.support.port_router import GATEWAY, GATEWAY6, LOOPBACK, announce, control_router, upnp_box
+from tests.support.ports import free_port
 
 OURS = 5000
 
@@ -141,3 +142,60 @@ async def test_nobody_answers_a_search() -> None:
     group = TransportAddress(LOOPBACK, silent_port())
     with pytest.raises(PortMappingError, match="does not speak UPnP"):
         await find_description(GATEWAY, within_s=0.05, group=group)
+
+
+async def until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5.0):
+        while not what():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_router_that_restarts_is_asked_again_at_once() -> None:
+    port = free_port()
+    async with control_router() as router, mapper(control_port=router.port, announcement_port=port) as (_, told):
+        assert await told.next() is not None
+        router.booted_at_s, router.host = 1000, "1.1.1.1"
+        announce(port, epoch_s=0, source="127.0.0.2")
+        await asyncio.sleep(0.7)
+        assert router.asked == 1, "that was not the router"
+        announce(port, epoch_s=0)
+        mapping = await told.next()
+        assert mapping is not None
+        assert mapping.external.host == "1.1.1.1"
+        assert router.asked == 2
+
+
+async def test_a_router_that_gave_nothing_is_asked_when_it_announces_itself() -> None:
+    port = free_port()
+    group = TransportAddress(LOOPBACK, silent_port())
+    async with control_router() as router:
+        router.result = 2
+        async with mapper(control_port=router.port, ssdp_group=group, announcement_port=port) as (_, told):
+            await until(lambda: router.asked >= 1)
+            router.result = 0
+            announce(port, epoch_s=0)
+            assert await told.next() is not None
+
+
+async def test_several_programs_hear_one_announcement() -> None:
+    port = free_port()
+    async with control_router() as router:
+        one = mapper(control_port=router.port, announcement_port=port)
+        other = mapper(control_port=router.port, announcement_port=port)
+        async with one as (_, told), other as (_, told_too):
+            assert await told.next() is not None
+            assert await told_too.next() is not None
+            router.booted_at_s = 1000
+            announce(port, epoch_s=0)
+            await until(lambda: router.asked == 4)
+
+
+async def test_a_pinhole_of_ipv6() -> None:
+    gateways = (GATEWAY, GATEWAY6)
+    async with control_router("::1") as router:
+        async with mapper(control_port=router.port, is_ipv6=True, gateways=lambda: gateways) as (_, told):
+            mapping = await told.next()
+            assert mapping is not None
+            assert mapping.is_pinhole
+            assert mapping.external == TransportAddress("::1", OURS)
+        assert router.mapped == {}

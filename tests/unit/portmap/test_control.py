@@ -8,6 +8,7 @@ import pytest
 from p2p import defaults
 from p2p.address import TransportAddress
 from p2p.proto.portmap import natpmp, pcp
+from p2p.proto.portmap.announcement import is_announcement
 from p2p.proto.portmap.control import PortControlClient
 from p2p.proto.portmap.events import (
     PortControlEvent,
@@ -282,6 +283,64 @@ def test_a_router_that_announces_a_new_clock_is_asked_again(is_pcp: bool) -> Non
     assert world.client.receive_announcement(announcement(router, world.now, is_pcp=is_pcp), ROUTER.host, world.now)
     world.run(1.0)
     assert mapped(world).external.port == 6002
+
+
+@pytest.mark.parametrize("age_s", [3.0, 60.0])
+def test_a_router_that_restarts_is_asked_within_a_second_however_new_the_mapping_is(age_s: float) -> None:
+    world = started(router := Router())
+    mapped(world)
+    world.run(age_s)
+    router.booted_at = world.now
+    before, announced_at = len(world.sent), world.now
+    for _ in range(4):
+        # It says so several times.
+        world.client.receive_announcement(announcement(router, world.now, is_pcp=True), ROUTER.host, world.now)
+        world.run(0.25)
+    assert [at for at, _ in world.sent[before:]] == [announced_at + defaults.PORTMAP_EPOCH_JITTER_S * 0x8080 / 0x10000]
+
+
+def test_a_lost_request_after_a_restart_is_repeated_soon() -> None:
+    world = started(router := Router())
+    mapped(world)
+    world.run(60.0)
+    router.booted_at = world.now
+    router.port = 6002
+    lost = iter([True, True])
+    world.lost = lambda data: next(lost, False)
+    world.client.receive_announcement(announcement(router, world.now, is_pcp=True), ROUTER.host, world.now)
+    world.run(defaults.PORTMAP_EPOCH_JITTER_S + 0.8)
+    assert mapped(world).external.port == 6002
+
+
+def test_a_router_that_holds_by_pcp_may_announce_in_nat_pmp() -> None:
+    world = started(router := Router())
+    assert mapped(world).protocol is MappingProtocol.PCP
+    world.run(60.0)
+    router.booted_at = world.now
+    router.port = 6002
+    world.client.receive_announcement(announcement(router, world.now, is_pcp=False), ROUTER.host, world.now)
+    world.run(1.0)
+    assert mapped(world).external.port == 6002
+
+
+def test_what_is_announced_is_not_taken_over_unasked() -> None:
+    """Anybody on the LAN can announce an address in the router's name."""
+    world = started(router := Router(pcp=False))
+    before = mapped(world)
+    world.run(60.0)
+    lie = natpmp.encode_response(natpmp.NatPmpAddress(int(world.now - router.booted_at), "9.9.9.9"))
+    world.client.receive_announcement(lie, ROUTER.host, world.now)
+    world.run(30.0)
+    assert not world.take()
+    assert world.client.mapping == before
+
+
+def test_what_is_no_announcement_is_not_taken_for_one() -> None:
+    world = started(Router())
+    mapped(world)
+    for data in (b"", b"\x02", b"\x00\x80", b"\x02\x81" + bytes(58), bytes(12)):
+        assert not is_announcement(data)
+        assert not world.client.receive_announcement(data, ROUTER.host, world.now)
 
 
 def test_an_announcement_that_tells_no_news_changes_nothing() -> None:

@@ -25,12 +25,14 @@ def forwarded(host: str, port: int = 5000) -> PortMapping:
 
 
 class World:
-    def __init__(self) -> None:
-        socket = SimpleNamespace(base_id=BASE, local_address=TransportAddress("0.0.0.0", 5000))
+    def __init__(self, any_host: str = "0.0.0.0") -> None:
+        socket: Any = SimpleNamespace(base_id=BASE, local_address=TransportAddress(any_host, 5000))
         self.book = CandidateBook()
         self.changes: list[CandidateChange] = []
         endpoint = cast("Endpoint", SimpleNamespace(sockets=[socket]))
-        self.port: Any = MappedPort(endpoint, self.book, on_change=self.changes.append)
+        is_ipv6 = ":" in any_host
+        self.socket = socket
+        self.port: Any = MappedPort(endpoint, self.book, on_change=self.changes.append, is_ipv6=is_ipv6)
 
     def seen(self) -> None:
         self.book.set_mapped(BASE, SEEN, STUN)
@@ -87,3 +89,35 @@ def test_what_servers_see_at_the_same_address_stays() -> None:
     world.port._mapped(forwarded("8.8.8.8", SEEN.port))
     world.port._lost()
     assert [own.address for own in world.book.candidates] == [SEEN]
+
+
+def pinhole(internal: str, external: str) -> PortMapping:
+    return PortMapping(MappingProtocol.PCP, TransportAddress(internal, 5000), TransportAddress(external, 5000), 3600)
+
+
+def test_a_pinhole_is_where_we_are_known_to_be() -> None:
+    world = World("::")
+    world.book.set_hosts(world.socket, ["2606:4700::7"])
+    world.port._mapped(pinhole("2606:4700::7", "2606:4700::7"))
+    (own,) = world.book.candidates
+    assert (own.type, own.address.host) == (CandidateType.HOST, "2606:4700::7")
+    world.port._lost()
+    assert world.book.candidates == (own,), "the address is ours without a pinhole too"
+
+
+def test_a_pinhole_at_an_address_that_was_not_listed_is_a_candidate() -> None:
+    world = World("::")
+    world.book.set_hosts(world.socket, ["2606:4700::7"])
+    world.port._mapped(pinhole("2606:4700::8", "2606:4700::8"))
+    assert [own.address.host for own in world.book.candidates] == ["2606:4700::7", "2606:4700::8"]
+    world.port._lost()
+    assert [own.address.host for own in world.book.candidates] == ["2606:4700::7"]
+
+
+def test_ipv6_that_is_translated_needs_a_witness() -> None:
+    world = World("::")
+    world.port._mapped(pinhole("fd00::7", "2606:4700::7"))
+    assert world.announced == []
+    world.book.set_mapped(BASE, TransportAddress("2606:4700::7", 61_000), TransportAddress("2606:4700::1", 3478))
+    world.port.seen_outside()
+    assert TransportAddress("2606:4700::7", 5000) in world.announced
