@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from p2p import defaults
 from p2p.errors import ConfigError, ErrorCode
@@ -27,6 +27,9 @@ ENGINES: Final = ("qh3", "aioquic")
 _WEBSOCKET_SCHEMES: Final = {"https": "wss", "wss": "wss", "http": "ws", "ws": "ws"}
 _TRUE_WORDS: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE_WORDS: Final = frozenset({"0", "false", "no", "off"})
+
+
+_RELAY_PEERS: Final = ("known", "public")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,8 @@ class ServeOptions:
     """What rendezvous and relay share for time-limited credentials; None makes one at every start. A secret."""
     relay_ports: tuple[int, int] | None = None
     """First and last UDP port for allocations; None means the relay's default."""
+    relay_peers: Literal["known", "public"] = "known"
+    """Whom the relay sends to: hosts that use this server, or every public address, as WebRTC may need."""
     danger_allow_private_peers: bool = False
     """Whether the relay may send to private and loopback addresses: for labs, where those are the peers."""
 
@@ -275,6 +280,13 @@ def _relay_policy(raw: Any) -> RelayPolicy:
         raise ValueError(f"{raw!r} is not one of {', '.join(RelayPolicy)}") from None
 
 
+def _relay_peers(raw: Any) -> str:
+    text = _text(raw)
+    if text not in _RELAY_PEERS:
+        raise ValueError(f"{raw!r} is not one of {', '.join(_RELAY_PEERS)}")
+    return text
+
+
 def _ip_addresses(raw: Any) -> tuple[str, ...]:
     import ipaddress
 
@@ -305,5 +317,6 @@ SERVE_SETTINGS: Final = (
     Setting("token", "tokens", "--token", _texts),
     Setting("shared_secret", "shared_secret", "P2P_SERVE_SHARED_SECRET", _text),
     Setting("relay_ports", "relay_ports", "--relay-ports", _port_range),
+    Setting("relay_peers", "relay_peers", "--relay-peers", _relay_peers),
     Setting("danger_allow_private_peers", "danger_allow_private_peers", "--danger-allow-private-peers", _boolean),
 )

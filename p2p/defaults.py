@@ -432,6 +432,20 @@ RELAY_STRANGER_BYTES_PER_S: Final = 4096
 """What it gets each second beyond what it sends: 57 STUN answers for the peers behind one NAT, and no weapon."""
 RELAY_STRANGERS_REMEMBERED: Final = 65_536
 """Sources whose budget is remembered: 15 MiB of memory at worst."""
+RELAY_GUESSES_BURST: Final = 100
+"""Wrong credentials that one network may send at once: an office whose credentials have all run out over night."""
+RELAY_GUESSES_PER_S: Final = 2.0
+"""How many it may send in the long run: 172,800 guesses a day find no password that is worth the name."""
+RELAY_KNOWN_HOST_S: Final = 86_400.0
+"""How long after its last request a host may still become a peer: a laptop that slept over night comes back."""
+RELAY_KNOWN_HOSTS: Final = 65_536
+"""Hosts that are remembered of each kind, proven and only seen: some 10 MiB each."""
+RELAY_RATE_BURST_S: Final = 0.25
+"""What a rate limit lets through at once, as a share of a second: more would fill the queues of slow links."""
+RELAY_RATE_BURST_BYTES: Final = 131_072
+"""And at least: two of the batches in which a fast sender's data arrives."""
+RELAY_RATE_BURST_PACKETS: Final = 128
+"""The same in datagrams."""
 RELAY_STREAM_SETUP_S: Final = 20.0
 """A TCP or TLS connection must have an allocation by then: five round trips and a handshake on the worst path."""
 RELAY_STREAM_IDLE_S: Final = 60.0

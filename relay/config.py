@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from p2p.defaults import RELAY_DRAIN_S, RELAY_PORT_FIRST, RELAY_PORT_LAST
 from p2p.errors import ConfigError, ErrorCode
 from relay.core.credentials import PasswordLookup
 from relay.core.quotas import QuotaLimits
+from relay.core.rates import RateLimits
 from relay.core.relayed_ports import RelayHost
 from relay.core.special_ranges import IPNetwork
 from relay.shell.connections import ConnectionLimits
@@ -25,6 +27,15 @@ CODE_NO_RELAY_ADDRESS: Final = ErrorCode(
 CODE_TLS: Final = ErrorCode("P2P-1304", "Give tls_certificate and tls_key, both PEM files the relay may read.")
 
 DEFAULT_REALM: Final = "p2p"
+
+
+class PeerMode(Enum):
+    """Whom the relay sends to. The values are those of the file."""
+
+    PUBLIC = "public"
+    """Every public address."""
+    KNOWN = "known"
+    """Hosts that have asked this server for their address or used it as a relay within a day, and nobody else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +75,12 @@ class RelayConfig:
     """Relay into private, shared, documentation and benchmark networks: for laboratories."""
     danger_allow_loopback_peers: bool = False
     """Relay to this machine's loopback addresses: for tests on one machine."""
+    peer_mode: PeerMode = PeerMode.PUBLIC
+    """Who may be a peer of those whom the networks above allow."""
     quotas: QuotaLimits = field(default_factory=QuotaLimits)
-    """How many allocations there may be."""
+    """How many relayed addresses there may be."""
+    rates: RateLimits = field(default_factory=RateLimits)
+    """How fast data may be relayed."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     """How many TCP and TLS connections there may be."""
     tls_certificate: Path | None = None

@@ -14,8 +14,9 @@ from msgspec import Struct
 from p2p import defaults
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError, ErrorCode
-from relay.config import DEFAULT_REALM, RelayConfig
+from relay.config import DEFAULT_REALM, PeerMode, RelayConfig
 from relay.core.quotas import QuotaLimits
+from relay.core.rates import RateLimit, RateLimits
 from relay.core.special_ranges import IPNetwork
 from relay.shell.connections import ConnectionLimits
 
@@ -24,11 +25,13 @@ CODE_FILE: Final = ErrorCode(
 )
 
 _SECRET_MIN_CHARACTERS: Final = 16
+_BYTES_OF_A_MBIT: Final = 125_000
 
 
 class _Peers(Struct, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    mode: PeerMode = PeerMode.PUBLIC
     danger_allow_private: bool = False
     danger_allow_loopback: bool = False
 
@@ -42,6 +45,15 @@ class _Quotas(Struct, forbid_unknown_fields=True):
     total: int = defaults.RELAY_MAX_ALLOCATIONS
     per_user: int = defaults.RELAY_MAX_ALLOCATIONS_PER_USER
     per_address: int = defaults.RELAY_MAX_ALLOCATIONS_PER_ADDRESS
+
+
+class _Rates(Struct, forbid_unknown_fields=True):
+    user_mbit_s: float = 0
+    user_packets_s: float = 0
+    address_mbit_s: float = 0
+    address_packets_s: float = 0
+    total_mbit_s: float = 0
+    total_packets_s: float = 0
 
 
 class _Connections(Struct, forbid_unknown_fields=True):
@@ -66,6 +78,7 @@ class _File(Struct, forbid_unknown_fields=True):
     peers: _Peers = msgspec.field(default_factory=_Peers)
     ports: _Ports = msgspec.field(default_factory=_Ports)
     quotas: _Quotas = msgspec.field(default_factory=_Quotas)
+    rates: _Rates = msgspec.field(default_factory=_Rates)
     connections: _Connections = msgspec.field(default_factory=_Connections)
 
 
@@ -126,10 +139,22 @@ def describe(config: RelayConfig) -> list[str]:
         f"relayed addresses  {', '.join(hosts)}, ports {config.port_first}-{config.port_last}",
         f"realm              {config.realm}",
         f"credentials        {len(config.shared_secrets)} shared secrets, {len(config.users)} users",
-        f"peers              public; {len(config.allow_peers)} networks allowed, {len(config.deny_peers)} denied",
-        f"allocations        {quotas.total}, {quotas.per_user} a user, {quotas.per_address} an address",
+        f"peers              {config.peer_mode.value}; "
+        f"{len(config.allow_peers)} networks allowed, {len(config.deny_peers)} denied",
+        f"quotas             {quotas.total} addresses, {quotas.per_user} a user, {quotas.per_address} a client address",
+        f"rates              {_describe_rates(config.rates)}",
         f"metrics            {config.metrics or 'none'}",
     ]
+
+
+def _describe_rates(rates: RateLimits) -> str:
+    parts = []
+    for words, limit in (("a user", rates.user), ("an address", rates.address), ("in all", rates.total)):
+        if limit.bytes_per_s:
+            parts.append(f"{limit.bytes_per_s / _BYTES_OF_A_MBIT:g} Mbit/s {words}")
+        if limit.packets_per_s:
+            parts.append(f"{limit.packets_per_s:g} packets/s {words}")
+    return ", ".join(parts) or "no limits"
 
 
 def _build(content: _File, folder: Path) -> RelayConfig:
@@ -148,12 +173,28 @@ def _build(content: _File, folder: Path) -> RelayConfig:
         deny_peers=tuple(_network(text) for text in peers.deny),
         danger_allow_private_peers=peers.danger_allow_private,
         danger_allow_loopback_peers=peers.danger_allow_loopback,
+        peer_mode=peers.mode,
+        rates=_rate_limits(content.rates),
         quotas=QuotaLimits(**msgspec.structs.asdict(content.quotas)),
         connections=ConnectionLimits(**msgspec.structs.asdict(content.connections)),
         tls_certificate=folder / content.tls_certificate if content.tls_certificate else None,
         tls_key=folder / content.tls_key if content.tls_key else None,
         metrics=TransportAddress.parse(content.metrics) if content.metrics else None,
         drain_s=content.drain_s,
+    )
+
+
+def _rate_limits(rates: _Rates) -> RateLimits:
+    if min(msgspec.structs.astuple(rates)) < 0:
+        raise ConfigError("rates: 0 for no limit, or more")
+
+    def limit(mbit_s: float, packets_s: float) -> RateLimit:
+        return RateLimit(bytes_per_s=mbit_s * _BYTES_OF_A_MBIT, packets_per_s=packets_s)
+
+    return RateLimits(
+        user=limit(rates.user_mbit_s, rates.user_packets_s),
+        address=limit(rates.address_mbit_s, rates.address_packets_s),
+        total=limit(rates.total_mbit_s, rates.total_packets_s),
     )
 
 

@@ -19,12 +19,14 @@ from p2p.aio.tasks import TaskScope
 from p2p.aio.udp import UdpSocket
 from p2p.errors import LocalProtocolError
 from relay.certificate import load_certificate, tls_context
-from relay.config import RelayConfig
+from relay.config import PeerMode, RelayConfig
 from relay.core.allocation import Allocation, Neighbourhood, RelayedSocket
 from relay.core.authentication import Authenticator
 from relay.core.counters import RelayCounters
 from relay.core.credentials import CredentialStore
 from relay.core.five_tuple import ClientTransport
+from relay.core.guesses import GuessLimit
+from relay.core.known_hosts import KnownHosts
 from relay.core.nonces import (
     FEATURE_PASSWORD_ALGORITHMS,
     FEATURE_USERNAME_ANONYMITY,
@@ -33,6 +35,7 @@ from relay.core.nonces import (
     nonce_key,
 )
 from relay.core.policy import PeerPolicy
+from relay.core.rates import Rates
 from relay.core.relayed_ports import RelayedPorts, RelayHost
 from relay.core.server import TurnServer
 from relay.core.strangers import StrangerLimit
@@ -48,7 +51,7 @@ from relay.shell.relayed import RelayedUdpSocket
 from relay.shell.stream_listener import StreamListener
 from relay.shell.streams import StreamClient
 
-__all__ = ["BindingService", "Challenge", "RelayConfig", "RelayService"]
+__all__ = ["BindingService", "Challenge", "PeerMode", "RelayConfig", "RelayService"]
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +108,9 @@ class RelayService:
         hidden_names = FEATURE_USERNAME_ANONYMITY if self._credentials.knows_all_names else 0
         self._nonces = NonceSource(key, features=FEATURE_PASSWORD_ALGORITHMS | hidden_names)
         self._strangers = StrangerLimit()
+        self._known = KnownHosts()
         self._limiter = ConnectionLimiter(config.connections)
-        self._policy = _policy(config)
+        self._policy = _policy(config, self._knows)
         self._tls = tls_context(config) if config.tls else None
         self._stack = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -199,6 +203,15 @@ class RelayService:
             raise LocalProtocolError(f"the relay has no UDP port {local}")
         listener.send(data, destination)
 
+    def note_host(self, host: str, *, is_proven: bool) -> None:
+        """Remember that somebody at a host uses this server; the binding service's clients are such.
+
+        Args:
+            host: An IP address.
+            is_proven: Whether somebody is really there: a datagram alone can have come from elsewhere.
+        """
+        self._known.note(host, self._now(), is_proven=is_proven)
+
     def stream_protocol(self) -> asyncio.Protocol:
         """Make a protocol object for a connection that someone else accepted, with TLS already taken off.
 
@@ -243,7 +256,10 @@ class RelayService:
             neighbourhood=Neighbourhood(public_hosts, may_leave_process=is_loopback_lab),
             policy=self._policy,
             quota_limits=config.quotas,
+            rates=Rates(config.rates, clock=self._now),
             strangers=self._strangers,
+            guesses=GuessLimit(),
+            known=self._known,
             counters=self.counters,
             observer=self._log,
             random_bytes=token_bytes,
@@ -293,6 +309,13 @@ class RelayService:
         assert self._loop is not None
         return RelayedUdpSocket(self._loop, host, port, self.counters)
 
+    def _now(self) -> float:
+        assert self._loop is not None
+        return self._loop.time()
+
+    def _knows(self, host: str) -> bool:
+        return self._known.knows(host, self._now())
+
     def _running(self) -> Control:
         if self._control is None:
             raise LocalProtocolError("the relay was used outside of its block")
@@ -310,7 +333,7 @@ class _WatchedLog(RelayLog):
         self.ended.set()
 
 
-def _policy(config: RelayConfig) -> PeerPolicy:
+def _policy(config: RelayConfig, knows: Callable[[str], bool]) -> PeerPolicy:
     listening = {address.host for address in (*config.udp, *config.tcp, *config.tls)}
     relaying = {text for host in config.relay_hosts() for text in (host.bind_host, host.public_host)}
     return PeerPolicy(
@@ -319,6 +342,7 @@ def _policy(config: RelayConfig) -> PeerPolicy:
         is_own=OwnAddresses(listening | relaying),
         danger_allow_private_peers=config.danger_allow_private_peers,
         danger_allow_loopback_peers=config.danger_allow_loopback_peers,
+        knows=knows if config.peer_mode is PeerMode.KNOWN else None,
     )
 
 

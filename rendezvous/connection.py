@@ -308,7 +308,7 @@ class Connection:
             observed_address=self._address,
             now_wall=self._hub.now_wall(),
             stun=self._hub.stun_servers,
-            turn=self._hub.turn_servers(peer, scope),
+            turn=self._hub.turn_servers(peer, scope, self._address.host),
             region=self._hub.config.region,
             id=request_id,
         )

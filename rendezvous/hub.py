@@ -45,6 +45,7 @@ class Hub:
         metrics: What is counted.
         tasks: Where short tasks of connections live.
         challenge_of: Tells a relay's realm and nonce by its URL, where this process knows them.
+        note_host: Told where each client is that gets relays, when it gets them.
         stun_servers: Told to clients.
         is_draining: No new connections are taken.
         admission: The tokens that admit now.
@@ -60,6 +61,7 @@ class Hub:
     metrics: Metrics
     tasks: TaskScope
     challenge_of: Callable[[str], RealmNonce | None] | None = None
+    note_host: Callable[[str], None] | None = None
     stun_servers: tuple[TransportAddress, ...] = ()
     is_draining: bool = False
     admission: Admission = field(init=False)
@@ -88,8 +90,16 @@ class Hub:
         if not self.connections:
             self.idle.set()
 
-    def turn_servers(self, peer_id: PeerId, scope: Scope) -> tuple[TurnServer, ...]:
-        """Relays and fresh credentials, as far as a login's scope goes."""
+    def turn_servers(self, peer_id: PeerId, scope: Scope, host: str) -> tuple[TurnServer, ...]:
+        """Relays and fresh credentials, as far as a login's scope goes.
+
+        Args:
+            peer_id: Whose login it is.
+            scope: What it may do.
+            host: Where the client is.
+        """
+        if self.note_host is not None:
+            self.note_host(host)
         if not scope.relay:
             return ()
         return mint_turn_servers(

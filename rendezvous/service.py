@@ -52,6 +52,7 @@ class RendezvousService:
         foreign_protocol: Makes the protocol of a connection that begins with a STUN message, so that TURN shares the
             ports; None answers STUN Binding requests there and nothing else.
         challenge_of: Tells a relay's current realm and nonce by its URL, where this process knows them.
+        note_host: Told where clients are, for a relay in this process that serves nobody else.
 
     Attributes:
         stun: The STUN service, or None; give it to a relay as its ``binding_service`` and call its ``share``.
@@ -67,6 +68,7 @@ class RendezvousService:
         store: Registry | None = None,
         foreign_protocol: ProtocolFactory | None = None,
         challenge_of: Callable[[str], RealmNonce | None] | None = None,
+        note_host: Callable[[str], None] | None = None,
     ) -> None:
         self._config = config
         self._collectors = CollectorRegistry() if registry is None else registry
@@ -74,6 +76,7 @@ class RendezvousService:
         # Compared with None: a store with nobody online is empty, and an empty container is false.
         self._store = MemoryRegistry(services_per_peer=config.limits.services_per_peer) if store is None else store
         self._challenge_of = challenge_of
+        self._note_host = note_host
         self.stun: Final = StunService(config.stun, self._metrics) if config.stun else None
         self._foreign = foreign_protocol or (self.stun.stream_protocol if self.stun else None)
         self.listen_addresses: tuple[TransportAddress, ...] = ()
@@ -145,6 +148,7 @@ class RendezvousService:
             metrics=self._metrics,
             tasks=tasks,
             challenge_of=self._challenge_of,
+            note_host=self._note_host,
             stun_servers=self._stun_servers(self._config),
         )
         limiter = AddressLimiter(

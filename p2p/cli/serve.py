@@ -59,6 +59,14 @@ def serve(
         list[str] | None,
         typer.Option("--token", metavar="TEXT", help="Admit who has this token; repeat for more. Default: a new one."),
     ] = None,
+    relay_peers: Annotated[
+        str | None,
+        typer.Option(
+            "--relay-peers",
+            metavar="known|public",
+            help="Relay to hosts that use this server (the default), or to every public address.",
+        ),
+    ] = None,
     danger_allow_private_peers: Annotated[
         bool,
         typer.Option("--danger-allow-private-peers", help="Relay to private addresses too: only in labs."),
@@ -91,6 +99,7 @@ def serve(
             "relay_ports": relay_ports,
             "open": is_open or None,
             "token": token or None,
+            "relay_peers": relay_peers,
             "danger_allow_private_peers": danger_allow_private_peers or None,
         }
         log.set_up(verbose=verbose, log_file=log_file)

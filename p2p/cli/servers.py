@@ -12,6 +12,7 @@ import ipaddress
 import secrets
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,7 +24,7 @@ from p2p.cli import text
 from p2p.cli.server_hosts import find_hosts, is_wildcard, listen_addresses, one_of_each_family
 from p2p.config import ServeOptions
 from p2p.forward import raise_descriptor_limit
-from relay.service import RelayConfig, RelayService
+from relay.service import PeerMode, RelayConfig, RelayService
 from rendezvous.core.admission import AdmissionToken
 from rendezvous.core.credentials import RealmNonce
 from rendezvous.service import RendezvousConfig, RendezvousService, StunConfig
@@ -85,10 +86,11 @@ class Servers:
                 registry=registry,
                 foreign_protocol=relay.stream_protocol,
                 challenge_of=lambda url: RealmNonce(*relay.challenge()),
+                note_host=partial(relay.note_host, is_proven=True),
             )
             assert rendezvous.stun is not None
             rendezvous.stun.share(relay.udp_addresses, relay.send_from, tcp_addresses=relay.tcp_addresses)
-            binding.service = rendezvous.stun
+            binding.service, binding.relay = rendezvous.stun, relay
             await stack.enter_async_context(rendezvous)
             self._relay, self._rendezvous = relay, rendezvous
             self._stack = stack.pop_all()
@@ -169,6 +171,7 @@ class Servers:
             shared_secrets=(self._secret,),
             port_first=first,
             port_last=last,
+            peer_mode=PeerMode(options.relay_peers),
             danger_allow_private_peers=options.danger_allow_private_peers,
             danger_allow_loopback_peers=options.danger_allow_private_peers and is_loopback,
         )
@@ -224,14 +227,19 @@ class Servers:
 
 
 class _LateBinding:
-    """The relay's binding service, which exists only after the relay's ports are bound."""
+    """The relay's binding service, which exists only after the relay's ports are bound; tells the relay who asks."""
 
     def __init__(self) -> None:
         self.service: StunService | None = None
+        self.relay: RelayService | None = None
 
     def handle(self, data: bytes, source: TransportAddress, local: TransportAddress) -> bool:
         """Hand the request on, or leave it to the relay for the moment."""
-        return self.service is not None and self.service.handle(data, source, local)
+        if self.service is None or not self.service.handle(data, source, local):
+            return False
+        if self.relay is not None:
+            self.relay.note_host(source.host, is_proven=False)
+        return True
 
 
 def _http_port(options: ServeOptions) -> int:

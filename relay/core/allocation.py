@@ -16,6 +16,7 @@ from p2p.address import TransportAddress
 from relay.core.counters import Drop, RelayCounters
 from relay.core.credentials import LongTermKeys
 from relay.core.five_tuple import FiveTuple
+from relay.core.rates import RateGroup
 
 Payload: TypeAlias = bytes | memoryview
 
@@ -125,6 +126,7 @@ class Allocation:
         channels: Channels by number.
         channel_of_peer: Channels by peer, while the peer's permission lasts.
         expires_at: When it ends, unless refreshed.
+        rates: How fast it may relay.
         created_response: The answer to the Allocate request, sent again for a retransmission.
         packets: Datagrams relayed in both directions.
         relayed_bytes: Their payload.
@@ -146,6 +148,7 @@ class Allocation:
         "packets",
         "permissions",
         "quota_owner",
+        "rates",
         "relayed_bytes",
         "sockets",
         "transaction_id",
@@ -164,6 +167,7 @@ class Allocation:
         neighbourhood: Neighbourhood,
         indications: IndicationEncoder,
         counters: RelayCounters,
+        rates: RateGroup,
         created_at: float,
     ) -> None:
         self.five_tuple = five_tuple
@@ -179,6 +183,7 @@ class Allocation:
         self.created_at = created_at
         self.expires_at = created_at
         self.created_response = b""
+        self.rates = rates
         self.packets = 0
         self.relayed_bytes = 0
         self._neighbourhood = neighbourhood
@@ -196,6 +201,8 @@ class Allocation:
             channel: One of ``channels``.
             payloads: Without the ChannelData headers.
         """
+        if self.rates.is_limited and not (payloads := self._within_rates(payloads)):
+            return
         if channel.is_neighbour:
             self._send_to_neighbour(channel.relayed, channel.peer, payloads)
             return
@@ -215,6 +222,8 @@ class Allocation:
         relayed = self.sockets.get(peer.is_ipv6)
         if relayed is None or peer.host not in self.permissions:
             self._counters.drops[Drop.NO_PERMISSION] += 1
+        elif self.rates.is_limited and not self._within_rates((payload,)):
+            return
         elif self.is_neighbour(peer.host):
             self._send_to_neighbour(relayed, peer, (payload,))
         elif not whole:
@@ -239,6 +248,8 @@ class Allocation:
         channel = self.channel_of_peer.get(peer)
         if channel is None and peer.host not in self.permissions:
             counters.drops[Drop.NO_PERMISSION] += len(payloads)
+            return
+        if self.rates.is_limited and not (payloads := self._within_rates(payloads)):
             return
         size = sum(map(len, payloads))
         self.packets += len(payloads)
@@ -265,6 +276,12 @@ class Allocation:
             relayed.send(payloads, peer)
         else:
             self._counters.drops[Drop.FORBIDDEN_PEER] += len(payloads)
+
+    def _within_rates(self, payloads: Sequence[Payload]) -> Sequence[Payload]:
+        """Drop what is beyond the limits of this user, address or relay: the last ones, as a full queue would."""
+        admitted = self.rates.take(payloads)
+        self._counters.drops[Drop.RATE_LIMIT] += len(payloads) - admitted
+        return payloads[:admitted]
 
     def _count_to_peer(self, payloads: Sequence[Payload]) -> None:
         size = sum(map(len, payloads))

@@ -57,6 +57,7 @@ class PeerPolicy:
         danger_allow_private_peers: Open private, shared, documentation and benchmark networks: for a laboratory, or
             for a relay whose users are trusted with the network behind it.
         danger_allow_loopback_peers: Open the loopback network: for tests on one machine.
+        knows: If given, only hosts that it says yes to may be peers, and those that ``allow`` names.
 
     Raises:
         ConfigError: The allow list names multicast, broadcast, unspecified or IPv4-mapped addresses.
@@ -70,7 +71,9 @@ class PeerPolicy:
         is_own: Callable[[IPAddress], bool],
         danger_allow_private_peers: bool = False,
         danger_allow_loopback_peers: bool = False,
+        knows: Callable[[str], bool] | None = None,
     ) -> None:
+        self._knows = knows
         self._is_own = is_own
         self._own_loopback_is_fine = danger_allow_loopback_peers
         self._rules: dict[int, dict[int, dict[int, _Verdict]]] = {4: {}, 6: {}}
@@ -88,28 +91,32 @@ class PeerPolicy:
             self._add(network, _Verdict.DENY)
         self._prefixes = {version: sorted(rules, reverse=True) for version, rules in self._rules.items()}
 
-    def check(self, host: str) -> None:
+    def check(self, host: str, *, is_renewal: bool = False) -> None:
         """Make sure that the relay may send to a host.
 
         Args:
             host: The peer's IP address, in any spelling.
+            is_renewal: Whether it may at this moment: who was known once need not be known for ever.
 
         Raises:
             PeerForbiddenError: It may not.
         """
         address = ipaddress.ip_address(host)
-        self._check_one(address)
+        verdict = self._check_one(address)
         for hidden in embedded_ipv4(address):
             self._check_one(hidden)
+        if self._knows is None or is_renewal or verdict is _Verdict.ALLOW:
+            return
+        if not self._knows(host):
+            raise PeerForbiddenError(f"nobody at {address} uses this server")
 
-    def _check_one(self, address: IPAddress) -> None:
+    def _check_one(self, address: IPAddress) -> _Verdict | None:
         verdict = self._verdict(address)
         if verdict is not None and verdict not in _ALLOWING:
             raise PeerForbiddenError(f"{address} is in a network that is denied")
-        if self._own_loopback_is_fine and address.is_loopback:
-            return
-        if self._is_own(address):
+        if not (self._own_loopback_is_fine and address.is_loopback) and self._is_own(address):
             raise PeerForbiddenError(f"{address} is the relay's own address")
+        return verdict
 
     def _verdict(self, address: IPAddress) -> _Verdict | None:
         rules, value, bits = self._rules[address.version], int(address), address.max_prefixlen

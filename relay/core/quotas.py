@@ -1,4 +1,4 @@
-"""How many allocations there may be: in all, for one user, for one client address."""
+"""How many relayed addresses there may be: in all, for one user, for one client address."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from p2p.defaults import (
     RELAY_MAX_ALLOCATIONS_PER_ADDRESS,
     RELAY_MAX_ALLOCATIONS_PER_USER,
 )
+from relay.core.networks import network_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuotaLimits:
-    """Numbers of allocations that may exist at the same time.
+    """Numbers of relayed addresses, and thereby of ports, that may exist at the same time.
+
+    An allocation has one, or two when the client asks for both families; a reserved port is one.
 
     Attributes:
         total: In all.
         per_user: For one user.
-        per_address: For one client host; users behind one NAT share it.
+        per_address: For one client host, or the /64 of one; users behind one NAT share it.
     """
 
     total: int = RELAY_MAX_ALLOCATIONS
@@ -28,7 +31,7 @@ class QuotaLimits:
 
 
 class Quotas:
-    """Counts allocations against their limits.
+    """Counts relayed addresses against their limits.
 
     Args:
         limits: The limits.
@@ -40,35 +43,40 @@ class Quotas:
         self._by_user: Counter[str] = Counter()
         self._by_address: Counter[str] = Counter()
 
-    def exceeded(self, user: str, host: str) -> str | None:
-        """Name the limit that one more allocation would exceed, or None.
+    def set_limits(self, limits: QuotaLimits) -> None:
+        """Take other limits; what is beyond them already stays until it ends."""
+        self._limits = limits
+
+    def exceeded(self, user: str, host: str, wanted: int = 1) -> str | None:
+        """Name the limit that more relayed addresses would exceed, or None.
 
         Args:
-            user: Whom it would be counted for.
+            user: Whom they would be counted for.
             host: The client's host.
+            wanted: How many they are.
         """
-        if self._total >= self._limits.total:
+        if self._total + wanted > self._limits.total:
             return "total"
-        if self._by_user.get(user, 0) >= self._limits.per_user:
+        if self._by_user.get(user, 0) + wanted > self._limits.per_user:
             return "user"
-        if self._by_address.get(host, 0) >= self._limits.per_address:
+        if self._by_address.get(network_of(host), 0) + wanted > self._limits.per_address:
             return "address"
         return None
 
-    def add(self, user: str, host: str) -> None:
-        """Count one allocation more."""
-        self._total += 1
-        self._by_user[user] += 1
-        self._by_address[host] += 1
+    def add(self, user: str, host: str, count: int = 1) -> None:
+        """Count relayed addresses more."""
+        self._total += count
+        self._by_user[user] += count
+        self._by_address[network_of(host)] += count
 
-    def remove(self, user: str, host: str) -> None:
-        """Count one allocation less."""
-        self._total -= 1
-        _decrement(self._by_user, user)
-        _decrement(self._by_address, host)
+    def remove(self, user: str, host: str, count: int = 1) -> None:
+        """Count relayed addresses less."""
+        self._total -= count
+        _decrement(self._by_user, user, count)
+        _decrement(self._by_address, network_of(host), count)
 
 
-def _decrement(counter: Counter[str], key: str) -> None:
-    counter[key] -= 1
+def _decrement(counter: Counter[str], key: str, count: int) -> None:
+    counter[key] -= count
     if not counter[key]:
         del counter[key]  # names come from the network: a zero left behind for each would add up

@@ -67,7 +67,7 @@ class RelayedPorts:
         self._random_bytes = random_bytes
         self._pools = {host: PortPool(host.first_port, host.last_port, random_bytes=random_bytes) for host in hosts}
         self._host_of_socket: dict[RelayedSocket, RelayHost] = {}
-        self._reserved: dict[bytes, RelayedSocket] = {}
+        self._reserved: dict[bytes, tuple[RelayedSocket, Callable[[], None]]] = {}
         self._expiries: ExpiryWheel[bytes] = ExpiryWheel()
 
     def has_family(self, is_ipv6: bool) -> bool:
@@ -95,13 +95,16 @@ class RelayedPorts:
                     continue  # another program has it; it rests with the others
         raise NoPortError("no port is free")
 
-    def open_even(self, is_ipv6: bool, now: float, *, reserve_next: bool) -> tuple[RelayedSocket, bytes | None]:
+    def open_even(
+        self, is_ipv6: bool, now: float, *, on_reservation_over: Callable[[], None] | None = None
+    ) -> tuple[RelayedSocket, bytes | None]:
         """Open a socket on an even port.
 
         Args:
             is_ipv6: The address family.
             now: Monotonic instant in seconds.
-            reserve_next: Whether to hold the next port for the client's next allocation.
+            on_reservation_over: If given, the next port is held for the client's next allocation, and this is called
+                when it is held no longer, whether it was claimed or not.
 
         Returns:
             The socket, and the token of the reservation if one was wanted.
@@ -111,6 +114,7 @@ class RelayedPorts:
 
         Source: RFC 8656 section 7.2, RESERVATION-TOKEN and EVEN-PORT.
         """
+        reserve_next = on_reservation_over is not None
         for host, pool in self._pools_of(is_ipv6):
             for _ in range(RELAY_PORT_ATTEMPTS):
                 port = pool.take_even(now, with_next=reserve_next)
@@ -122,14 +126,14 @@ class RelayedPorts:
                     if reserve_next:
                         pool.give_back(port + 1, now)
                     continue
-                if not reserve_next:
+                if on_reservation_over is None:
                     return even, None
                 try:
                     odd = self._bind(host, port + 1, now)
                 except ConnectivityError:
                     self.release(even, now)
                     continue
-                return even, self._reserve(odd, now)
+                return even, self._reserve(odd, now, on_reservation_over)
         raise NoPortError("no even port is free")
 
     def claim(self, token: bytes) -> RelayedSocket:
@@ -141,11 +145,10 @@ class RelayedPorts:
         Raises:
             NoPortError: There is no such reservation, or it has ended.
         """
-        socket = self._reserved.pop(token, None)
-        if socket is None:
+        if token not in self._reserved:
             raise NoPortError("no such reservation")
         self._expiries.cancel(token)
-        return socket
+        return self._end_reservation(token)
 
     def release(self, socket: RelayedSocket, now: float) -> None:
         """Close a socket and let its port rest."""
@@ -160,13 +163,13 @@ class RelayedPorts:
     def expire(self, now: float) -> None:
         """End the reservations that nobody claimed."""
         for token in self._expiries.pop_due(now):
-            self.release(self._reserved.pop(token), now)
+            self.release(self._end_reservation(token), now)
 
     def close(self, now: float) -> None:
         """End all reservations."""
         for token in list(self._reserved):
             self._expiries.cancel(token)
-            self.release(self._reserved.pop(token), now)
+            self.release(self._end_reservation(token), now)
 
     def _pools_of(self, is_ipv6: bool) -> list[tuple[RelayHost, PortPool]]:
         return [(host, pool) for host, pool in self._pools.items() if host.is_ipv6 == is_ipv6]
@@ -180,8 +183,13 @@ class RelayedPorts:
         self._host_of_socket[socket] = host
         return socket
 
-    def _reserve(self, socket: RelayedSocket, now: float) -> bytes:
+    def _end_reservation(self, token: bytes) -> RelayedSocket:
+        socket, on_over = self._reserved.pop(token)
+        on_over()
+        return socket
+
+    def _reserve(self, socket: RelayedSocket, now: float, on_over: Callable[[], None]) -> bytes:
         token = self._random_bytes(RESERVATION_TOKEN_BYTES)
-        self._reserved[token] = socket
+        self._reserved[token] = (socket, on_over)
         self._expiries.schedule(token, now + RELAY_RESERVATION_LIFETIME_S)
         return token

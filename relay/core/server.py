@@ -32,12 +32,15 @@ from relay.core.allocation import Allocation, ClientLeg, Neighbourhood, RelayedS
 from relay.core.authentication import Authenticator
 from relay.core.counters import Drop, RelayCounters
 from relay.core.five_tuple import ClientTransport, FiveTuple
+from relay.core.guesses import GuessLimit
 from relay.core.handlers.allocate import AllocateHandler
 from relay.core.handlers.peers import ChannelBindHandler, CreatePermissionHandler
 from relay.core.handlers.refresh import RefreshHandler
 from relay.core.indications import Indications
+from relay.core.known_hosts import KnownHosts
 from relay.core.policy import PeerPolicy
 from relay.core.quotas import QuotaLimits, Quotas
+from relay.core.rates import Rates
 from relay.core.relayed_ports import RelayedPorts
 from relay.core.request import Proof, RefusedError, Request, StunError
 from relay.core.strangers import StrangerLimit
@@ -103,7 +106,10 @@ class TurnServer:
         neighbourhood: The relayed addresses of this relay.
         policy: Who may be a peer.
         quota_limits: How many allocations there may be.
+        rates: How fast data may be relayed.
         strangers: What addresses without a proof may get.
+        guesses: How often credentials may be wrong.
+        known: Is told of everybody who uses this server.
         counters: What is counted.
         observer: What is logged.
         random_bytes: Source of randomness.
@@ -117,7 +123,10 @@ class TurnServer:
         neighbourhood: Neighbourhood,
         policy: PeerPolicy,
         quota_limits: QuotaLimits,
+        rates: Rates,
         strangers: StrangerLimit,
+        guesses: GuessLimit,
+        known: KnownHosts,
         counters: RelayCounters,
         observer: RelayObserver,
         random_bytes: Callable[[int], bytes],
@@ -126,11 +135,14 @@ class TurnServer:
         self._authenticator = authenticator
         self._ports = ports
         self._strangers = strangers
+        self._guesses = guesses
+        self._known = known
         self._observer = observer
         quotas = Quotas(quota_limits)
         self.table = AllocationTable(
             neighbourhood=neighbourhood,
             quotas=quotas,
+            rates=rates,
             release=self._release,
             counters=counters,
             on_removed=observer.allocation_ended,
@@ -139,6 +151,7 @@ class TurnServer:
             table=self.table,
             ports=ports,
             quotas=quotas,
+            rates=rates,
             neighbourhood=neighbourhood,
             indications=Indications(random_bytes),
             counters=counters,
@@ -221,6 +234,9 @@ class TurnServer:
         method = Method(message.method)
         try:
             if method is not Method.BINDING:
+                if allocation is None and message.has_integrity and not self._guesses.may_try(five_tuple.client, now):
+                    self.counters.drops[Drop.GUESS_LIMIT] += 1
+                    return None
                 proof = self._authenticator.authenticate(message, five_tuple, allocation, now_wall)
                 is_repeated = allocation is not None and allocation.transaction_id == message.transaction_id
                 if method is Method.ALLOCATE and allocation is not None and is_repeated:
@@ -234,6 +250,8 @@ class TurnServer:
             response = message.success_response(*attributes)
             outcome = "success"
         except RefusedError as error:
+            if error.number is StunError.UNAUTHENTICATED and message.has_integrity:
+                self._guesses.failed(five_tuple.client, now)
             self._observer.request_refused(five_tuple, method.name.lower(), error)
             # Those who have not proven who they are get no text: it would only make the answer larger.
             reason = error.number.name.replace("_", " ").capitalize() if proof is not None else ""
@@ -243,6 +261,8 @@ class TurnServer:
         if proof is None and is_datagram and not self._strangers.may_send(five_tuple.client, len(data), now):
             self.counters.drops[Drop.UNAUTHENTICATED_LIMIT] += 1
             return None
+        if proof is not None or method is Method.BINDING:
+            self._known.note(five_tuple.client.host, now, is_proven=proof is not None or not is_datagram)
         self.counters.requests[method.name.lower(), outcome] += 1
         if method is Method.ALLOCATE and response.message_class is MessageClass.SUCCESS:
             made = self.table.find(five_tuple)

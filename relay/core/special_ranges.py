@@ -54,16 +54,26 @@ OTHER: Final = _networks(
     "2002::/16",  # 6to4
 )
 
-_NAT64: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
-_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+_IN_THE_LAST_BYTES: Final = tuple(
+    ipaddress.IPv6Network(text)
+    for text in (
+        "::/96",  # IPv4-compatible
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+    )
+)
+_LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")
+_LOCAL_NAT64_PLACES: Final = ((6, 7, 9, 10), (7, 9, 10, 11), (9, 10, 11, 12))
+"""Where a prefix of 48, 56 or 64 bits puts the address: byte 8 stays empty. Source: RFC 6052 section 2.2."""
 _ISATAP_INTERFACES: Final = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 
 def embedded_ipv4(address: IPAddress) -> tuple[ipaddress.IPv4Address, ...]:
     """Find the IPv4 addresses that data to an IPv6 address may end up at.
 
-    Mapped (RFC 4291), compatible (RFC 4291), NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo's server and client
-    (RFC 4380) and ISATAP (RFC 5214).
+    Mapped and compatible (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052, and RFC 8215 in all its layouts), 6to4
+    (RFC 3056), Teredo's server and client (RFC 4380) and ISATAP (RFC 5214).
 
     Args:
         address: Any address; an IPv4 address has none embedded.
@@ -74,9 +84,12 @@ def embedded_ipv4(address: IPAddress) -> tuple[ipaddress.IPv4Address, ...]:
     packed = address.packed
     if address.ipv4_mapped is not None:
         found.append(address.ipv4_mapped)
-    is_compatible = address in _COMPATIBLE and not address.is_loopback
-    if is_compatible or any(address in network for network in _NAT64) or packed[8:12] in _ISATAP_INTERFACES:
+    is_behind_prefix = any(address in network for network in _IN_THE_LAST_BYTES) and not address.is_loopback
+    if is_behind_prefix or packed[8:12] in _ISATAP_INTERFACES:
         found.append(ipaddress.IPv4Address(packed[12:]))
+    if address in _LOCAL_NAT64:
+        layouts = (bytes(packed[at] for at in places) for places in _LOCAL_NAT64_PLACES)
+        found.extend(map(ipaddress.IPv4Address, layouts))
     if address.sixtofour is not None:
         found.append(address.sixtofour)
     if address.teredo is not None:

@@ -10,6 +10,7 @@ from p2p.defaults import (
     RELAY_STRANGER_BYTES_PER_S,
     RELAY_STRANGERS_REMEMBERED,
 )
+from relay.core.networks import network_of
 
 
 class StrangerLimit:
@@ -48,7 +49,7 @@ class StrangerLimit:
         Returns:
             Whether there is any budget at all: if not, there is no point in working on an answer.
         """
-        network = _network_of(source)
+        network = network_of(source.host)
         budget = self._budget(network, now) + size
         self._store(network, budget, now)
         return budget > 0
@@ -61,7 +62,7 @@ class StrangerLimit:
             size: Of the datagram, in bytes.
             now: Monotonic instant in seconds.
         """
-        network = _network_of(destination)
+        network = network_of(destination.host)
         budget = self._budget(network, now)
         if budget < size:
             return False
@@ -77,10 +78,3 @@ class StrangerLimit:
         self._budgets.move_to_end(network)
         if len(self._budgets) > self._remembered:
             self._budgets.popitem(last=False)
-
-
-def _network_of(address: TransportAddress) -> str:
-    """An IPv4 host, or the /64 of an IPv6 host: a single site has no smaller network."""
-    if not address.is_ipv6:
-        return address.host
-    return (address.ip.packed[:8]).hex()

@@ -13,6 +13,7 @@ from relay.core.counters import RelayCounters
 from relay.core.expiry import ExpiryWheel
 from relay.core.five_tuple import ClientTransport, FiveTuple
 from relay.core.quotas import Quotas
+from relay.core.rates import Rates
 
 
 class EndReason(Enum):
@@ -46,7 +47,8 @@ class AllocationTable:
 
     Args:
         neighbourhood: Where the relayed addresses are kept.
-        quotas: Counts the allocations.
+        quotas: Counts the relayed addresses.
+        rates: Is told of allocations that end.
         release: Closes a relayed socket: ``release(socket, now)``.
         counters: What is counted.
         on_removed: Told of every allocation that ended.
@@ -57,12 +59,14 @@ class AllocationTable:
         *,
         neighbourhood: Neighbourhood,
         quotas: Quotas,
+        rates: Rates,
         release: Callable[[RelayedSocket, float], None],
         counters: RelayCounters,
         on_removed: Callable[[Allocation, EndReason], None],
     ) -> None:
         self._neighbourhood = neighbourhood
         self._quotas = quotas
+        self._rates = rates
         self._release = release
         self._counters = counters
         self._on_removed = on_removed
@@ -107,7 +111,7 @@ class AllocationTable:
         clients[five_tuple.client] = allocation
         for socket in allocation.sockets.values():
             self._neighbourhood.by_relayed_address[socket.relayed_address] = allocation
-        self._quotas.add(allocation.quota_owner, five_tuple.client.host)
+        self._quotas.add(allocation.quota_owner, five_tuple.client.host, len(allocation.sockets))
         self._counters.allocations_created += 1
         self._size += 1
         self.refresh(allocation, expires_at)
@@ -129,11 +133,12 @@ class AllocationTable:
         allocation.channel_of_peer.clear()
         five_tuple = allocation.five_tuple
         del self.clients_of(five_tuple.transport, five_tuple.server)[five_tuple.client]
+        self._quotas.remove(allocation.quota_owner, five_tuple.client.host, len(allocation.sockets))
+        self._rates.leave(allocation.rates)
         for socket in allocation.sockets.values():
             del self._neighbourhood.by_relayed_address[socket.relayed_address]
             self._release(socket, now)
         allocation.sockets.clear()
-        self._quotas.remove(allocation.quota_owner, five_tuple.client.host)
         self._counters.allocations_ended[reason.value] += 1
         self._size -= 1
         self._on_removed(allocation, reason)
@@ -155,6 +160,7 @@ class AllocationTable:
             self._expiries.cancel(_PermissionKey(allocation, host))
             del allocation.permissions[host]
         socket = allocation.sockets.pop(is_ipv6)
+        self._quotas.remove(allocation.quota_owner, allocation.five_tuple.client.host)
         del self._neighbourhood.by_relayed_address[socket.relayed_address]
         self._release(socket, now)
 

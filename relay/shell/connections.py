@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from p2p.defaults import RELAY_MAX_CONNECTIONS, RELAY_MAX_CONNECTIONS_PER_ADDRESS
+from relay.core.networks import network_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +16,7 @@ class ConnectionLimits:
 
     Attributes:
         total: In all.
-        per_address: Of one client host.
+        per_address: Of one client host, or the /64 of one.
     """
 
     total: int = RELAY_MAX_CONNECTIONS
@@ -40,7 +41,7 @@ class ConnectionLimiter:
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._connections: set[Closable] = set()
-        self._by_host: Counter[str] = Counter()
+        self._by_network: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -57,10 +58,11 @@ class ConnectionLimiter:
         """
         if connection in self._connections:
             return True
-        if len(self._connections) >= self._limits.total or self._by_host.get(host, 0) >= self._limits.per_address:
+        network = network_of(host)
+        if len(self._connections) >= self._limits.total or self._by_network.get(network, 0) >= self._limits.per_address:
             return False
         self._connections.add(connection)
-        self._by_host[host] += 1
+        self._by_network[network] += 1
         return True
 
     def remove(self, connection: Closable, host: str) -> None:
@@ -68,9 +70,10 @@ class ConnectionLimiter:
         if connection not in self._connections:
             return
         self._connections.remove(connection)
-        self._by_host[host] -= 1
-        if not self._by_host[host]:
-            del self._by_host[host]
+        network = network_of(host)
+        self._by_network[network] -= 1
+        if not self._by_network[network]:
+            del self._by_network[network]
 
     def close(self) -> None:
         """Close all connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from p2p.proto.stun.attributes import (
     ADDITIONAL_ADDRESS_FAMILY,
@@ -24,6 +25,7 @@ from relay.core.allocation import Allocation, IndicationEncoder, Neighbourhood, 
 from relay.core.counters import RelayCounters
 from relay.core.handlers.lifetimes import granted_lifetime_s
 from relay.core.quotas import Quotas
+from relay.core.rates import Rates
 from relay.core.relayed_ports import NoPortError, RelayedPorts
 from relay.core.request import RefusedError, Request, StunError
 from relay.core.table import AllocationTable
@@ -46,7 +48,8 @@ class AllocateHandler:
     Args:
         table: Where allocations go.
         ports: Where relayed sockets come from.
-        quotas: Counts the allocations.
+        quotas: Counts the relayed addresses.
+        rates: Limits what the allocations relay.
         neighbourhood: The relayed addresses of this relay.
         indications: Given to the allocations.
         counters: Given to the allocations.
@@ -58,6 +61,7 @@ class AllocateHandler:
         table: AllocationTable,
         ports: RelayedPorts,
         quotas: Quotas,
+        rates: Rates,
         neighbourhood: Neighbourhood,
         indications: IndicationEncoder,
         counters: RelayCounters,
@@ -66,6 +70,7 @@ class AllocateHandler:
         self._table = table
         self._ports = ports
         self._quotas = quotas
+        self._rates = rates
         self._neighbourhood = neighbourhood
         self._indications = indications
         self._counters = counters
@@ -89,13 +94,14 @@ class AllocateHandler:
             raise RefusedError(StunError.ADDRESS_FAMILY_NOT_SUPPORTED, "no relayed address of this family")
         if self.is_draining:
             raise RefusedError(StunError.INSUFFICIENT_CAPACITY, "the relay is draining")
-        exceeded = self._quotas.exceeded(request.proof.quota_owner, request.client.host)
+        wanted = len(wish.families) + wish.reserve_next
+        exceeded = self._quotas.exceeded(request.proof.quota_owner, request.client.host, wanted)
         if exceeded == "total":
             raise RefusedError(StunError.INSUFFICIENT_CAPACITY, "the relay is full")
         if exceeded is not None:
             raise RefusedError(StunError.ALLOCATION_QUOTA_REACHED, f"quota of this {exceeded}")
         try:
-            sockets, token = self._open(wish, request.now)
+            sockets, token = self._open(wish, request)
         except NoPortError as error:
             raise RefusedError(StunError.INSUFFICIENT_CAPACITY, error.detail) from error
         allocation = self._allocation(request, sockets)
@@ -128,23 +134,29 @@ class AllocateHandler:
             neighbourhood=self._neighbourhood,
             indications=self._indications,
             counters=self._counters,
+            rates=self._rates.join(request.proof.quota_owner, request.client.host),
             created_at=request.now,
         )
 
-    def _open(self, wish: _Wish, now: float) -> tuple[dict[bool, RelayedSocket], bytes | None]:
+    def _open(self, wish: _Wish, request: Request) -> tuple[dict[bool, RelayedSocket], bytes | None]:
         """Open what was asked for; of two families one is enough."""
+        now = request.now
         if wish.token is not None:
             socket = self._ports.claim(wish.token)
             return {socket.relayed_address.is_ipv6: socket}, None
         if wish.reserve_next:
-            socket, token = self._ports.open_even(wish.families[0], now, reserve_next=True)
+            owner = request.proof.quota_owner, request.client.host
+            socket, token = self._ports.open_even(
+                wish.families[0], now, on_reservation_over=partial(self._quotas.remove, *owner)
+            )
+            self._quotas.add(*owner)
             return {wish.families[0]: socket}, token
         sockets = {}
         missing = NoPortError("no address of these families")
         for is_ipv6 in wish.families:
             try:
                 if wish.even_port:
-                    sockets[is_ipv6], _ = self._ports.open_even(is_ipv6, now, reserve_next=False)
+                    sockets[is_ipv6], _ = self._ports.open_even(is_ipv6, now)
                 else:
                     sockets[is_ipv6] = self._ports.open(is_ipv6, now)
             except NoPortError as error:

@@ -33,7 +33,7 @@ class _PeerGate:
         if allocation.is_neighbour(peer.host):
             return  # data to the relay's own addresses reaches other allocations and nothing else
         try:
-            self._policy.check(peer.host)
+            self._policy.check(peer.host, is_renewal=peer.host in allocation.permissions)
         except PeerForbiddenError as error:
             raise RefusedError(StunError.FORBIDDEN, error.detail) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -15,6 +16,9 @@ from p2p.cli.server_hosts import Host, find_hosts
 from p2p.cli.servers import Facts, Servers
 from p2p.config import ServeOptions
 from p2p.errors import ConfigError
+from p2p.proto.turn.events import PermissionCreated
+from relay.core.credentials import rest_password
+from tests.support.turn_client import TurnClient
 
 FACTS = Facts(
     rendezvous_url="ws://192.0.2.1:8470",
@@ -105,6 +109,28 @@ async def test_ports_are_shared_between_the_parts() -> None:
         await running.drain()
 
 
+@pytest.mark.parametrize("peers", ["known", "public"])
+async def test_the_relay_sends_to_hosts_that_use_this_server(peers: Literal["known", "public"]) -> None:
+    options = ServeOptions(
+        listen=("127.0.0.1",),
+        http_port=0,
+        stun_port=0,
+        shared_secret="north",
+        relay_peers=peers,
+        danger_allow_private_peers=True,
+    )
+    name = "9999999999:peer"
+    async with Servers(options) as running:
+        server = running.facts.stun[0]
+        async with TurnClient(server, username=name, password=rest_password("north", name)) as client:
+            await client.allocate()
+            other = TransportAddress("127.0.0.9", 9)
+            is_allowed = isinstance(await client.permit(other), PermissionCreated)
+            assert is_allowed == (peers == "public")
+            await asyncio.to_thread(_binding_over_udp, server, other.host)
+            assert isinstance(await client.permit(other), PermissionCreated)
+
+
 async def test_given_token_makes_none() -> None:
     options = ServeOptions(listen=("127.0.0.1",), http_port=0, stun_port=0, tokens=("t",), domain="Meet.Example")
     async with Servers(options) as running:
@@ -132,8 +158,9 @@ async def _http(port: int) -> bytes:
     return answer.partition(b"\r\n")[0]
 
 
-def _binding_over_udp(server: TransportAddress) -> bytes:
+def _binding_over_udp(server: TransportAddress, source: str = "127.0.0.1") -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind((source, 0))
         client.settimeout(5)
         client.sendto(BINDING_REQUEST, server)
         return client.recv(2048)[:2]

@@ -120,20 +120,23 @@ def test_serve_table_and_flags(file: Path, tmp_path: Path) -> None:
     certificate.write_text("x")
     file.write_text(
         'engine = "qh3"\n[serve]\nlisten = ["192.0.2.1", "2001:DB8::1"]\nstun_port = 4000\n'
-        'relay_ports = "50000-50100"\n'
+        'relay_ports = "50000-50100"\nrelay_peers = "public"\n'
         f'tls_cert = "{certificate}"\ntls_key = "{certificate}"\ntoken = ["secret"]'
     )
     options = load_serve_options({"stun_port": 4001}, environ=environment(file))
     assert options.listen == ("192.0.2.1", "2001:db8::1")
     assert options.stun_port == 4001
     assert options.relay_ports == (50000, 50100)
+    assert options.relay_peers == "public"
     assert options.tokens == ("secret",)
     assert load_peer_options({}, environ=environment(file)).engine == "qh3"
 
 
 def test_serve_defaults(file: Path) -> None:
     file.write_text("")
-    assert load_serve_options({}, environ=environment(file)).stun_port == defaults.STUN_PORT
+    options = load_serve_options({}, environ=environment(file))
+    assert options.stun_port == defaults.STUN_PORT
+    assert options.relay_peers == "known"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +147,7 @@ def test_serve_defaults(file: Path) -> None:
         ({"listen": ["localhost"]}, "--listen"),
         ({"http_port": 70000}, "not a port from 0 to 65535"),
         ({"relay_ports": "9-5"}, "49152-65535"),
+        ({"relay_peers": "all"}, "known, public"),
     ],
 )
 def test_serve_contradictions(file: Path, flags: dict[str, Any], words: str) -> None:

@@ -30,9 +30,12 @@ from relay.core.authentication import OFFERED_ALGORITHMS, Authenticator
 from relay.core.counters import RelayCounters
 from relay.core.credentials import CredentialStore
 from relay.core.five_tuple import ClientTransport, FiveTuple
+from relay.core.guesses import GuessLimit
+from relay.core.known_hosts import KnownHosts
 from relay.core.nonces import NonceSource
 from relay.core.policy import PeerPolicy
 from relay.core.quotas import QuotaLimits
+from relay.core.rates import RateLimits, Rates
 from relay.core.relayed_ports import RelayedPorts, RelayHost
 from relay.core.request import RefusedError
 from relay.core.server import TurnServer
@@ -134,6 +137,9 @@ class Relay:
         first_port: int = 50_000,
         last_port: int = 50_099,
         strangers: StrangerLimit | None = None,
+        guesses: GuessLimit | None = None,
+        rates: RateLimits | None = None,
+        known_peers_only: bool = False,
     ) -> None:
         self.now = 1000.0
         self.random_bytes = Randomness()
@@ -141,6 +147,8 @@ class Relay:
         self.taken_ports: set[int] = set()
         self.counters = RelayCounters()
         self.observer = SilentObserver()
+        self.known = KnownHosts()
+        self.rates = Rates(rates or RateLimits(), clock=lambda: self.now)
         hosts = [RelayHost(bind_host="10.0.0.20", public_host=RELAY_HOST, first_port=first_port, last_port=last_port)]
         if ipv6:
             hosts.append(
@@ -159,9 +167,15 @@ class Relay:
             ),
             ports=RelayedPorts(hosts, open_socket=self._open, random_bytes=self.random_bytes),
             neighbourhood=self.neighbourhood,
-            policy=PeerPolicy(is_own=lambda address: str(address) == RELAY_HOST),
+            policy=PeerPolicy(
+                is_own=lambda address: str(address) == RELAY_HOST,
+                knows=(lambda host: self.known.knows(host, self.now)) if known_peers_only else None,
+            ),
             quota_limits=quotas or QuotaLimits(),
+            rates=self.rates,
             strangers=strangers or StrangerLimit(),
+            guesses=guesses or GuessLimit(),
+            known=self.known,
             counters=self.counters,
             observer=self.observer,
             random_bytes=self.random_bytes,

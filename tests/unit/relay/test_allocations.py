@@ -225,6 +225,46 @@ def test_quotas():
     Client(relay, 8).allocate()
 
 
+def test_the_quota_is_of_ports():
+    relay = Relay(quotas=QuotaLimits(total=100, per_user=3, per_address=100), ipv6=True)
+    client = Client(relay, 1)
+    _allocate(client, ADDITIONAL_ADDRESS_FAMILY(IPV6))
+    assert error_of(_allocate(Client(relay, 2), ADDITIONAL_ADDRESS_FAMILY(IPV6))) == 486
+    assert error_of(_allocate(Client(relay, 2), EVEN_PORT(True))) == 486
+    Client(relay, 2).allocate()
+    assert error_of(_allocate(Client(relay, 3))) == 486
+    client.refresh(REQUESTED_ADDRESS_FAMILY(IPV6), LIFETIME(0))
+    Client(relay, 3).allocate()
+    for port in (1, 2, 3):
+        Client(relay, port).release()
+    assert not relay.server._allocate._quotas._by_user
+
+
+def test_reserved_ports_count_until_they_are_used_or_free_again():
+    relay = Relay(quotas=QuotaLimits(total=100, per_user=4, per_address=100))
+    client = Client(relay, 1)
+    token = _allocate(client, EVEN_PORT(True)).get(RESERVATION_TOKEN)
+    client.release()
+    _allocate(client, EVEN_PORT(True))
+    client.release()
+    _allocate(client, EVEN_PORT(True))
+    client.release()
+    assert error_of(_allocate(client, EVEN_PORT(True))) == 486
+    client.allocate(RESERVATION_TOKEN(token))
+    client.release()
+    relay.advance(31)
+    client.allocate()
+    assert relay.server._allocate._quotas._by_user == {"alice": 1}
+
+
+def test_a_site_with_many_ipv6_addresses_is_one_client_address():
+    relay = Relay(quotas=QuotaLimits(total=100, per_user=100, per_address=2))
+    for host in ("2620:fe:1:2::1", "2620:fe:1:2::2"):
+        Client(relay, 1, host=host).allocate()
+    assert error_of(_allocate(Client(relay, 1, host="2620:fe:1:2::3"))) == 486
+    Client(relay, 1, host="2620:fe:1:3::1").allocate()
+
+
 def test_a_full_port_range():
     relay = Relay(first_port=50_000, last_port=50_001)
     for port in (1, 2):

@@ -9,7 +9,7 @@ from p2p.address import TransportAddress
 from p2p.errors import ConfigError
 from relay import config_file
 from relay.cli import app
-from relay.config import RelayConfig
+from relay.config import PeerMode, RelayConfig
 from relay.service import RelayService
 
 ADDRESS = TransportAddress("192.0.2.1", 3478)
@@ -27,6 +27,7 @@ drain_s = 5
 [users]
 alice = "wonderland"
 [peers]
+mode = "known"
 allow = ["10.1.0.0/16"]
 deny = ["198.51.100.0/24"]
 danger_allow_private = true
@@ -38,6 +39,9 @@ total = 100
 per_user = 2
 [connections]
 per_address = 7
+[rates]
+user_mbit_s = 8
+total_packets_s = 1000
 """
 
 
@@ -56,6 +60,10 @@ def test_a_full_file(tmp_path):
     assert config.quotas.total == 100
     assert config.quotas.per_user == 2
     assert config.connections.per_address == 7
+    assert config.peer_mode is PeerMode.KNOWN
+    assert config.rates.user.bytes_per_s == 1_000_000
+    assert config.rates.total.packets_per_s == 1000
+    assert not config.rates.address.is_limited
     first, second = config.relay_hosts()
     assert (first.bind_host, first.public_host, first.first_port, first.last_port) == (
         "10.0.0.5",
@@ -99,6 +107,8 @@ def test_a_secret_may_be_in_a_file_of_its_own(tmp_path):
         ('udp = ["192.0.2.1"]\nshared_secret = "x"\n[peers]\nallow = ["10.0.0.1/8"]', "10.0.0.1/8"),
         ('udp = ["192.0.2.1"]\nshared_secret = "x"\n[ports]\nfirst = 5\nlast = 4', "5-4"),
         ('udp = ["192.0.2.1"]\n[users]\n"1:a" = "x"', "colon"),
+        ('udp = ["192.0.2.1"]\nshared_secret = "x"\n[peers]\nmode = "all"', "all"),
+        ('udp = ["192.0.2.1"]\nshared_secret = "x"\n[rates]\nuser_mbit_s = -1', "rates"),
         ('udp = ["192.0.2.1"]\nrealm = ""\nshared_secret = "x"', "realm"),
     ],
 )
@@ -139,6 +149,8 @@ def test_verify_prints_what_the_file_means(tmp_path):
     result = CliRunner().invoke(app, ["--verify", "--config", str(_write(tmp_path, FULL))])
     assert result.exit_code == 0, result.output
     assert "10.0.0.5 (seen as 192.0.2.1)" in result.output
+    assert "8 Mbit/s a user, 1000 packets/s in all" in result.output
+    assert "known; 1 networks allowed" in result.output
     assert "is valid" in result.output
     assert SECRET not in result.output
 

@@ -50,6 +50,8 @@ SPECIAL = [
     "64:ff9b::8.8.8.8",
     "64:ff9b::10.0.0.1",
     "64:ff9b:1::10.0.0.1",
+    "64:ff9b:1:a00:0:100::",
+    "64:ff9b:1:a:0:1::",
     "100::1",
     "2001::1",
     "2001:0:4136:e378:8000:63bf:3fff:fdd2",
@@ -89,10 +91,22 @@ def test_own_addresses_are_denied_in_every_spelling_even_where_the_prefix_is_all
         policy.check(host)
 
 
-@pytest.mark.parametrize("host", ["64:ff9b::10.0.0.1", "2002:0a00:0001::1", "2620:fe::5efe:10.0.0.1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "64:ff9b::10.0.0.1",
+        "2002:0a00:0001::1",
+        "2620:fe::5efe:10.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "64:ff9b:1:808:808:808:10.0.0.1",  # the last four bytes
+        "64:ff9b:1:a00:0:108:808:808",  # 10.0.0.1 behind a prefix of 48 bits
+        "64:ff9b:1:80a:0:1:808:808",  # of 56 bits
+        "64:ff9b:1:808:a:0:108:808",  # of 64 bits
+    ],
+)
 def test_an_allowed_translation_prefix_opens_no_private_network(host):
     with pytest.raises(PeerForbiddenError):
-        _policy(allow=["64:ff9b::/96", "2002::/16"]).check(host)
+        _policy(allow=["64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::ffff:0:0:0/96"]).check(host)
 
 
 def test_an_allowed_translation_prefix_opens_public_networks():
@@ -166,3 +180,18 @@ def test_the_loopback_switch_opens_loopback_and_no_more():
 def test_both_ends_of_a_teredo_address_are_found():
     found = embedded_ipv4(ipaddress.ip_address("2001:0:4136:e378:8000:63bf:3fff:fdd2"))
     assert {str(address) for address in found} == {"65.54.227.120", "192.0.2.45"}
+
+
+def test_where_only_known_hosts_are_peers_others_are_refused_and_rules_of_the_operator_hold():
+    policy = _policy(
+        allow=["9.9.9.0/24", "10.1.0.0/16"], deny=["8.8.4.0/24"], knows=["8.8.8.8", "8.8.4.4"].__contains__
+    )
+    for host in ("8.8.8.8", "9.9.9.9", "10.1.0.1"):
+        policy.check(host)
+    policy.check("8.8.8.9", is_renewal=True)
+    for host in ("8.8.8.9", "8.8.4.4", "10.2.0.1", OWN):
+        with pytest.raises(PeerForbiddenError):
+            policy.check(host)
+    for host in ("8.8.4.4", OWN):
+        with pytest.raises(PeerForbiddenError):
+            policy.check(host, is_renewal=True)

@@ -79,8 +79,11 @@ def test_ports_of_other_programs_are_skipped():
 def test_a_reservation_holds_the_next_port_until_it_is_claimed():
     relay = Relay()
     ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness())
-    even, token = ports.open_even(False, 0.0, reserve_next=True)
+    over = []
+    even, token = ports.open_even(False, 0.0, on_reservation_over=lambda: over.append(1))
+    assert not over
     odd = ports.claim(token)
+    assert over
     assert odd.port == even.port + 1
     assert ports.next_at() is None
     with pytest.raises(NoPortError):
@@ -90,9 +93,11 @@ def test_a_reservation_holds_the_next_port_until_it_is_claimed():
 def test_a_reservation_that_nobody_claims_ends():
     relay = Relay()
     ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness())
-    even, token = ports.open_even(False, 0.0, reserve_next=True)
+    over = []
+    even, token = ports.open_even(False, 0.0, on_reservation_over=lambda: over.append(1))
     assert ports.next_at() == 30.0
     ports.expire(30.0)
+    assert over
     assert relay.sockets[even.port + 1].is_closed
     with pytest.raises(NoPortError):
         ports.claim(token)
@@ -103,6 +108,6 @@ def test_half_a_pair_is_given_back():
     relay.taken_ports = {50_001, 50_003}
     ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness())
     with pytest.raises(NoPortError):
-        ports.open_even(False, 0.0, reserve_next=True)
+        ports.open_even(False, 0.0, on_reservation_over=lambda: None)
     assert all(socket.is_closed for socket in relay.sockets.values())
-    assert isinstance(ports.open_even(False, 100.0, reserve_next=False)[0], FakeSocket)
+    assert isinstance(ports.open_even(False, 100.0)[0], FakeSocket)
