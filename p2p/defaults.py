@@ -612,6 +612,27 @@ FORWARD_WAITING_S: Final = 20.0
 """How long such a connection waits before it is reset: longer than any NAT plan takes, shorter than a browser waits."""
 FORWARD_DESCRIPTORS_PAUSE_S: Final = 0.5
 """How long to stop accepting after the system ran out of descriptors, so that the loop does not spin."""
+FORWARD_UDP_IDLE_S: Final = 180.0
+"""A flow of datagrams without one for so long is over. NATs keep a mapping at least 2 minutes (RFC 4787 section 4.3):
+whoever is silent for longer expects to be forgotten."""
+FORWARD_UDP_FLOWS: Final = 6144
+"""Flows of datagrams in one session; one more ends the one idle for longest. Below what a session has in all, so that
+no flood of sources keeps connections out."""
+FORWARD_UDP_HELD: Final = 256
+"""Datagrams kept while they wait for a session, a flow or a socket; then the oldest go: the burst with which a program
+begins, and four times what the kernel hands over at once."""
+FORWARD_UDP_HELD_BYTES: Final = 256 << 10
+"""How many bytes those may have: four of the largest datagrams."""
+FORWARD_UDP_WAITING_S: Final = 3.0
+"""How long a datagram waits for a session: that is how long opening one takes; after it, programs have asked again."""
+FORWARD_UDP_BACKLOG_BYTES: Final = 256 << 10
+"""Datagrams too large for a packet that wait for their stream; then the oldest go: 20 ms at 100 Mbit/s."""
+FORWARD_UDP_REPEATED: Final = 8
+"""Datagrams sent again, to the next address of a service's name, when nobody answered at the first: a first flight."""
+FORWARD_UDP_BUFFER_BYTES: Final = 1 << 20
+"""Kernel buffers of one flow's socket: 40 ms at 200 Mbit/s, the longest pause of a busy event loop."""
+FORWARD_UDP_REFUSED_S: Final = 1.0
+"""No new flows of datagrams for so long after one was refused: a program that repeats itself must not ask each time."""
 STDIO_CHUNK_BYTES: Final = 256 << 10
 """Read size of standard input and output: four pipe buffers, so that a fast program is woken seldom."""
 QUIC_PATH_CHANGE_PACKETS: Final = 3

@@ -1,4 +1,4 @@
-"""What people type, read into values: durations, targets, listen addresses. Wrong input says what to type."""
+"""What people type, read into values: durations, and where services are. Wrong input says what to type."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from typing import Final
 
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError, ErrorCode
+from p2p.target import Target, TcpTarget, UdpTarget, UnixTarget
 
 CODE_BAD_DURATION: Final = ErrorCode("P2P-1101", "Write a number and a unit: 90s, 15m, 2h, 7d, or 1h30m.")
-CODE_BAD_TARGET: Final = ErrorCode("P2P-1102", "Write a port (8080) or host:port (localhost:8080, [::1]:8080).")
-CODE_BAD_LISTEN: Final = ErrorCode("P2P-1103", "Write a port (9000) or IP:port (127.0.0.1:9000, [::1]:9000).")
+CODE_BAD_TARGET: Final = ErrorCode(
+    "P2P-1102", "Write a port (8080), host:port (localhost:8080, [::1]:8080), udp:53 or unix:/path."
+)
+CODE_BAD_LISTEN: Final = ErrorCode(
+    "P2P-1103", "Write a port (9000), IP:port (127.0.0.1:9000, [::1]:9000), udp:9000 or unix:/path."
+)
 
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 _MAX_PORT: Final = 65535
+_KINDS: Final = frozenset({"tcp", "udp", "unix"})
+_UNIX_PATH_MAX_BYTES: Final = 107  # Source: sun_path in unix(7), with the NUL behind it
 
 
 def parse_duration(text: str) -> float:
@@ -41,8 +48,8 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def parse_target(text: str) -> tuple[str, int]:
-    """Read where the service is: ``8080``, ``host:port``, ``[::1]:80``.
+def parse_target(text: str) -> Target:
+    """Read where the service is: ``8080``, ``host:port``, ``[::1]:80``, ``udp:53``, ``unix:/path``, ``unix:@name``.
 
     A port alone means this machine. That is ``localhost``, not ``127.0.0.1``: some servers listen on ``::1`` only,
     and a name lets the dialer try both.
@@ -51,27 +58,48 @@ def parse_target(text: str) -> tuple[str, int]:
         text: The target as typed.
 
     Returns:
-        Host and port; the port is 1 to 65,535.
+        The target; a port is 1 to 65,535.
 
     Raises:
         ConfigError: Not a target, or the port cannot be dialled.
     """
-    cleaned = text.strip()
+    kind, cleaned = _kind(text)
+    if kind == "unix":
+        return _unix(cleaned, code=CODE_BAD_TARGET)
     host, port_text = _split(cleaned, code=CODE_BAD_TARGET)
     port = _port(port_text, cleaned, code=CODE_BAD_TARGET)
     if port == 0:
         raise ConfigError(f"port 0 in {text!r} is no port a service can be reached on", code=CODE_BAD_TARGET)
-    return host or "localhost", port
+    return (UdpTarget if kind == "udp" else TcpTarget)(host or "localhost", port)
+
+
+def parse_place(text: str) -> Target:
+    """Read where a service shall appear: ``9000``, ``[::1]:9000``, ``udp:9000``, ``unix:/path``, ``unix:@name``.
+
+    Args:
+        text: The place as typed; see ``parse_listen`` for addresses.
+
+    Returns:
+        Where to listen; hosts are IP addresses.
+
+    Raises:
+        ConfigError: Not a place to listen at.
+    """
+    kind, cleaned = _kind(text)
+    if kind == "unix":
+        return _unix(cleaned, code=CODE_BAD_LISTEN)
+    return (UdpTarget if kind == "udp" else TcpTarget)(*parse_listen(cleaned))
 
 
 def parse_listen(text: str) -> TransportAddress:
-    """Read where to accept local connections: ``9000``, ``127.0.0.1:9000``, ``[::1]:9000``; port 0 picks a free one.
+    """Read an address to listen at: ``9000``, ``127.0.0.1:9000``, ``[::1]:9000``.
 
     Args:
-        text: The address as typed. A port alone means 127.0.0.1, so that nobody else on the network gets in.
+        text: The address as typed. A port alone means 127.0.0.1, so that nobody else on the network gets in. Port 0
+            picks a free one.
 
     Raises:
-        ConfigError: Not an IP address and port.
+        ConfigError: Not an address to listen at.
     """
     cleaned = text.strip()
     host, port_text = _split(cleaned, code=CODE_BAD_LISTEN)
@@ -86,6 +114,24 @@ def parse_listen(text: str) -> TransportAddress:
         raise ConfigError(f"{host!r} is a name, not an IP address of this machine", code=CODE_BAD_LISTEN) from error
 
 
+def _kind(text: str) -> tuple[str, str]:
+    """Cut off ``tcp:``, ``udp:`` or ``unix:``; without one of them it is TCP."""
+    cleaned = text.strip()
+    kind, colon, rest = cleaned.partition(":")
+    if colon and kind.lower() in _KINDS and not rest.startswith("//"):
+        return kind.lower(), rest
+    return "tcp", cleaned
+
+
+def _unix(path: str, *, code: ErrorCode) -> UnixTarget:
+    """Check the path of a Unix socket; a name that begins with ``@`` is abstract."""
+    if len(path) < 2 or not path.startswith(("/", "@", "./", "../")):
+        raise ConfigError(f"{path!r} is neither a path such as /run/app.sock nor a name such as @app", code=code)
+    if "\0" in path or len(path.encode()) > _UNIX_PATH_MAX_BYTES:
+        raise ConfigError(f"{path!r} is no possible path of a socket: at most {_UNIX_PATH_MAX_BYTES} bytes", code=code)
+    return UnixTarget(path)
+
+
 def _split(text: str, *, code: ErrorCode) -> tuple[str, str]:
     """Cut into host and port text; the host is empty when there is only a port."""
     if not text:
@@ -94,7 +140,7 @@ def _split(text: str, *, code: ErrorCode) -> tuple[str, str]:
         rest = text.partition("://")[2].split("/")[0]
         raise ConfigError(f"{text!r} is a URL; write only host and port, such as {rest!r}", code=code)
     if "/" in text:
-        raise ConfigError(f"{text!r} is a path, not a port or host:port", code=code)
+        raise ConfigError(f"{text!r} is a path; for a Unix socket write unix:{text}", code=code)
     if text.isdigit():
         return "", text
     if text.startswith("["):

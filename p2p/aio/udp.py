@@ -103,6 +103,9 @@ class UdpSocket:
         poll_delay_s: How long packets gather under load; 0 reads at once, always.
         buffer_bytes: Size of both kernel buffers, as far as the system allows.
         dont_fragment: Set DF and ignore what the kernel believes about the path's MTU, for whoever probes it.
+        remote: The only address to exchange datagrams with; then the kernel tells when nobody listens there
+            (``UdpStats.receive_errors``). None takes datagrams from everywhere.
+        takes_empty: Hand over empty datagrams too, each with a segment size of 0.
 
     Raises:
         ConnectivityError: The address cannot be bound (P2P-4101), or the loop cannot watch sockets (P2P-4102).
@@ -120,6 +123,8 @@ class UdpSocket:
         poll_delay_s: float = UDP_POLL_DELAY_S,
         buffer_bytes: int = SOCKET_BUFFER_BYTES,
         dont_fragment: bool = False,
+        remote: TransportAddress | None = None,
+        takes_empty: bool = False,
     ) -> None:
         self.stats = UdpStats()
         self._loop = loop
@@ -131,7 +136,8 @@ class UdpSocket:
         self._rate_datagrams = 0
         self._is_busy = False
         self._writable_callbacks: list[Callable[[], object]] = []
-        self._socket = bind(local)
+        self._takes_empty = takes_empty
+        self._socket = bind(local, remote)
         self.local_address = TransportAddress.from_socket(self._socket.getsockname())
         self._gro = gro and enable(self._socket, SOL_UDP, UDP_GRO)
         self._gso = gso and has_gso(self._socket)
@@ -292,8 +298,11 @@ class UdpSocket:
             stats.receive_calls += 1
             if not length:
                 stats.received_datagrams += 1
-                continue
-            stats.received_datagrams += -(-length // segment_size)
+                if not self._takes_empty:
+                    continue
+                segment_size = 0
+            else:
+                stats.received_datagrams += -(-length // segment_size)
             stats.received_bytes += length
             if sockaddr != self._last_sockaddr:
                 self._last_sockaddr, self._last_source = sockaddr, TransportAddress.from_socket(sockaddr)

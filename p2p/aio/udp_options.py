@@ -52,14 +52,15 @@ def _without_ancillary(received: tuple[bytes, tuple[Any, ...]]) -> _Received:
     return received[0], [], received[1]
 
 
-def bind(local: TransportAddress) -> socket.socket:
+def bind(local: TransportAddress, remote: TransportAddress | None = None) -> socket.socket:
     """Make a non-blocking socket at an address.
 
     Args:
         local: Where; port 0 lets the kernel choose. An IPv6 socket takes IPv6 only.
+        remote: Connect the socket to this address; None leaves it open to all.
 
     Raises:
-        ConnectivityError: The address is taken or not of this machine.
+        ConnectivityError: The address is taken or not of this machine, or there is no route to the other one.
     """
     made = socket.socket(socket.AF_INET6 if local.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:
@@ -67,6 +68,8 @@ def bind(local: TransportAddress) -> socket.socket:
         if local.is_ipv6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(local)
+        if remote is not None:
+            made.connect(remote)
     except OSError as error:
         made.close()
         raise ConnectivityError(f"cannot bind UDP {local}: {reason_of(error)}", code=CODE_BIND) from error

@@ -53,20 +53,20 @@ def connect(
     with reporting(as_json=as_json, verbose=verbose, stdio=stdio):
         import asyncio
 
-        from p2p.address import TransportAddress
         from p2p.cli.output import choose_output
         from p2p.cli.runner import run_peer
         from p2p.config import CODE_CONTRADICTION
         from p2p.errors import ConfigError
         from p2p.observe import log
-        from p2p.parse import parse_listen
+        from p2p.parse import parse_listen, parse_place
         from p2p.session.options import ConnectOptions
+        from p2p.target import TcpTarget
 
         if stdio and listen is not None:
             raise ConfigError("--stdio is one connection, --listen accepts many", code=CODE_CONTRADICTION)
-        address = TransportAddress("127.0.0.1", 0) if listen is None else parse_listen(listen)
+        place = TcpTarget("127.0.0.1", 0) if listen is None else parse_place(listen)
         metrics_address = None if metrics is None else parse_listen(metrics)
-        options = ConnectOptions(ticket=ticket, listen=None if stdio else address, stdio=stdio)
+        options = ConnectOptions(ticket=ticket, listen={} if stdio else {"": place}, stdio=stdio)
         peer = flags.peer_options(
             rendezvous=rendezvous,
             token=token,

@@ -23,6 +23,7 @@ from p2p.session.events import Connected, Event, Listening, PathChanged, Problem
 from p2p.session.exposer import Exposer
 from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions
 from p2p.session.status import PathKind
+from p2p.target import TcpTarget
 
 EventT = TypeVar("EventT", bound=Event)
 
@@ -83,20 +84,21 @@ async def demonstrate(*, size_bytes: int, engine: str | None, as_json: bool) -> 
             def peer_options(name: str) -> PeerOptions:
                 return PeerOptions(rendezvous_urls=(url,), engine=engine, identity_path=Path(folder) / name)
 
-            offer = ExposeOptions(target_host=target.host, target_port=target.port, name="demo")
+            offer = ExposeOptions(targets={"": TcpTarget(target.host, target.port)}, name="demo")
             stop = asyncio.Event()
             async with Exposer(offer, peer_options("exposer"), on_event=exposer_tells.tell) as exposer:
                 scope.start(exposer.run_until(stop), name="demo exposer")
                 async with deadline(defaults.CONNECT_TIMEOUT_S, "putting the service on offer"):
                     ticket = (await exposer_tells.wait_for(Ready)).ticket
-                wish = ConnectOptions(ticket=ticket, listen=TransportAddress("127.0.0.1", 0))
+                wish = ConnectOptions(ticket=ticket, listen={"": TcpTarget("127.0.0.1", 0)})
                 async with Connector(wish, peer_options("connector"), on_event=connector_tells.tell) as connector:
                     running = scope.start(connector.run_until(stop), name="demo connector")
                     async with deadline(defaults.CONNECT_TIMEOUT_S, "connecting"):
                         address = (await connector_tells.wait_for(Listening)).address
                         await connector_tells.wait_for(Connected)
                         await _settled(connector_tells)
-                    fetched = await fetch(address, size_bytes)
+                    assert isinstance(address, TcpTarget)
+                    fetched = await fetch(TransportAddress(address.host, address.port), size_bytes)
                     stop.set()
                     report = await running
     connector_tells.tell(report)

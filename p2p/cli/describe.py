@@ -69,7 +69,8 @@ def _(event: Ready) -> tuple[Line, ...]:
 
 @describe.register
 def _(event: Listening) -> tuple[Line, ...]:
-    return (Line(f"listening on {event.address}", Tone.GOOD),)
+    service = f" for {text.printable(event.service)}" if event.service else ""
+    return (Line(f"listening on {event.address}{service}", Tone.GOOD),)
 
 
 @describe.register

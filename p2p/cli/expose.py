@@ -64,17 +64,16 @@ def expose(
         import asyncio
 
         from p2p.cli.output import choose_output
-        from p2p.cli.preflight import look_for_target
+        from p2p.cli.preflight import look_for_targets
         from p2p.cli.runner import run_peer
         from p2p.observe import log
         from p2p.parse import parse_duration, parse_listen, parse_target
         from p2p.session.options import ExposeOptions
 
-        host, port = parse_target(target)
+        targets = {"": parse_target(target)}
         metrics_address = None if metrics is None else parse_listen(metrics)
         options = ExposeOptions(
-            target_host=host,
-            target_port=port,
+            targets=targets,
             name=name or "",
             allow=resolve_peers(allow or []),
             once=once,
@@ -102,7 +101,7 @@ def expose(
             run_peer(
                 lambda on_event: Exposer(options, peer, on_event=on_event),
                 choose_output(as_json=as_json),
-                preflight=lambda: look_for_target(host, port),
+                preflight=lambda: look_for_targets(targets.values()),
                 metrics_address=metrics_address,
             )
         )

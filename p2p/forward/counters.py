@@ -27,6 +27,8 @@ class FlowSnapshot:
     """Bytes that arrived and wait for the local connection to take them."""
     connected: bool
     """Whether the local connection is established."""
+    datagrams_dropped: int = 0
+    """Datagrams that found something full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +49,5 @@ class ForwardSnapshot:
     """Payload bytes delivered to local connections."""
     held_bytes: int = 0
     """Bytes that arrived and wait for local connections to take them."""
+    datagrams_dropped: int = 0
+    """Datagrams that found something full, or came for no open flow."""

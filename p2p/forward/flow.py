@@ -124,6 +124,17 @@ class Flow:
             self.watch(True)
         self._flush()
 
+    def hand_over(self) -> tuple[ReceiveWindow, bytes, bool, int | None]:
+        """Give the stream to a flow of another kind; this one is over without a word.
+
+        Returns:
+            What the stream was allowed, the bytes behind its header that have arrived, whether it has ended, and
+            where it will, if that was announced.
+        """
+        self.closed = self._out_ended = self._in_ended = True
+        pending, self._pending = self._pending, None
+        return self._window, b"".join(pending or ()), self._stream_ended, self._final_offset
+
     # --- out: local connection to QUIC -------------------------------------------------------------------------
 
     @property

@@ -1,4 +1,4 @@
-"""The connecting side's end of flows: a local TCP port, open whether a session is up or not."""
+"""The connecting side's end of flows: a local TCP port or Unix socket, open whether a session is up or not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from p2p.address import TransportAddress
 from p2p.errors import ErrorCode, ForwardError
 from p2p.forward import sockets
 from p2p.forward.multiplexer import Multiplexer
+from p2p.forward.unix_socket import UnixListener
 from p2p.os_errors import reason_of
+from p2p.target import TcpTarget, UnixTarget
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +26,8 @@ CODE_LISTEN: Final = ErrorCode("P2P-6130", "Choose another address with --listen
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class TcpListenerForward:
-    """Accepts TCP connections and opens a flow for each.
+class StreamListenerForward:
+    """Accepts connections and opens a flow for each.
 
     While no session is attached, or it can take no more flows, connections wait in order of arrival, a bounded number
     for a bounded time; then they are reset. Sessions may come and go under it.
@@ -33,7 +35,7 @@ class TcpListenerForward:
     Concurrency: one event loop, no task; it listens from the beginning of its ``async with`` block to the end.
 
     Args:
-        address: Where to listen; port 0 lets the system choose.
+        place: Where to listen, at an IP address or on a Unix socket; port 0 lets the system choose.
         loop: The event loop.
         service: What to ask the other side for; empty means the session's own service.
         waiting_s: How long a connection waits for a session.
@@ -42,7 +44,7 @@ class TcpListenerForward:
 
     def __init__(
         self,
-        address: TransportAddress,
+        place: TcpTarget | UnixTarget,
         *,
         loop: asyncio.AbstractEventLoop,
         service: str = "",
@@ -52,22 +54,28 @@ class TcpListenerForward:
         self.service = service
         self.refused = 0
         """Connections that were reset because they waited too long, or too many did."""
-        self._requested = address
+        self._place = place
         self._loop = loop
         self._waiting_s = waiting_s
         self._waiting_limit = waiting_limit
         self._socket: socket.socket | None = None
+        self._unix: UnixListener | None = None
         self._multiplexer: Multiplexer | None = None
         self._waiting: deque[tuple[float, socket.socket]] = deque()
         self._expiry: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
-        family = socket.AF_INET6 if self._requested.is_ipv6 else socket.AF_INET
         try:
-            self._socket = socket.create_server(self._requested, family=family, backlog=defaults.FORWARD_BACKLOG)
+            if isinstance(self._place, UnixTarget):
+                self._unix = UnixListener(self._place)
+                self._socket = self._unix.socket
+            else:
+                host, port = self._place.host, self._place.port
+                family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                self._socket = socket.create_server((host, port), family=family, backlog=defaults.FORWARD_BACKLOG)
         except OSError as error:
-            raise ForwardError(f"cannot listen on {self._requested}: {reason_of(error)}", code=CODE_LISTEN) from error
+            raise ForwardError(f"cannot listen on {self._place}: {reason_of(error)}", code=CODE_LISTEN) from error
         self._socket.setblocking(False)
         self._loop.add_reader(self._socket, self._accept)
         return self
@@ -78,15 +86,17 @@ class TcpListenerForward:
         self.close()
 
     @property
-    def address(self) -> TransportAddress:
-        """Where it listens.
+    def place(self) -> TcpTarget | UnixTarget:
+        """Where it listens, with the port that the system chose.
 
         Raises:
             ForwardError: It does not listen.
         """
         if self._socket is None:
             raise ForwardError("the listener is not open", code=CODE_LISTEN)
-        return TransportAddress.from_socket(self._socket.getsockname())
+        if isinstance(self._place, UnixTarget):
+            return self._place
+        return TcpTarget(*TransportAddress.from_socket(self._socket.getsockname()))
 
     @property
     def waiting_count(self) -> int:
@@ -118,6 +128,9 @@ class TcpListenerForward:
             self._loop.remove_reader(self._socket)
             self._socket.close()
             self._socket = None
+        if self._unix is not None:
+            self._unix.close()
+            self._unix = None
 
     # --- inside ------------------------------------------------------------------------------------------------
 
@@ -130,12 +143,15 @@ class TcpListenerForward:
                 break
             except OSError as error:
                 if error.errno not in _NO_DESCRIPTORS:
-                    logger.warning("accept on %s failed: %s", self._requested, error)
+                    logger.warning("accept on %s failed: %s", self._place, error)
                 # The connection stays in the kernel's queue and the socket readable: do not spin.
                 self._loop.remove_reader(self._socket)
                 self._pause = self._loop.call_later(defaults.FORWARD_DESCRIPTORS_PAUSE_S, self._resume)
                 break
-            if len(self._waiting) >= self._waiting_limit:
+            if self._unix is not None and not self._unix.admits(sock):
+                logger.warning("connection to %s refused: another user's program", self._place)
+                self._refuse(sock)
+            elif len(self._waiting) >= self._waiting_limit:
                 logger.info("connection refused: %d wait for a session already", len(self._waiting))
                 self._refuse(sock)
             else:

@@ -9,9 +9,13 @@ from typing import Final
 
 from p2p import defaults
 from p2p.errors import ForwardError, LocalProtocolError, P2PError, RemoteProtocolError, SessionClosedError
+from p2p.forward.control_stream import CONTROL_STREAM, ControlStream
 from p2p.forward.counters import FlowSnapshot, ForwardSnapshot
 from p2p.forward.credit import CreditPool
+from p2p.forward.datagram_flow import DatagramFlow, DatagramPort
+from p2p.forward.drainage import Drainage
 from p2p.forward.observer import SessionObserver
+from p2p.forward.round_trips import RoundTrips
 from p2p.forward.sockets import Addresses, socket_addresses
 from p2p.forward.table import CODE_NO_NEW_FLOWS, FlowTable
 from p2p.forward.target import FlowAcceptor
@@ -20,8 +24,8 @@ from p2p.proto.tunnel import control as tunnel
 from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode, goodbye_error, refusal_error
 from p2p.proto.tunnel.control import ControlChannel, Role, State
 from p2p.proto.tunnel.frames import AuthRequest, Hello
+from p2p.proto.tunnel.header import FlowKind, StreamHeader
 
-CONTROL_STREAM: Final = 0
 CLOSE_PROTOCOL_BROKEN: Final = 0x50_10
 """Close code of the QUIC connection: the other side broke the tunnel protocol."""
 CLOSE_REFUSED: Final = 0x50_11
@@ -47,6 +51,7 @@ class Multiplexer:
         acceptor: Connects the flows that the other side opens; None refuses them.
         pool: Memory for streams whose reader is slow; share one among all sessions of a process.
         max_flows: Flows of both sides together.
+        datagram_idle_s: A flow of datagrams ends when none has come from either side for so long.
     """
 
     def __init__(
@@ -60,31 +65,33 @@ class Multiplexer:
         acceptor: FlowAcceptor | None = None,
         pool: CreditPool | None = None,
         max_flows: int = defaults.TUNNEL_MAX_FLOWS,
+        datagram_idle_s: float = defaults.FORWARD_UDP_IDLE_S,
     ) -> None:
         self.peer_hello: Hello | None = None
         """How the other side introduced itself."""
-        self.rtt_s: float | None = None
-        """The round trip that ``ping`` measured last."""
         self._loop = loop
         self._transport = transport
         self._observer = observer
         self._control = ControlChannel(role, hello)
+        self._control_stream = ControlStream(self._control, transport, loop=loop, on_event=self._handle)
         self._table = FlowTable(
-            transport, role, self, loop=loop, acceptor=acceptor, pool=pool or CreditPool(), max_flows=max_flows
+            transport,
+            role,
+            self,
+            loop=loop,
+            acceptor=acceptor,
+            pool=pool or CreditPool(),
+            max_flows=max_flows,
+            datagram_idle_s=datagram_idle_s,
         )
         self._is_authenticated = False
         self._is_established = False
-        self._is_draining = False
-        self._is_peer_draining = False
-        self._is_peer_drained = False
-        self._is_flush_scheduled = False
+        self._drainage = Drainage()
+        self._round_trips = RoundTrips(loop)
         self._capacity_callbacks: dict[Callable[[], object], None] = {}
         self._error: P2PError | None = None
         self._refusal: P2PError | None = None
         self._refusal_timer: asyncio.TimerHandle | None = None
-        self._drain_news = asyncio.Event()
-        self._ping_waiters: list[asyncio.Future[float]] = []
-        self._datagrams_ignored = 0
 
     # --- being let in ------------------------------------------------------------------------------------------
 
@@ -112,7 +119,7 @@ class Multiplexer:
         if (stream_id := self._transport.open_stream()) != CONTROL_STREAM:
             raise LocalProtocolError(f"the control stream would be stream {stream_id}")
         self._is_authenticated = True
-        self._flush_control()
+        self._control_stream.flush()
         self._tell_capacity()
 
     def accept(self) -> None:
@@ -122,7 +129,7 @@ class Multiplexer:
             LocalProtocolError: No request waits for a verdict.
         """
         self._control.accept()
-        self._flush_control()
+        self._control_stream.flush()
         self._is_established = True
         self._observer.established()
         self._table.release()
@@ -138,7 +145,7 @@ class Multiplexer:
             LocalProtocolError: No request waits for a verdict.
         """
         self._control.refuse(code, text)
-        self._flush_control()
+        self._control_stream.flush()
         self._table.close()
         self._refusal = refusal_error(code, text)
         self._refusal_timer = self._loop.call_later(
@@ -163,10 +170,22 @@ class Multiplexer:
         Raises:
             ForwardError: No flow can be opened now; the socket still belongs to the caller.
         """
-        is_over = self._error is not None or self._transport.is_closed
-        if is_over or not self._is_authenticated or self._is_draining or self._is_peer_draining:
-            raise ForwardError("the session takes no new connections", code=CODE_NO_NEW_FLOWS)
+        self._require_room()
         self._table.open(sock, service, addresses or socket_addresses(sock))
+
+    def open_datagram_flow(self, port: DatagramPort, service: str, addresses: Addresses) -> DatagramFlow:
+        """Forward the datagrams of one local source.
+
+        Args:
+            port: Where datagrams of the other side go.
+            service: Which service; empty means the session's own.
+            addresses: The source, and where it sends to.
+
+        Raises:
+            ForwardError: No flow can be opened now.
+        """
+        self._require_room()
+        return self._table.open_datagrams(port, StreamHeader(service, *addresses, FlowKind.DATAGRAMS))
 
     def call_on_capacity(self, callback: Callable[[], object]) -> None:
         """Call back once when ``open_flow`` is worth another try: the session is up, or a flow has ended."""
@@ -181,9 +200,9 @@ class Multiplexer:
         return self._table.snapshot()
 
     @property
-    def datagrams_ignored(self) -> int:
-        """QUIC datagrams that came though nothing here uses any."""
-        return self._datagrams_ignored
+    def rtt_s(self) -> float | None:
+        """The round trip in seconds that ``ping`` measured last."""
+        return self._round_trips.last_s
 
     async def ping(self) -> float:
         """Measure the round trip over the control stream.
@@ -196,10 +215,8 @@ class Multiplexer:
             P2PError: The session ended meanwhile.
         """
         self._control.ping(self._loop.time())
-        waiter: asyncio.Future[float] = self._loop.create_future()
-        self._ping_waiters.append(waiter)
-        self._flush_control()
-        return await waiter
+        self._control_stream.flush()
+        return await self._round_trips.next()
 
     # --- the end -----------------------------------------------------------------------------------------------
 
@@ -216,18 +233,14 @@ class Multiplexer:
         """
         if not self.is_established:
             return True
-        if not self._is_draining:
-            self._is_draining = True
+        if not self._drainage.is_ours:
+            self._drainage.is_ours = True
             self._control.drain()
-            self._flush_control()
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._error is None and (self._table or not self._is_peer_drained):
-                    self._drain_news.clear()
-                    await self._drain_news.wait()
-        except TimeoutError:
-            return False
-        return True
+            self._table.end_datagrams()
+            self._control_stream.flush()
+        return await self._drainage.wait(
+            lambda: self._error is not None or (not self._table and self._drainage.is_peer_drained), timeout_s
+        )
 
     def close(self, code: GoodbyeCode = GoodbyeCode.DONE, reason: str = "") -> None:
         """End the session now: say goodbye, reset what is left, close the connection. A second call does nothing.
@@ -252,30 +265,30 @@ class Multiplexer:
         if stream_id != CONTROL_STREAM:
             self._table.receive(stream_id, data, end)
         else:
-            self._control_received(data, end)
+            self._control_stream.receive(data, end)
 
     def stream_reset(self, stream_id: int, code: int) -> None:
         """See ``StreamHandler``."""
         if stream_id != CONTROL_STREAM:
             self._table.stream_reset(stream_id, code)
         else:
-            self._control_received(b"", True)
+            self._control_stream.receive(b"", True)
 
     def sending_stopped(self, stream_id: int, code: int) -> None:
         """See ``StreamHandler``."""
         if stream_id != CONTROL_STREAM:
             self._table.sending_stopped(stream_id)
         else:
-            self._control_received(b"", True)
+            self._control_stream.receive(b"", True)
 
     def datagram_received(self, data: bytes) -> None:
         """See ``StreamHandler``."""
-        self._datagrams_ignored += 1
+        self._table.datagram_received(data)
 
     def writable(self) -> bool:
         """See ``StreamHandler``."""
         self._table.deliver()
-        return self._table.feeder.pull() | self._flush_control()
+        return self._table.feeder.pull() | self._control_stream.flush()
 
     def connection_lost(self, error: P2PError) -> None:
         """See ``StreamHandler``."""
@@ -286,12 +299,12 @@ class Multiplexer:
     def grant(self, stream_id: int, max_offset: int) -> None:
         """See ``FlowGovernor``."""
         self._control.grant_credit(stream_id, max_offset)
-        self._flush_control_soon()
+        self._control_stream.flush_soon()
 
     def announce_end(self, stream_id: int, final_offset: int) -> None:
         """See ``FlowGovernor``."""
         self._control.announce_end(stream_id, final_offset)
-        self._flush_control_soon()
+        self._control_stream.flush_soon()
 
     def protocol_broken(self, error: RemoteProtocolError) -> None:
         """See ``FlowGovernor``."""
@@ -312,16 +325,6 @@ class Multiplexer:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    def _control_received(self, data: bytes, end: bool) -> None:
-        if self._error is not None:
-            return
-        self._control.receive(data, self._loop.time())
-        if end:
-            self._control.receive_end()
-        while self._error is None and (event := self._control.next_event()) is not None:
-            self._handle(event)
-        self._flush_control()
-
     def _handle(self, event: tunnel.ControlEvent) -> None:
         match event:
             case tunnel.CreditGranted(stream_id, max_offset):
@@ -340,40 +343,31 @@ class Multiplexer:
             case tunnel.Refused(code, text):
                 self._abort(refusal_error(code, text), CLOSE_REFUSED, "refused")
             case tunnel.RttMeasured(rtt_s):
-                self.rtt_s = rtt_s
-                if self._ping_waiters and not (waiter := self._ping_waiters.pop(0)).done():
-                    waiter.set_result(rtt_s)
+                self._round_trips.measured(rtt_s)
             case tunnel.DrainRequested():
-                self._is_peer_draining = True
+                self._drainage.is_peers = True
+                self._table.end_datagrams()
                 self._observer.drain_requested()
                 if not self._table:
                     self._last_flow_ended()
             case tunnel.PeerDrained():
-                self._is_peer_drained = True
-                self._drain_news.set()
+                self._drainage.is_peer_drained = True
+                self._drainage.tell()
             case tunnel.GoodbyeReceived(code, reason):
                 self._abort(goodbye_error(code, reason), GoodbyeCode.DONE, "goodbye heard")
             case tunnel.ControlBroken(error):
                 self.protocol_broken(error)
 
-    def _flush_control_soon(self) -> None:
-        if not self._is_flush_scheduled:
-            self._is_flush_scheduled = True
-            self._loop.call_soon(self._flush_control)
-
-    def _flush_control(self) -> bool:
-        self._is_flush_scheduled = False
-        if self._error is not None or self._transport.is_closed or not (data := self._control.data_to_send()):
-            return False
-        self._transport.send(CONTROL_STREAM, data)
-        self._transport.kick()
-        return True
+    def _require_room(self) -> None:
+        is_over = self._error is not None or self._transport.is_closed
+        if is_over or not self._is_authenticated or self._drainage.is_under_way:
+            raise ForwardError("the session takes no new connections", code=CODE_NO_NEW_FLOWS)
 
     def _last_flow_ended(self) -> None:
-        if self._is_peer_draining and self._control.state is State.OPEN:
+        if self._drainage.is_peers and self._control.state is State.OPEN:
             self._control.report_drained()
-            self._flush_control()
-        self._drain_news.set()
+            self._control_stream.flush()
+        self._drainage.tell()
 
     def _tell_capacity(self) -> None:
         callbacks, self._capacity_callbacks = self._capacity_callbacks, {}
@@ -382,7 +376,7 @@ class Multiplexer:
 
     def _abort(self, error: P2PError, code: int, reason: str) -> None:
         if self._error is None:
-            self._flush_control()
+            self._control_stream.flush()
             self._transport.close(code, reason)
             self._finish(error)
 
@@ -392,9 +386,8 @@ class Multiplexer:
         self._error = error
         if self._refusal_timer is not None:
             self._refusal_timer.cancel()
+        self._control_stream.close()
         self._table.close()
-        self._drain_news.set()
-        for waiter in self._ping_waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
+        self._drainage.tell()
+        self._round_trips.close(error)
         self._observer.closed(error)

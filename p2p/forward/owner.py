@@ -11,6 +11,7 @@ from p2p.forward.transport import StreamTransport
 
 if TYPE_CHECKING:
     from p2p.forward.flow import Flow
+    from p2p.forward.table import AnyFlow
 
 
 class FlowOwner(Protocol):
@@ -27,7 +28,7 @@ class FlowOwner(Protocol):
         """A flow of the other side has told what it wants; call its ``connected`` or ``abort`` some time."""
         ...
 
-    def deliver_soon(self, flow: Flow) -> None:
+    def deliver_soon(self, flow: AnyFlow) -> None:
         """Call the flow's ``deliver`` once everything that arrived together has been handed out."""
         ...
 
@@ -39,10 +40,10 @@ class FlowOwner(Protocol):
         """Tell the other side how many bytes a stream has in all."""
         ...
 
-    def credit_exceeded(self, flow: Flow) -> None:
+    def credit_exceeded(self, flow: AnyFlow) -> None:
         """The other side sent more than it may: the connection must end."""
         ...
 
-    def ended(self, flow: Flow, *, reset: bool) -> None:
+    def ended(self, flow: AnyFlow, *, reset: bool) -> None:
         """The flow is over and its socket closed."""
         ...

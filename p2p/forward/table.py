@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 from p2p import defaults
-from p2p.errors import ErrorCode, ForwardError, RemoteProtocolError
+from p2p.errors import DecodeError, ErrorCode, ForwardError, RemoteProtocolError
 from p2p.forward import sockets
 from p2p.forward.counters import FlowSnapshot, ForwardSnapshot
 from p2p.forward.credit import CreditPool
+from p2p.forward.datagram_flow import DatagramFlow, DatagramPort
+from p2p.forward.datagram_table import DatagramTable
 from p2p.forward.feed import Feeder
 from p2p.forward.flow import Flow
 from p2p.forward.streams import PeerStreams
@@ -20,7 +22,8 @@ from p2p.forward.target import FlowAcceptor
 from p2p.forward.transport import StreamTransport
 from p2p.proto.tunnel.codes import CODE_CREDIT_EXCEEDED, StreamCode, stream_error
 from p2p.proto.tunnel.control import Role
-from p2p.proto.tunnel.header import StreamHeader
+from p2p.proto.tunnel.datagrams import decode_train_untrusted
+from p2p.proto.tunnel.header import FlowKind, StreamHeader
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ CODE_NO_NEW_FLOWS: Final = ErrorCode(
 )
 CODE_TOO_MANY_FLOWS: Final = ErrorCode("P2P-6121", "Close some connections, or start another session.", retryable=True)
 
+AnyFlow: TypeAlias = Flow | DatagramFlow
+"""A forwarded connection, or a forwarded source of datagrams."""
 
 _read_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 """One for all sessions of a loop: what is read is given to QUIC before anyone else reads."""
@@ -72,6 +77,7 @@ class FlowTable:
         acceptor: Connects the flows that the other side opens; None refuses them.
         pool: Memory for streams whose reader is slow.
         max_flows: How many there may be.
+        datagram_idle_s: A flow of datagrams ends when none has come from either side for so long.
     """
 
     def __init__(
@@ -84,6 +90,7 @@ class FlowTable:
         acceptor: FlowAcceptor | None,
         pool: CreditPool,
         max_flows: int,
+        datagram_idle_s: float,
     ) -> None:
         self.loop = loop
         self.transport = transport
@@ -94,16 +101,20 @@ class FlowTable:
         self._governor = governor
         self._max_flows = max_flows
         self._peer_streams = PeerStreams(role, max_flows)
-        self._flows: dict[int, Flow] = {}
+        self._flows: dict[int, AnyFlow] = {}
+        self._datagrams = DatagramTable(
+            loop, idle_s=datagram_idle_s, max_flows=min(max_flows, defaults.FORWARD_UDP_FLOWS)
+        )
         self._ends: dict[int, int] = {}
         self._early: list[Flow] | None = []
-        self._due: list[Flow] = []
+        self._due: list[AnyFlow] = []
         self._closed = False
         self._flows_total = 0
         self._flows_reset = 0
         self._flows_refused = 0
         self._bytes_out = 0
         self._bytes_in = 0
+        self._datagrams_dropped = 0
 
     def __len__(self) -> int:
         return len(self._flows)
@@ -119,13 +130,31 @@ class FlowTable:
         Raises:
             ForwardError: There are too many flows; the socket still belongs to the caller.
         """
-        if self.is_full:
-            raise ForwardError(f"the session has {len(self)} connections", code=CODE_TOO_MANY_FLOWS)
+        self._require_room()
         sockets.prepare(sock)
         flow = Flow(self, self.transport.open_stream(), sock, StreamHeader(service, *addresses))
         self._flows[flow.stream_id] = flow
         self._flows_total += 1
         flow.open()
+
+    def open_datagrams(self, port: DatagramPort, header: StreamHeader) -> DatagramFlow:
+        """Begin a flow of ours for the datagrams of one source.
+
+        Raises:
+            ForwardError: There are too many flows.
+        """
+        self._datagrams.make_room()
+        self._require_room()
+        flow = DatagramFlow(self, self.transport.open_stream(), header, port)
+        self._flows[flow.stream_id] = flow
+        self._flows_total += 1
+        flow.open()
+        self._datagrams.add(flow)
+        return flow
+
+    def end_datagrams(self) -> None:
+        """End the flows that have no end of their own."""
+        self._datagrams.end_all()
 
     def release(self) -> None:
         """Begin to act on the flows of the other side."""
@@ -137,6 +166,7 @@ class FlowTable:
     def close(self) -> None:
         """Reset all local connections; the QUIC connection is gone or about to go."""
         self._closed = True
+        self._datagrams.close()
         for flow in tuple(self._flows.values()):
             flow.close(reset=True)
 
@@ -147,6 +177,21 @@ class FlowTable:
         flow = self._flows.get(stream_id) or self._new_flow(stream_id)
         if flow is not None:
             flow.receive(data, end)
+
+    def datagram_received(self, data: bytes) -> None:
+        """Take a QUIC datagram; one of a flow that is over, or that makes no sense, is dropped."""
+        try:
+            train = decode_train_untrusted(data)
+        except DecodeError:
+            self._datagrams.dropped += 1
+            return
+        flow = self._flows.get(train.stream_id)
+        if isinstance(flow, DatagramFlow):
+            flow.arrived(train.datagrams)
+        elif not self._closed and (flow is not None or self._peer_streams.is_unseen(train.stream_id)):
+            self._datagrams.hold(train)
+        else:
+            self._datagrams.dropped += len(train.datagrams)
 
     def stream_reset(self, stream_id: int, code: int) -> None:
         """The other side gave up sending on a data stream."""
@@ -189,13 +234,16 @@ class FlowTable:
             self._dialled(flow, StreamCode.SERVICE_UNKNOWN)
             return
         assert flow.header is not None
+        if flow.header.kind == FlowKind.DATAGRAMS:
+            self._take_over(flow, flow.header, self.acceptor)
+            return
 
         def done(result: socket.socket | StreamCode) -> None:
             self._dialled(flow, result)
 
         flow.dialling(self.acceptor.dial(flow.header, done))
 
-    def deliver_soon(self, flow: Flow) -> None:
+    def deliver_soon(self, flow: AnyFlow) -> None:
         """See ``FlowOwner``."""
         if not self._due:
             self.loop.call_soon(self.deliver)
@@ -215,17 +263,28 @@ class FlowTable:
         """See ``FlowOwner``."""
         self._governor.grant(stream_id, max_offset)
 
-    def credit_exceeded(self, flow: Flow) -> None:
+    def credit_exceeded(self, flow: AnyFlow) -> None:
         """See ``FlowOwner``."""
         error = RemoteProtocolError(f"too many bytes on stream {flow.stream_id}", code=CODE_CREDIT_EXCEEDED)
         self._governor.protocol_broken(error)
 
-    def ended(self, flow: Flow, *, reset: bool) -> None:
+    def used(self, flow: DatagramFlow) -> None:
+        """See ``DatagramOwner``."""
+        self._datagrams.used(flow)
+
+    def datagrams_failed(self, error: ForwardError) -> None:
+        """See ``DatagramOwner``."""
+        self._governor.flow_failed(error)
+
+    def ended(self, flow: AnyFlow, *, reset: bool) -> None:
         """See ``FlowOwner``."""
+        if isinstance(flow, DatagramFlow):
+            self._datagrams.remove(flow)
         del self._flows[flow.stream_id]
         figures = flow.snapshot()
         self._bytes_out += figures.bytes_out
         self._bytes_in += figures.bytes_in
+        self._datagrams_dropped += figures.datagrams_dropped
         self._flows_reset += reset
         self._governor.flow_ended()
 
@@ -246,6 +305,10 @@ class FlowTable:
             bytes_out=self._bytes_out + sum(flow.bytes_out for flow in flows),
             bytes_in=self._bytes_in + sum(flow.bytes_in for flow in flows),
             held_bytes=sum(flow.held_bytes for flow in flows),
+            datagrams_dropped=self._datagrams_dropped
+            + self._datagrams.dropped
+            + self.transport.datagrams_dropped
+            + sum(flow.datagrams_dropped for flow in flows),
         )
 
     # --- inside ------------------------------------------------------------------------------------------------
@@ -275,6 +338,29 @@ class FlowTable:
         if (final_offset := self._ends.pop(stream_id, None)) is not None:
             flow.end_announced(final_offset)
         return flow
+
+    def _require_room(self) -> None:
+        if self.is_full:
+            raise ForwardError(f"the session has {len(self)} connections", code=CODE_TOO_MANY_FLOWS)
+
+    def _take_over(self, opened: Flow, header: StreamHeader, acceptor: FlowAcceptor) -> None:
+        """Go on with a stream whose header says that it carries datagrams."""
+        window, data, has_ended, final_offset = opened.hand_over()
+        flow = DatagramFlow(self, opened.stream_id, header, None, window)
+        self._flows[flow.stream_id] = flow
+
+        def done(result: DatagramPort | StreamCode) -> None:
+            if isinstance(result, StreamCode):
+                self._failed(flow.stream_id, result)
+                flow.abort(result)
+            else:
+                flow.connected(result)
+
+        self._datagrams.add(flow)
+        flow.dialling(acceptor.dial_datagrams(header, flow, done))
+        flow.read(data, has_ended)
+        if final_offset is not None:
+            flow.end_announced(final_offset)
 
     def _dialled(self, flow: Flow, result: socket.socket | StreamCode) -> None:
         if isinstance(result, socket.socket):

@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
-import ipaddress
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from p2p import defaults
 from p2p.forward import sockets
+from p2p.forward.datagram_flow import DatagramFlow
+from p2p.forward.resolve import Resolver, SocketAddress
+from p2p.forward.udp_port import DatagramsDone, UdpAttempt
 from p2p.proto.tunnel.codes import StreamCode
 from p2p.proto.tunnel.header import FlowKind, StreamHeader
+from p2p.target import Target, UdpTarget, UnixTarget
 
 DialDone: TypeAlias = Callable[[socket.socket | StreamCode], None]
 """Called once with the connection, or with why there is none."""
 
-_SockAddr: TypeAlias = tuple[socket.AddressFamily, Any]
 _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY})
 _NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
-@dataclass(frozen=True, slots=True)
-class TcpTarget:
-    """A TCP service."""
-
-    host: str
-    """A host name or an IP address."""
-    port: int
-    """1 to 65,535."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnixTarget:
-    """A service on a Unix domain socket."""
-
-    path: str
-    """The socket's file."""
-
-
-Target: TypeAlias = TcpTarget | UnixTarget
 
 
 class FlowAcceptor(Protocol):
@@ -55,6 +34,19 @@ class FlowAcceptor(Protocol):
         Args:
             header: What the other side asks for.
             done: May be called before this returns.
+
+        Returns:
+            What to call to give up; harmless once ``done`` was called.
+        """
+        ...
+
+    def dial_datagrams(self, header: StreamHeader, flow: DatagramFlow, done: DatagramsDone) -> Callable[[], None]:
+        """Begin to make the local end of a flow of datagrams.
+
+        Args:
+            header: What the other side asks for.
+            flow: Takes what the local end receives.
+            done: Called once with the local end, or with why there is none; perhaps before this returns.
 
         Returns:
             What to call to give up; harmless once ``done`` was called.
@@ -83,48 +75,45 @@ class ServiceDialer:
         self._targets = dict(targets)
         self._loop = loop
         self._timeout_s = timeout_s
-        self._resolved: dict[TcpTarget, tuple[float, list[_SockAddr]]] = {}
+        self._resolver = Resolver(loop)
 
     def dial(self, header: StreamHeader, done: DialDone) -> Callable[[], None]:
         """Begin to connect to the header's service; see ``FlowAcceptor``."""
         if header.kind != FlowKind.STREAM:
             done(StreamCode.KIND_UNSUPPORTED)
             return _nothing
-        target = self._targets.get(header.service)
-        if target is None and not header.service and len(self._targets) == 1:
-            target = next(iter(self._targets.values()))
+        target = self._find(header)
         if target is None:
             done(StreamCode.SERVICE_UNKNOWN)
             return _nothing
+        if isinstance(target, UdpTarget):
+            done(StreamCode.KIND_UNSUPPORTED)
+            return _nothing
         attempt = _Attempt(self._loop, self._timeout_s, done)
         if isinstance(target, UnixTarget):
-            attempt.connect([(socket.AF_UNIX, target.path)])
+            attempt.connect([(socket.AF_UNIX, target.address)])
         else:
-            self._resolve(target, attempt)
+            self._resolver.find(target.host, target.port, socket.SOCK_STREAM, attempt.connect)
         return attempt.cancel
 
-    def _resolve(self, target: TcpTarget, attempt: _Attempt) -> None:
-        now = self._loop.time()
-        known = self._resolved.get(target)
-        if known is not None and now < known[0]:
-            attempt.connect(known[1])
-            return
-        with contextlib.suppress(ValueError):
-            address = ipaddress.ip_address(target.host)
-            family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-            attempt.connect([(family, (target.host, target.port))])
-            return
+    def dial_datagrams(self, header: StreamHeader, flow: DatagramFlow, done: DatagramsDone) -> Callable[[], None]:
+        """Begin to reach the header's service; see ``FlowAcceptor``."""
+        target = self._find(header)
+        if target is None:
+            done(StreamCode.SERVICE_UNKNOWN)
+            return _nothing
+        if not isinstance(target, UdpTarget):
+            done(StreamCode.KIND_UNSUPPORTED)
+            return _nothing
+        attempt = UdpAttempt(self._loop, flow, done)
+        self._resolver.find(target.host, target.port, socket.SOCK_DGRAM, attempt.connect)
+        return attempt.cancel
 
-        def resolved(future: asyncio.Future[list[_SockAddr]]) -> None:
-            if future.cancelled():
-                return
-            if future.exception() is not None:
-                attempt.fail(StreamCode.FORWARD_NAME_UNKNOWN)
-                return
-            self._resolved[target] = (self._loop.time() + defaults.FORWARD_NAME_TTL_S, future.result())
-            attempt.connect(future.result())
-
-        self._loop.run_in_executor(None, _look_up, target).add_done_callback(resolved)
+    def _find(self, header: StreamHeader) -> Target | None:
+        target = self._targets.get(header.service)
+        if target is None and not header.service and len(self._targets) == 1:
+            target = next(iter(self._targets.values()))
+        return target
 
 
 class _Attempt:
@@ -139,14 +128,16 @@ class _Attempt:
         self._loop = loop
         self._done: DialDone | None = done
         self._open: set[socket.socket] = set()
-        self._left: deque[_SockAddr] = deque()
+        self._left: deque[SocketAddress] = deque()
         self._failure = StreamCode.FORWARD_UNREACHABLE
         self._next: asyncio.TimerHandle | None = None
         self._deadline = loop.call_later(timeout_s, self.fail, StreamCode.FORWARD_TIMEOUT)
 
-    def connect(self, addresses: list[_SockAddr]) -> None:
-        """Try these addresses."""
-        if self._done is not None:
+    def connect(self, addresses: list[SocketAddress]) -> None:
+        """Try these addresses; there are none for a name that does not resolve."""
+        if not addresses:
+            self.fail(StreamCode.FORWARD_NAME_UNKNOWN)
+        elif self._done is not None:
             self._left.extend(addresses)
             self._try_next()
 
@@ -214,11 +205,6 @@ class _Attempt:
         assert done is not None
         self.cancel()
         done(sock)
-
-
-def _look_up(target: TcpTarget) -> list[_SockAddr]:
-    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    return [(family, address) for family, _, _, _, address in found]
 
 
 def _code_of(error_number: int | None) -> StreamCode:

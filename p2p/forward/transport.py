@@ -43,6 +43,20 @@ class StreamTransport(Protocol):
         """Ask the other side to give up sending on a stream."""
         ...
 
+    @property
+    def max_datagram_payload(self) -> int:
+        """The largest payload that ``send_datagram`` takes now; 0 if it takes none."""
+        ...
+
+    @property
+    def datagrams_dropped(self) -> int:
+        """Datagrams that were given up because they could not leave in time."""
+        ...
+
+    def send_datagram(self, data: bytes) -> None:
+        """Queue a QUIC datagram; under congestion those that wait for longest are dropped."""
+        ...
+
     def unsent_bytes(self) -> int:
         """How many queued bytes, of all streams together, were never sent."""
         ...

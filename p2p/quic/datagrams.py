@@ -47,8 +47,12 @@ class DatagramQueue:
         if not queue:
             return
         room = engine.congestion_room_bytes
+        max_bytes = engine.max_datagram_payload
         while queue and room > 0:
             data = queue.popleft()[1]
+            if len(data) > max_bytes:  # packets have become smaller while it waited
+                self.dropped += 1
+                continue
             engine.send_datagram(data)
             room -= len(data)
 

@@ -6,7 +6,9 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from p2p.forward.datagram_flow import DatagramFlow
 from p2p.forward.target import DialDone, FlowAcceptor
+from p2p.forward.udp_port import DatagramsDone
 from p2p.proto.bench import BENCH_SERVICE
 from p2p.proto.tunnel.codes import StreamCode
 from p2p.proto.tunnel.header import FlowKind, StreamHeader
@@ -54,3 +56,7 @@ class _Acceptor:
             return self._others.dial(header, done)
         done(connect() or StreamCode.TOO_MANY_FLOWS)
         return lambda: None
+
+    def dial_datagrams(self, header: StreamHeader, flow: DatagramFlow, done: DatagramsDone) -> Callable[[], None]:
+        """See ``FlowAcceptor``; nothing built in takes datagrams."""
+        return self._others.dial_datagrams(header, flow, done)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
 from p2p.errors import ConfigError, ForwardError, P2PError
-from p2p.forward.listener import TcpListenerForward
+from p2p.forward.listeners import Listeners
 from p2p.forward.stdio import StdioFlow
 from p2p.identity import Identity, PeerId, Ticket
 from p2p.proto.signalling.bodies import PeerBody
@@ -53,7 +53,7 @@ class Connector(Program):
         self._urls = peer.rendezvous_urls or self.ticket.rendezvous_urls
         if not self._urls:
             raise ConfigError("the ticket names no rendezvous", code=CODE_NO_RENDEZVOUS)
-        self._listener: TcpListenerForward | None = None
+        self._listeners: Listeners | None = None
         self._flow_error: ForwardError | None = None
         self._dials: dict[str, Dial] = {}
         self._lost: dict[str, asyncio.Future[P2PError]] = {}
@@ -72,8 +72,13 @@ class Connector(Program):
     @property
     def status(self) -> Status:
         """The present state."""
-        target = "standard input and output" if self._listener is None else str(self._listener.address)
+        target = "standard input and output" if self._listeners is None else str(self._listeners)
         return replace(self.base_status(), service=self.ticket.service, name=self.ticket.service, target=target)
+
+    @property
+    def datagrams_dropped(self) -> int:
+        """See ``Program``."""
+        return 0 if self._listeners is None else self._listeners.datagrams_dropped
 
     async def run_until(self, stop: asyncio.Event) -> Report:
         """Connect, and forward until ``stop`` is set or, with ``stdio``, the one connection has ended.
@@ -124,10 +129,10 @@ class Connector(Program):
 
     async def _run_listener(self) -> None:
         assert self._loop is not None
-        assert self.options.listen is not None
-        async with TcpListenerForward(self.options.listen, loop=self._loop) as listener:
-            self._listener = listener
-            self.tell(Listening(t_s=self.t_s, address=listener.address))
+        async with Listeners(self.options.listen, loop=self._loop) as listeners:
+            self._listeners = listeners
+            for service, address in listeners.addresses.items():
+                self.tell(Listening(t_s=self.t_s, address=address, service=service))
             await self.keep_session()
 
     async def keep_session(self, opened: Callable[[PeerSession], Awaitable[None]] | None = None) -> None:
@@ -160,8 +165,8 @@ class Connector(Program):
             lost = self._lost.get(session.session_id)
             end = session.error if lost is None else await lost
             assert end is not None
-            if self._listener is not None:
-                self._listener.detach()
+            if self._listeners is not None:
+                self._listeners.detach()
             if not end.retryable:
                 raise end
 
@@ -187,9 +192,9 @@ class Connector(Program):
         """See ``SessionOwner``."""
         if (dial := self._dials.get(session.session_id)) is not None:
             dial.handshake_completed()
-            if self._listener is not None:
+            if self._listeners is not None:
                 # Before the verdict: it saves the first connections a round trip.
-                self._listener.attach(session.multiplexer)
+                self._listeners.attach(session.multiplexer)
 
     def established(self, session: PeerSession) -> None:
         """See ``SessionOwner``."""
@@ -207,8 +212,8 @@ class Connector(Program):
         """See ``SessionOwner``."""
         if (dial := self._dials.get(session.session_id)) is not None:
             dial.failed(error)
-            if self._listener is not None:
-                self._listener.detach()
+            if self._listeners is not None:
+                self._listeners.detach()
         super().closed(session, error)
         lost = self._lost.pop(session.session_id, None)
         if lost is not None and not lost.done():

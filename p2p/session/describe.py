@@ -78,6 +78,7 @@ def session_status(session: PeerSession, node: Node) -> SessionStatus:
         bytes_out=figures.bytes_out,
         flows_open=figures.flows_open,
         flows_total=figures.flows_total,
+        datagrams_dropped=figures.datagrams_dropped,
         pairs=session_pairs(session),
         history=tuple(session.history),
         nat=session_nat(session, node),

@@ -24,6 +24,7 @@ from p2p.session.status import (
     SignallingPhase,
     milliseconds,
 )
+from p2p.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +71,12 @@ class Listening(Event):
     """The connecting side accepts local connections."""
 
     name_in_json = "listening"
-    address: TransportAddress
+    address: Target
+    service: str = ""
+    """Which service; empty for the ticket's own."""
 
     def _fields(self) -> dict[str, Any]:
-        return {"address": str(self.address)}
+        return {"address": str(self.address), **({"service": self.service} if self.service else {})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +199,8 @@ class Report(Event):
     """Forwarded connections that could not be opened."""
     outages: int = 0
     """How often the connection to the rendezvous was lost."""
+    datagrams_dropped: int = 0
+    """Datagrams of local programs that no session got."""
 
     def _fields(self) -> dict[str, Any]:
         return {
@@ -205,4 +210,5 @@ class Report(Event):
             "flows_total": sum(session.flows_total for session in self.sessions),
             "flows_failed": self.flows_failed,
             "outages": self.outages,
+            "datagrams_dropped": self.datagrams_dropped + sum(session.datagrams_dropped for session in self.sessions),
         }

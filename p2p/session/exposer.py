@@ -16,7 +16,7 @@ from p2p.defaults import (
     SESSION_OPENING_TIMEOUT_S,
 )
 from p2p.errors import ConfigError, DecodeError, IdentityError, IntegrityError, P2PError
-from p2p.forward.target import FlowAcceptor, ServiceDialer, TcpTarget
+from p2p.forward.target import FlowAcceptor, ServiceDialer
 from p2p.identity import Identity, PeerId, proof
 from p2p.proto.ice import Credentials
 from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, Trickle
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 class Exposer(Program):
-    """Puts one TCP service on offer for as long as it runs.
+    """Puts services on offer for as long as it runs.
 
     Args:
         options: What, and to whom.
@@ -222,8 +222,7 @@ class Exposer(Program):
         assert self._loop is not None
         if self._built_in is None:
             self._built_in = BuiltInServices(self.options, self._loop)
-        target = TcpTarget(self.options.target_host, self.options.target_port)
-        return self._built_in.before(ServiceDialer({self._service: target}, self._loop))
+        return self._built_in.before(ServiceDialer(self.options.targets, self._loop))
 
     def _answer(self, session: PeerSession, flight: tuple[bytes, ...] = ()) -> Answer:
         return Answer(

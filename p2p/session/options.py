@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from p2p import defaults
-from p2p.address import TransportAddress
+from p2p.target import Target
 
 
 class RelayPolicy(StrEnum):
@@ -53,12 +54,10 @@ class PeerOptions:
 class ExposeOptions:
     """What to put on offer, and to whom."""
 
-    target_host: str
-    """Host name or IP address of the service, as seen from here."""
-    target_port: int
-    """TCP port of the service, 1 to 65,535."""
+    targets: Mapping[str, Target]
+    """Where each service is, as seen from here, by its name; the ticket's own has the empty name."""
     name: str = ""
-    """A name for people; empty takes the target's text."""
+    """A name for people; empty takes the text of the targets."""
     allow: tuple[str, ...] = ()
     """Peer ids that may connect; empty admits every holder of the ticket."""
     once: bool = False
@@ -70,9 +69,8 @@ class ExposeOptions:
 
     @property
     def target(self) -> str:
-        """The target as a person writes it."""
-        host = f"[{self.target_host}]" if ":" in self.target_host else self.target_host
-        return f"{host}:{self.target_port}"
+        """The targets as a person writes them."""
+        return ", ".join(f"{name}={target}" if name else str(target) for name, target in self.targets.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +79,7 @@ class ConnectOptions:
 
     ticket: str = field(repr=False)
     """The ticket's text; it carries a secret."""
-    listen: TransportAddress | None = None
-    """Where to accept local connections; port 0 lets the system choose; None with ``stdio``."""
+    listen: Mapping[str, Target] = field(default_factory=dict)
+    """Where each service appears here, by its name; port 0 lets the system choose; empty with ``stdio``."""
     stdio: bool = False
     """Whether standard input and output are the one connection."""

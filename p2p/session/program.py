@@ -143,6 +143,11 @@ class Program:
         """Tell an event."""
         self._on_event(event)
 
+    @property
+    def datagrams_dropped(self) -> int:
+        """Datagrams of local programs that no session got."""
+        return 0
+
     def base_status(self) -> Status:
         """The part of the status that both roles have."""
         if self._loop is None:
@@ -155,6 +160,7 @@ class Program:
             rendezvous=self.node.signalling.url or "",
             nat=nat_facts(self.node),
             sessions=self._open_sessions(),
+            datagrams_dropped=self.datagrams_dropped,
             draining=self.draining,
             checks=check_counts(self.node),
         )
@@ -176,7 +182,13 @@ class Program:
     def report(self) -> Report:
         """What happened from start to end."""
         sessions = (*self._finished, *self._open_sessions())
-        return Report(t_s=self.t_s, sessions=sessions, flows_failed=self._flows_failed, outages=self._outages)
+        return Report(
+            t_s=self.t_s,
+            sessions=sessions,
+            flows_failed=self._flows_failed,
+            outages=self._outages,
+            datagrams_dropped=self.datagrams_dropped,
+        )
 
     def _open_sessions(self) -> tuple[SessionStatus, ...]:
         sessions = self.sessions.values()

@@ -181,6 +181,8 @@ class SessionStatus:
     """Forwarded connections open now."""
     flows_total: int = 0
     """Forwarded connections since the session was opened."""
+    datagrams_dropped: int = 0
+    """Forwarded datagrams that this side gave up because something was full, or nobody took them."""
     pairs: tuple[PairStatus, ...] = ()
     """The candidate pairs that were tried."""
     history: tuple[tuple[float, PathKind], ...] = ()
@@ -203,6 +205,7 @@ class SessionStatus:
             "bytes_out": self.bytes_out,
             "flows_open": self.flows_open,
             "flows_total": self.flows_total,
+            "datagrams_dropped": self.datagrams_dropped,
             "pairs": [pair.to_json() for pair in self.pairs],
             "history": [{"t": round(t_s, 6), "path": kind} for t_s, kind in self.history],
             "nat": self.nat.to_json(),
@@ -262,6 +265,8 @@ class Status:
     """What is on offer (expose), or where we listen (connect), for people."""
     sessions: tuple[SessionStatus, ...] = ()
     """The open sessions, oldest first."""
+    datagrams_dropped: int = 0
+    """Datagrams of local programs that found no session, or the kernel's buffer full; sessions count their own."""
     draining: bool = False
     """Whether new sessions are refused and the open connections are being waited for."""
     checks: CheckCounts = NO_CHECKS
@@ -279,6 +284,7 @@ class Status:
             "name": self.name,
             "target": self.target,
             "sessions": [session.to_json() for session in self.sessions],
+            "datagrams_dropped": self.datagrams_dropped,
             "draining": self.draining,
             "checks": self.checks.to_json(),
         }

@@ -13,6 +13,7 @@ import atheris
 with atheris.instrument_imports():
     from p2p.errors import DecodeError
     from p2p.proto.tunnel.control import ControlBroken, ControlChannel, Role, State
+    from p2p.proto.tunnel.datagrams import DatagramReader, TrainBuilder, decode_train_untrusted
     from p2p.proto.tunnel.frames import (
         AuthRequest,
         AuthResult,
@@ -30,6 +31,7 @@ LET_IN = encode_frame(HELLO) + encode_frame(AuthResult(0))
 def test_one_input(data: bytes) -> None:
     """Feed one input to every decoder; anything but a value or ``DecodeError`` is a finding."""
     _codecs(data)
+    _datagrams(data)
     _channel(ControlChannel(Role.EXPOSER, HELLO), data)
     for prefix in (b"", LET_IN):
         dialer = ControlChannel(Role.DIALER, HELLO)
@@ -49,6 +51,20 @@ def _codecs(data: bytes) -> None:
         if length is not None and length <= len(data):
             header = decode_header_untrusted(data[:length])
             assert decode_header_untrusted(encode_header(header)) == header
+
+
+def _datagrams(data: bytes) -> None:
+    with contextlib.suppress(DecodeError):
+        train = decode_train_untrusted(data)
+        builder = TrainBuilder(train.stream_id)
+        for datagram in train.datagrams:
+            builder.add(datagram, len(datagram))
+        packed, _ = builder.take(1 << 20)
+        assert [one for payload in packed for one in decode_train_untrusted(payload).datagrams] == train.datagrams
+    whole, pieces = DatagramReader(), DatagramReader()
+    step = 1 + (data[0] if data else 0)
+    arrived = [one for start in range(0, len(data), step) for one in pieces.feed(data[start : start + step])]
+    assert arrived == whole.feed(data)
 
 
 def _channel(channel: ControlChannel, data: bytes) -> None:

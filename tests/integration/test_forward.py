@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from p2p import defaults
-from p2p.address import TransportAddress
-from p2p.forward.listener import TcpListenerForward
-from p2p.forward.target import ServiceDialer, TcpTarget
-from tests.support.forward_session import until
+from p2p.forward.listener import StreamListenerForward
+from p2p.forward.target import ServiceDialer
+from p2p.target import TcpTarget
+from tests.support.forward_session import connect, until
 from tests.support.loopback import LoopbackSession
 from tests.support.loops import on_every_loop
 from tests.support.tcp_services import TcpService, digest, echo, exchange, pattern, receive_digest, receive_exactly
@@ -29,12 +29,12 @@ MIB = 1 << 20
 class Tunnel:
     """A session with a listener on one side and a service on the other."""
 
-    def __init__(self, session: LoopbackSession, listener: TcpListenerForward) -> None:
+    def __init__(self, session: LoopbackSession, listener: StreamListenerForward) -> None:
         self.session = session
         self.listener = listener
 
     def connect(self) -> socket.socket:
-        sock = socket.create_connection(self.listener.address)
+        sock = connect(self.listener)
         sock.settimeout(60)
         return sock
 
@@ -44,7 +44,7 @@ async def tunnel(target: TcpTarget, dialer: str = "qh3", exposer: str = "qh3") -
     loop = asyncio.get_running_loop()
     acceptor = ServiceDialer({"": target}, loop)
     async with (
-        TcpListenerForward(TransportAddress("127.0.0.1", 0), loop=loop) as listener,
+        StreamListenerForward(TcpTarget("127.0.0.1", 0), loop=loop) as listener,
         LoopbackSession(acceptor, dialer_engine=dialer, exposer_engine=exposer) as session,
     ):
         listener.attach(session.dialer)

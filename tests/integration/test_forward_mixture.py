@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from p2p.address import TransportAddress
-from p2p.forward import ServiceDialer, TcpListenerForward
-from tests.support.forward_session import until
+from p2p.forward import ServiceDialer, StreamListenerForward
+from p2p.target import TcpTarget
+from tests.support.forward_session import connect, until
 from tests.support.loopback import LoopbackSession
 from tests.support.loops import on_every_loop
 from tests.support.tcp_services import TcpService, pattern
@@ -90,7 +90,7 @@ async def test_flows_of_all_kinds_at_once(engine: str, seed: int) -> None:
     def ask(number: int) -> tuple[bytes, bool]:
         script = scripts[number]
         time.sleep(script.pause_s)
-        sock = socket.create_connection(listener.address)
+        sock = connect(listener)
         sock.sendall(struct.pack("!H", number))
         sock.setblocking(False)
         return asyncio.run(play(sock, script.up, len(script.down), script, script.client_aborts_at))
@@ -98,7 +98,7 @@ async def test_flows_of_all_kinds_at_once(engine: str, seed: int) -> None:
     with TcpService(serve) as service:
         acceptor = ServiceDialer({"": service.target}, loop)
         async with (
-            TcpListenerForward(TransportAddress("127.0.0.1", 0), loop=loop) as listener,
+            StreamListenerForward(TcpTarget("127.0.0.1", 0), loop=loop) as listener,
             LoopbackSession(acceptor, dialer_engine=engine, exposer_engine=engine) as session,
         ):
             listener.attach(session.dialer)

@@ -8,6 +8,13 @@ from hypothesis import strategies as st
 from p2p.address import TransportAddress
 from p2p.errors import DecodeError
 from p2p.proto.tunnel.control import ControlBroken, ControlChannel, Role, State
+from p2p.proto.tunnel.datagrams import (
+    TRAIN_MAX_DATAGRAMS,
+    DatagramReader,
+    TrainBuilder,
+    decode_train_untrusted,
+    frame_datagram,
+)
 from p2p.proto.tunnel.fields import (
     VARINT_MAX,
     decode_fields_untrusted,
@@ -137,3 +144,61 @@ def test_nothing_raises_out_of_a_channel(role: Role, pieces: list[bytes]) -> Non
         channel.data_to_send()
     assert broken <= 1
     assert not broken or channel.state is State.CLOSED
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[bytes, int]:
+    """What one receive of a socket gives: datagrams of one size, the last possibly shorter; or one empty one."""
+    size = draw(st.integers(0, 1500))
+    if not size:
+        return b"", 0
+    count = draw(st.integers(1, 130))
+    last = draw(st.integers(1, size))
+    return draw(st.randoms(use_true_random=False)).randbytes((count - 1) * size + last), size
+
+
+def cut(buffer: bytes, size: int) -> list[bytes]:
+    return [buffer[start : start + size] for start in range(0, len(buffer), size)] if size else [b""]
+
+
+@given(varints, st.lists(batches(), max_size=8), st.integers(0, 1600))
+def test_trains_bring_every_datagram_once_and_in_order(
+    stream_id: int, received: list[tuple[bytes, int]], room: int
+) -> None:
+    builder = TrainBuilder(stream_id)
+    for buffer, size in received:
+        builder.add(buffer, size)
+    packed, large = builder.take(room)
+    sent = [datagram for buffer, size in received for datagram in cut(buffer, size)]
+    arrived: list[bytes] = []
+    for payload in packed:
+        assert len(payload) <= room
+        train = decode_train_untrusted(payload)
+        assert train.stream_id == stream_id
+        assert 1 <= len(train.datagrams) <= TRAIN_MAX_DATAGRAMS
+        arrived += train.datagrams
+    overhead = len(encode_varint(stream_id)) + 1
+    assert arrived == [datagram for datagram in sent if len(datagram) + overhead <= room]
+    assert large == [datagram for datagram in sent if len(datagram) + overhead > room]
+    assert builder.take(room) == ([], [])
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_train_or_a_decode_error(data: bytes) -> None:
+    with contextlib.suppress(DecodeError):
+        train = decode_train_untrusted(data)
+        assert sum(map(len, train.datagrams)) < len(data)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=10), st.data())
+def test_framed_datagrams_do_not_depend_on_the_pieces_they_come_in(datagrams: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(map(frame_datagram, datagrams))
+    reader = DatagramReader()
+    arrived: list[bytes] = []
+    offset = 0
+    while offset < len(stream):
+        step = data.draw(st.integers(1, len(stream) - offset))
+        arrived += reader.feed(stream[offset : offset + step])
+        offset += step
+    assert arrived == datagrams
+    assert reader.is_between_datagrams

@@ -43,6 +43,10 @@ class FakeTransport:
         self.stops: list[tuple[int, int]] = []
         self.sent_bytes: dict[int, int] = {}
         self.max_unsent = 0
+        self.max_datagram_payload = 1170
+        self.datagrams_dropped = 0
+        self.datagrams: list[bytes] = []
+        self.holds_datagrams = False
         self._next_id = 0 if is_client else 1
         self._unsent: dict[int, deque[tuple[bytes, bool]]] = {}
         self._unsent_bytes = 0
@@ -74,6 +78,15 @@ class FakeTransport:
         self._unsent_bytes += len(data)
         self.max_unsent = max(self.max_unsent, self._unsent_bytes)
         self.kick()
+
+    def send_datagram(self, data: bytes) -> None:
+        """See ``StreamTransport``; it travels beside the streams and may overtake them."""
+        self._require_open()
+        if len(data) > self.max_datagram_payload:
+            raise LocalProtocolError("the datagram is too large")
+        self.datagrams.append(data)
+        if not self.holds_datagrams:
+            self._later(lambda handler: handler.datagram_received(data))
 
     def reset(self, stream_id: int, code: int) -> None:
         """See ``StreamTransport``."""
@@ -169,7 +182,7 @@ class FakeTransport:
         peer = self.peer
         if not peer.is_closed and peer.handler is not None:
             peer.handler.stream_data_received(stream_id, piece, end)
-        if self._unsent or self._in_flight < self.flight_bytes // 2:
+        if self._unsent or self._in_flight <= self.flight_bytes // 2:
             self.kick()
 
     def _later(self, news: Callable[[StreamHandler], None]) -> None:

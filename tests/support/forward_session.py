@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from p2p.defaults import FORWARD_UDP_IDLE_S
 from p2p.errors import ForwardError, P2PError
+from p2p.forward.datagram_flow import DatagramFlow
+from p2p.forward.listener import StreamListenerForward
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.target import FlowAcceptor
+from p2p.proto.tunnel.codes import StreamCode
 from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
 from p2p.proto.tunnel.frames import AuthRequest, Hello
 from p2p.proto.tunnel.header import StreamHeader
+from p2p.target import TcpTarget
 from tests.support.fake_quic import FakeTransport
 
 HELLO = Hello(PROTOCOL_VERSIONS, "test", frozenset({"tcp"}))
@@ -56,6 +61,28 @@ class RecordingObserver:
         self.errors.append(error)
 
 
+class RecordingPort:
+    """The local end of a flow of datagrams, whose program is the test."""
+
+    def __init__(self, room: int = 1 << 30) -> None:
+        self.room = room
+        self.dropped = 0
+        self.got: list[bytes] = []
+        self.batches = 0
+        self.closed: bool | None = None
+        """None while open, then whether it was a reset."""
+
+    def send(self, datagrams: Sequence[bytes]) -> int:
+        taken = datagrams[: self.room]
+        self.got += taken
+        self.batches += 1
+        return len(taken)
+
+    def close(self, *, reset: bool) -> None:
+        assert self.closed is None
+        self.closed = reset
+
+
 class PairAcceptor:
     """Connects flows to socket pairs, whose other ends the test has."""
 
@@ -64,6 +91,9 @@ class PairAcceptor:
         self.sockets: list[socket.socket] = []
         self.pending: list[Callable[[socket.socket], None]] = []
         self.hold = False
+        self.flows: list[DatagramFlow] = []
+        self.ports: list[RecordingPort] = []
+        self.refuse_datagrams: StreamCode | None = None
         self.cancelled = 0
 
     def dial(self, header: StreamHeader, done: Callable[..., None]) -> Callable[[], None]:
@@ -72,6 +102,18 @@ class PairAcceptor:
             self.pending.append(done)
         else:
             self.connect(done)
+        return self._cancel
+
+    def dial_datagrams(self, header: StreamHeader, flow: DatagramFlow, done: Callable[..., None]) -> Callable[[], None]:
+        self.headers.append(header)
+        if self.refuse_datagrams is not None:
+            done(self.refuse_datagrams)
+        elif self.hold:
+            self.pending.append(done)
+        else:
+            self.flows.append(flow)
+            self.ports.append(port := RecordingPort())
+            done(port)
         return self._cancel
 
     def connect(self, done: Callable[..., None]) -> None:
@@ -86,13 +128,26 @@ class PairAcceptor:
 class Session:
     """A dialer and an exposer; an async context manager that closes everything it made."""
 
-    def __init__(self, acceptor: FlowAcceptor | None = None, **options: float) -> None:
+    def __init__(
+        self,
+        acceptor: FlowAcceptor | None = None,
+        *,
+        datagram_idle_s: float = FORWARD_UDP_IDLE_S,
+        **options: float,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.dialer_transport, self.exposer_transport = FakeTransport.pair(self.loop, **options)
         self.dialer_observer = RecordingObserver(Role.DIALER)
         self.exposer_observer = RecordingObserver(Role.EXPOSER)
         self.acceptor = PairAcceptor()
-        self.dialer = Multiplexer(self.dialer_transport, Role.DIALER, HELLO, self.dialer_observer, loop=self.loop)
+        self.dialer = Multiplexer(
+            self.dialer_transport,
+            Role.DIALER,
+            HELLO,
+            self.dialer_observer,
+            loop=self.loop,
+            datagram_idle_s=datagram_idle_s,
+        )
         self.exposer = Multiplexer(
             self.exposer_transport,
             Role.EXPOSER,
@@ -100,6 +155,7 @@ class Session:
             self.exposer_observer,
             loop=self.loop,
             acceptor=acceptor or self.acceptor,
+            datagram_idle_s=datagram_idle_s,
         )
         self.dialer_transport.handler, self.exposer_transport.handler = self.dialer, self.exposer
         self.dialer_observer.multiplexer, self.exposer_observer.multiplexer = self.dialer, self.exposer
@@ -152,6 +208,13 @@ async def turns(count: int) -> None:
     """Let the event loop turn some times."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def connect(listener: StreamListenerForward) -> socket.socket:
+    """Connect to where a listener accepts TCP connections."""
+    place = listener.place
+    assert isinstance(place, TcpTarget)
+    return socket.create_connection((place.host, place.port))
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:

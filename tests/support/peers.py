@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,9 @@ from p2p.session.connector import Connector
 from p2p.session.events import Event, Listening, Ready, Report
 from p2p.session.exposer import Exposer
 from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions
+from p2p.target import Target, TcpTarget, UnixTarget
 
+ANYWHERE = TcpTarget("127.0.0.1", 0)
 EventT = TypeVar("EventT", bound=Event)
 SERVE = ServeOptions(listen=("127.0.0.1",), http_port=0, stun_port=0, open=True, danger_allow_private_peers=True)
 
@@ -60,10 +62,11 @@ class World:
         return replace(PeerOptions(rendezvous_urls=(self.url,), identity_path=key, timeout_s=10.0), **changes)
 
     async def expose(
-        self, port: int, *, options: PeerOptions | None = None, **fields: Any
+        self, target: int | Target | Mapping[str, Target], *, options: PeerOptions | None = None, **fields: Any
     ) -> tuple[Exposer, News, asyncio.Task[Report]]:
         news = News()
-        offer = ExposeOptions(target_host="127.0.0.1", target_port=port, **fields)
+        place = TcpTarget("127.0.0.1", target) if isinstance(target, int) else target
+        offer = ExposeOptions(targets=place if isinstance(place, Mapping) else {"": place}, **fields)
         exposer = Exposer(offer, options or self.options(), on_event=news.tell)
         await self._stack.enter_async_context(exposer)
         stop = asyncio.Event()
@@ -73,17 +76,25 @@ class World:
         return exposer, news, task
 
     async def connect(
-        self, ticket: str, *, options: PeerOptions | None = None
+        self, ticket: str, *, options: PeerOptions | None = None, listen: Target = ANYWHERE, **fields: Any
     ) -> tuple[Connector, News, asyncio.Task[Any], TransportAddress]:
+        connector, news, task = await self.connect_at(ticket, listen, options=options, **fields)
+        address = (await news.wait_for(Listening)).address
+        assert not isinstance(address, UnixTarget)
+        return connector, news, task, TransportAddress(address.host, address.port)
+
+    async def connect_at(
+        self, ticket: str, listen: Target | Mapping[str, Target], *, options: PeerOptions | None = None, **fields: Any
+    ) -> tuple[Connector, News, asyncio.Task[Any]]:
+        """Connect, and listen at one place for the only service or at several by name."""
         news = News()
-        wish = ConnectOptions(ticket=ticket, listen=TransportAddress("127.0.0.1", 0))
+        places = listen if isinstance(listen, Mapping) else {"": listen}
+        wish = ConnectOptions(ticket=ticket, listen=places, **fields)
         connector = Connector(wish, options or self.options(), on_event=news.tell)
         await self._stack.enter_async_context(connector)
         stop = asyncio.Event()
         self._stack.callback(stop.set)
-        task = self._scope.start(_quiet(connector.run_until(stop)), name="connector")
-        address = (await news.wait_for(Listening)).address
-        return connector, news, task, address
+        return connector, news, self._scope.start(_quiet(connector.run_until(stop)), name="connector")
 
 
 async def _quiet(work: Any) -> Any:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
-from p2p.forward.target import TcpTarget
+from p2p.target import TcpTarget
 
 CHUNK = 1 << 18
 

@@ -126,7 +126,7 @@ _STREAM_ERRORS: Final[Mapping[int, ErrorCode]] = {
     StreamCode.SERVICE_UNKNOWN: ErrorCode("P2P-6115", "Ask for a new ticket: that service is not on offer any more."),
     StreamCode.HEADER_INVALID: ErrorCode("P2P-6116", "Make sure both sides run a current version."),
     StreamCode.KIND_UNSUPPORTED: ErrorCode(
-        "P2P-6117", "Update the exposing side: it cannot forward this kind of traffic."
+        "P2P-6117", "Listen for what the service speaks: --listen udp:9000 for a UDP service, --listen 9000 for TCP."
     ),
     StreamCode.TOO_MANY_FLOWS: ErrorCode(
         "P2P-6118", "Close some connections, or start a second session.", retryable=True
@@ -141,7 +141,7 @@ _STREAM_TEXTS: Final[Mapping[int, str]] = {
     StreamCode.FORWARD_NAME_UNKNOWN: "the exposing side does not find the service's host",
     StreamCode.SERVICE_UNKNOWN: "that service is not on offer",
     StreamCode.HEADER_INVALID: "the two sides do not understand each other",
-    StreamCode.KIND_UNSUPPORTED: "the exposing side does not forward this kind of traffic",
+    StreamCode.KIND_UNSUPPORTED: "the service speaks UDP and we listen for connections, or the other way round",
     StreamCode.TOO_MANY_FLOWS: "the exposing side has too many connections of this session",
 }
 

@@ -6,7 +6,8 @@ import pytest
 
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError
-from p2p.parse import parse_duration, parse_listen, parse_target
+from p2p.parse import parse_duration, parse_listen, parse_place, parse_target
+from p2p.target import Target, TcpTarget, UdpTarget, UnixTarget
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,24 @@ def test_wrong_duration_says_why(text: str, words: str) -> None:
     ],
 )
 def test_target(text: str, target: tuple[str, int]) -> None:
+    assert parse_target(text) == TcpTarget(*target)
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("tcp:8080", TcpTarget("localhost", 8080)),
+        ("udp:53", UdpTarget("localhost", 53)),
+        ("UDP:nas.lan:27015", UdpTarget("nas.lan", 27015)),
+        ("udp:[::1]:53", UdpTarget("::1", 53)),
+        ("unix:/run/app.sock", UnixTarget("/run/app.sock")),
+        ("unix:./app.sock", UnixTarget("./app.sock")),
+        ("unix:@app", UnixTarget("@app")),
+    ],
+)
+def test_target_of_another_kind(text: str, target: Target) -> None:
     assert parse_target(text) == target
+    assert parse_target(str(target)) == target
 
 
 @pytest.mark.parametrize(
@@ -66,6 +84,11 @@ def test_target(text: str, target: tuple[str, int]) -> None:
         ("/run/app.sock", "is a path"),
         ("", "nothing given"),
         ("-1", "no port"),
+        ("udp:", "nothing given"),
+        ("udp:0", "port 0"),
+        ("unix:app.sock", "neither a path"),
+        ("unix:@", "neither a path"),
+        ("unix:/" + 110 * "x", "at most 107 bytes"),
     ],
 )
 def test_wrong_target_says_what_to_type(text: str, words: str) -> None:
@@ -92,4 +115,26 @@ def test_listen(text: str, address: tuple[str, int]) -> None:
 def test_wrong_listen(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_listen(text)
+    assert caught.value.code == "P2P-1103"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("9000", TcpTarget("127.0.0.1", 9000)),
+        ("tcp:[::1]:9000", TcpTarget("::1", 9000)),
+        ("udp:9000", UdpTarget("127.0.0.1", 9000)),
+        ("udp:*:0", UdpTarget("0.0.0.0", 0)),
+        ("unix:/run/app.sock", UnixTarget("/run/app.sock")),
+        ("unix:@app", UnixTarget("@app")),
+    ],
+)
+def test_place(text: str, place: Target) -> None:
+    assert parse_place(text) == place
+
+
+@pytest.mark.parametrize("text", ["udp:nas.lan:9000", "unix:app.sock", "udp:99999", "/run/app.sock"])
+def test_wrong_place(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_place(text)
     assert caught.value.code == "P2P-1103"

@@ -10,9 +10,10 @@ import pytest
 
 from p2p import defaults
 from p2p.forward import target as module
-from p2p.forward.target import ServiceDialer, Target, TcpTarget, UnixTarget
+from p2p.forward.target import ServiceDialer
 from p2p.proto.tunnel.codes import StreamCode
 from p2p.proto.tunnel.header import FlowKind, StreamHeader
+from p2p.target import Target, TcpTarget, UnixTarget
 from tests.support.forward_session import turns
 
 Result = socket.socket | StreamCode

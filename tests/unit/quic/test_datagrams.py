@@ -79,6 +79,7 @@ class Window:
 
     def __init__(self, room: int) -> None:
         self.congestion_room_bytes = room
+        self.max_datagram_payload = 1170
         self.sent: list[bytes] = []
 
     def send_datagram(self, data: bytes) -> None:
@@ -125,3 +126,13 @@ def test_the_queue_holds_back_what_has_no_room(queue: DatagramQueue) -> None:
     assert len(queue) == 1
     queue.clear()
     assert not queue
+
+
+def test_what_has_become_too_large_while_it_waited_is_dropped(queue: DatagramQueue) -> None:
+    engine = Window(room=10_000)
+    queue.push(bytes(1100), 0.0)
+    queue.push(b"small", 0.0)
+    engine.max_datagram_payload = 1000
+    queue.release(engine, 0.0)  # type: ignore[arg-type]
+    assert engine.sent == [b"small"]
+    assert queue.dropped == 1

@@ -53,7 +53,10 @@ EVENTS = [
     (SessionClosed(t_s=0.1, session="a1", reason="bye"), {"session", "reason", "code"}),
     (SignallingChanged(t_s=0.1, state=SignallingPhase.ONLINE), {"state"}),
     (Problem(t_s=0.1, error=SignallingError("no answer")), {"code", "detail", "hint"}),
-    (Report(t_s=0.1), {"sessions", "bytes_in", "bytes_out", "flows_total", "flows_failed", "outages"}),
+    (
+        Report(t_s=0.1),
+        {"sessions", "bytes_in", "bytes_out", "flows_total", "flows_failed", "outages", "datagrams_dropped"},
+    ),
 ]
 NAMES = [
     "ready",
