@@ -126,8 +126,28 @@ def load_peer_options(flags: Mapping[str, Any], *, environ: Mapping[str, str] | 
     path = default_path(environ)
     table = read_file(path, required="P2P_CONFIG" in environ)
     known = {setting.key for setting in PEER_SETTINGS}
-    _reject_unknown(table, known | {"serve"}, str(path))
+    _reject_unknown(table, known | {"serve", "services"}, str(path))
     return PeerOptions(**_merge(PEER_SETTINGS, flags, environ, table, str(path)))
+
+
+def load_services(*, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Read the table ``[services]``: what to expose, by name.
+
+    Args:
+        environ: The environment; None takes the process's.
+
+    Returns:
+        Targets as text, by name.
+
+    Raises:
+        ConfigError: The file is unreadable, or an entry is no text.
+    """
+    environ = os.environ if environ is None else environ
+    path = default_path(environ)
+    table = read_file(path, required="P2P_CONFIG" in environ).get("services", {})
+    if not isinstance(table, dict) or not all(isinstance(target, str) for target in table.values()):
+        raise ConfigError(f"{path} [services]: must be a table of targets such as web = '8080'", code=CODE_BAD_VALUE)
+    return table
 
 
 def load_serve_options(

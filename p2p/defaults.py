@@ -670,6 +670,8 @@ CHECKS_UNPROVEN_BURST: Final = 2000.0
 """The same at once: 200 sessions that open together, with ten checks each before one is answered."""
 SESSION_PERMITTED_HOSTS: Final = 16
 """Hosts of one peer that may send through our relay, half of them in its own networks: a relay grants 1,024 in all."""
+SERVICES_MAX: Final = 1024
+"""Services of one command, ports of ranges included: as many sockets to listen on, one connecting side has room for."""
 SESSIONS_MAX: Final = 4096
 """Sessions of one exposer; each idle one costs about 100 KiB."""
 SESSIONS_OPENING_MAX: Final = 256

@@ -78,23 +78,23 @@ class Programs:
         config.write_text(_SERVER_CONFIG.format(addresses=quoted, port=RENDEZVOUS_PORT))
         return [*self.command, "serve", "--config", str(config)]
 
-    def expose(self, port: int, *, by_ipv6: bool = False) -> list[str]:
+    def expose(self, target: int | str, *, by_ipv6: bool = False) -> list[str]:
         """The command line of the exposing side.
 
         Args:
-            port: The service's port on its own host.
+            target: The service's port on its own host, or whatever else `expose` takes.
             by_ipv6: Whether it reaches the server by IPv6.
         """
         url = RENDEZVOUS_URL6 if by_ipv6 else RENDEZVOUS_URL
-        return [*self.command, "expose", str(port), "--json", "--rendezvous", url, *self.flags]
+        return [*self.command, "expose", str(target), "--json", "--rendezvous", url, *self.flags]
 
-    def connect(self, ticket: str, *, by_ipv6: bool | None = None) -> list[str]:
+    def connect(self, ticket: str, *, by_ipv6: bool | None = None, listen: str = f"{LISTEN_ADDRESS}:0") -> list[str]:
         """The command line of the dialing side.
 
         Args:
             ticket: What the exposing side gave out.
             by_ipv6: Whether it reaches the server by IPv6; None for the way that the ticket names.
+            listen: Where the service appears.
         """
-        listen = f"{LISTEN_ADDRESS}:0"
         way = [] if by_ipv6 is None else ["--rendezvous", RENDEZVOUS_URL6 if by_ipv6 else RENDEZVOUS_URL]
         return [*self.command, "connect", ticket, "--json", "--listen", listen, *way, *self.flags]

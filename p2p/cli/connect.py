@@ -12,6 +12,8 @@ EPILOG: Final = flags.examples(
     "p2p connect TICKET                        a free local port, which is printed",
     "p2p connect TICKET --listen 9000          the service appears at 127.0.0.1:9000",
     "p2p connect TICKET --listen 0.0.0.0:9000  and for everyone on this network",
+    "p2p connect TICKET --listen udp:27015     a game that speaks UDP",
+    "p2p connect TICKET web=8080 ssh=2222      two of several services",
     "",
     "SSH through it, with nothing listening:",
     "  ssh -o ProxyCommand='p2p connect TICKET --stdio' user@nas",
@@ -20,9 +22,18 @@ EPILOG: Final = flags.examples(
 
 def connect(
     ticket: Annotated[str, typer.Argument(metavar="TICKET", help="What p2p expose printed on the other side.")],
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]PLACE...",
+            show_default=False,
+            help="Where a service appears: port, IP:port, udp:PORT, unix:PATH, a range of ports; without a name, the "
+            "service called by that port. Without any, every service at a free port.",
+        ),
+    ] = None,
     listen: Annotated[
         str | None,
-        typer.Option("--listen", "-l", metavar="ADDRESS", help="Local port, or IP:port. Default: a free one."),
+        typer.Option("--listen", "-l", metavar="PLACE", help="Where the service appears, when there is only one."),
     ] = None,
     stdio: Annotated[
         bool, typer.Option("--stdio", help="Make one connection and join it to standard input and output.")
@@ -59,14 +70,16 @@ def connect(
         from p2p.errors import ConfigError
         from p2p.observe import log
         from p2p.parse import parse_listen, parse_place
+        from p2p.parse_services import parse_places
         from p2p.session.options import ConnectOptions
-        from p2p.target import TcpTarget
 
         if stdio and listen is not None:
             raise ConfigError("--stdio is one connection, --listen accepts many", code=CODE_CONTRADICTION)
-        place = TcpTarget("127.0.0.1", 0) if listen is None else parse_place(listen)
+        if services and (listen is not None or stdio):
+            raise ConfigError("services are named, so that --listen and --stdio have none", code=CODE_CONTRADICTION)
+        places = None if listen is None else {"": parse_place(listen)}
         metrics_address = None if metrics is None else parse_listen(metrics)
-        options = ConnectOptions(ticket=ticket, listen={} if stdio else {"": place}, stdio=stdio)
+        options = ConnectOptions(ticket=ticket, listen=parse_places(services) if services else places, stdio=stdio)
         peer = flags.peer_options(
             rendezvous=rendezvous,
             token=token,

@@ -11,6 +11,8 @@ from p2p.cli import flags
 EPILOG: Final = flags.examples(
     "p2p expose 8080                          the web server on this machine's port 8080",
     "p2p expose nas.lan:22 --name nas-ssh     a service on another machine of this network",
+    "p2p expose udp:27015                     a game, or whatever else speaks UDP",
+    "p2p expose web=8080 ssh=22 9000-9010     several services with one ticket",
     "p2p expose 5432 --allow PEER --once      one session, and only for the peer with this id",
     "p2p expose 8080 --expires 2h --json      for programs; the ticket works for two hours",
     "p2p expose 22 --allow-bench              and permit the other side to measure the way with p2p bench",
@@ -20,7 +22,15 @@ EPILOG: Final = flags.examples(
 
 
 def expose(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="Port, or host:port, of the service.")],
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME=]TARGET...",
+            show_default=False,
+            help="Port, host:port, udp:PORT, unix:PATH, a range of ports, or a name in the file's table [services]; "
+            "without any, all of that table.",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call the service. Default: the target.")] = None,
     allow: Annotated[
         list[str] | None,
@@ -53,9 +63,9 @@ def expose(
     log_file: flags.LogFile = None,
     metrics: flags.Metrics = None,
 ) -> None:
-    """Put a TCP service on offer and print a ticket for it.
+    """Put services on offer and print a ticket for them.
 
-    Whoever has the ticket reaches the service with `p2p connect`, as long as this command runs, and nobody else does.
+    Whoever has the ticket reaches them with `p2p connect`, as long as this command runs, and nobody else does.
     The ticket stays the same when the command is started again, unless --once or --expires limit it.
     """
     from p2p.cli.problems import reporting
@@ -66,14 +76,16 @@ def expose(
         from p2p.cli.output import choose_output
         from p2p.cli.preflight import look_for_targets
         from p2p.cli.runner import run_peer
+        from p2p.config import load_services
         from p2p.observe import log
-        from p2p.parse import parse_duration, parse_listen, parse_target
+        from p2p.parse import parse_duration, parse_listen
+        from p2p.parse_services import parse_targets
         from p2p.session.options import ExposeOptions
 
-        targets = {"": parse_target(target)}
+        places = parse_targets(targets or [], load_services())
         metrics_address = None if metrics is None else parse_listen(metrics)
         options = ExposeOptions(
-            targets=targets,
+            targets=places,
             name=name or "",
             allow=resolve_peers(allow or []),
             once=once,
@@ -101,7 +113,7 @@ def expose(
             run_peer(
                 lambda on_event: Exposer(options, peer, on_event=on_event),
                 choose_output(as_json=as_json),
-                preflight=lambda: look_for_targets(targets.values()),
+                preflight=lambda: look_for_targets(places.values()),
                 metrics_address=metrics_address,
             )
         )

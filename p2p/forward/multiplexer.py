@@ -23,7 +23,7 @@ from p2p.forward.transport import StreamTransport
 from p2p.proto.tunnel import control as tunnel
 from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode, goodbye_error, refusal_error
 from p2p.proto.tunnel.control import ControlChannel, Role, State
-from p2p.proto.tunnel.frames import AuthRequest, Hello
+from p2p.proto.tunnel.frames import AuthRequest, Hello, OfferedService
 from p2p.proto.tunnel.header import FlowKind, StreamHeader
 
 CLOSE_PROTOCOL_BROKEN: Final = 0x50_10
@@ -122,13 +122,13 @@ class Multiplexer:
         self._control_stream.flush()
         self._tell_capacity()
 
-    def accept(self) -> None:
-        """Exposer: let the dialer in.
+    def accept(self, services: tuple[OfferedService, ...] = ()) -> None:
+        """Exposer: let the dialer in, and tell it what it may open flows to.
 
         Raises:
             LocalProtocolError: No request waits for a verdict.
         """
-        self._control.accept()
+        self._control.accept(services)
         self._control_stream.flush()
         self._is_established = True
         self._observer.established()

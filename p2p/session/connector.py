@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
@@ -22,10 +23,12 @@ from p2p.session.dialing import Dial, new_session_id
 from p2p.session.events import Connected, Event, Listening, Problem, Report
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
+from p2p.session.offered import free_places, missing_service
 from p2p.session.options import ConnectOptions, PeerOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
 from p2p.session.program import Program
 from p2p.session.status import Status
+from p2p.target import Target
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +75,7 @@ class Connector(Program):
     @property
     def status(self) -> Status:
         """The present state."""
-        target = "standard input and output" if self._listeners is None else str(self._listeners)
+        target = "standard input and output" if self.options.stdio else str(self._listeners or "")
         return replace(self.base_status(), service=self.ticket.service, name=self.ticket.service, target=target)
 
     @property
@@ -129,11 +132,24 @@ class Connector(Program):
 
     async def _run_listener(self) -> None:
         assert self._loop is not None
-        async with Listeners(self.options.listen, loop=self._loop) as listeners:
-            self._listeners = listeners
-            for service, address in listeners.addresses.items():
-                self.tell(Listening(t_s=self.t_s, address=address, service=service))
-            await self.keep_session()
+        async with AsyncExitStack() as stack:
+
+            async def listen(places: Mapping[str, Target]) -> Listeners:
+                assert self._loop is not None
+                listeners = await stack.enter_async_context(Listeners(places, loop=self._loop))
+                self._listeners = listeners
+                for service, address in listeners.addresses.items():
+                    self.tell(Listening(t_s=self.t_s, address=address, service=service))
+                return listeners
+
+            async def opened(session: PeerSession) -> None:
+                if self._listeners is None:
+                    listeners = await listen(free_places(session.multiplexer.peer_hello))
+                    listeners.attach(session.multiplexer)
+
+            if self.options.listen is not None:
+                await listen(self.options.listen)
+            await self.keep_session(opened)
 
     async def keep_session(self, opened: Callable[[PeerSession], Awaitable[None]] | None = None) -> None:
         """Open a session, and another one whenever it is lost.
@@ -202,6 +218,9 @@ class Connector(Program):
             dial.established()
         self.tell(Connected(t_s=self.t_s, session=short_id(session), peer=str(session.peer), **path_fields(session)))
         self.tell_path_so_far(session)
+        error = missing_service(session.multiplexer.peer_hello, self.options.listen or ())
+        if error is not None:
+            self.tell(Problem(t_s=self.t_s, error=error))
 
     def flow_failed(self, session: PeerSession, error: ForwardError) -> None:
         """See ``SessionOwner``."""

@@ -6,7 +6,8 @@ the command began signalling, then the fields. Names and fields are stable; docs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from p2p.address import TransportAddress
@@ -53,6 +54,8 @@ class Ready(Event):
     service: str
     peer_id: str
     rendezvous: str
+    services: Mapping[str, str] = field(default_factory=dict)
+    """What is on offer: targets by name; a single service may have the empty name."""
     nat: NatFacts = UNKNOWN_NAT
 
     def _fields(self) -> dict[str, Any]:
@@ -62,6 +65,7 @@ class Ready(Event):
             "service": self.service,
             "peer_id": self.peer_id,
             "rendezvous": self.rendezvous,
+            "services": dict(self.services),
             "nat": self.nat.to_json(),
         }
 

@@ -32,6 +32,7 @@ from p2p.session.describe import nat_facts, path_fields, short_id
 from p2p.session.events import Event, Problem, Ready, Report, SessionOpened
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
+from p2p.session.offered import offered
 from p2p.session.options import ExposeOptions, PeerOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
 from p2p.session.program import Program
@@ -133,6 +134,7 @@ class Exposer(Program):
                 service=self._service,
                 peer_id=str(self.node.identity.peer_id),
                 rendezvous=self.peer_options.rendezvous_urls[0],
+                services={name: str(target) for name, target in self.options.targets.items()},
                 nat=nat_facts(self.node),
             )
         )
@@ -271,7 +273,7 @@ class Exposer(Program):
         else:
             if self._access.sessions_left is not None:
                 self._access.sessions_left -= 1
-            session.multiplexer.accept()
+            session.multiplexer.accept(offered(self.options.targets))
 
     def established(self, session: PeerSession) -> None:
         """Tell that a peer is in."""

@@ -79,7 +79,7 @@ class ConnectOptions:
 
     ticket: str = field(repr=False)
     """The ticket's text; it carries a secret."""
-    listen: Mapping[str, Target] = field(default_factory=dict)
-    """Where each service appears here, by its name; port 0 lets the system choose; empty with ``stdio``."""
+    listen: Mapping[str, Target] | None = None
+    """Where each service appears here, by its name; port 0 lets the system choose; None puts each at a free port."""
     stdio: bool = False
     """Whether standard input and output are the one connection."""

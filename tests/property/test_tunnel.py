@@ -31,6 +31,7 @@ from p2p.proto.tunnel.frames import (
     End,
     Goodbye,
     Hello,
+    OfferedService,
     Ping,
     Pong,
     decode_frame_untrusted,
@@ -57,6 +58,7 @@ hellos = st.builds(
     st.lists(varints, min_size=1, max_size=16).map(tuple),
     texts,
     st.frozensets(st.text(alphabet="abcdefghijklmnopqrstuvwxyz0123456789-", max_size=32), max_size=64),
+    st.lists(st.builds(OfferedService, texts, st.integers(0, 255)), max_size=8).map(tuple),
 )
 requests = st.builds(AuthRequest, st.binary(min_size=1, max_size=200), texts, st.none() | st.binary(max_size=64))
 running_frames = st.one_of(

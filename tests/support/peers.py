@@ -84,11 +84,16 @@ class World:
         return connector, news, task, TransportAddress(address.host, address.port)
 
     async def connect_at(
-        self, ticket: str, listen: Target | Mapping[str, Target], *, options: PeerOptions | None = None, **fields: Any
+        self,
+        ticket: str,
+        listen: Target | Mapping[str, Target] | None,
+        *,
+        options: PeerOptions | None = None,
+        **fields: Any,
     ) -> tuple[Connector, News, asyncio.Task[Any]]:
-        """Connect, and listen at one place for the only service or at several by name."""
+        """Connect, and listen at one place for the only service, at several by name, or with None for all on offer."""
         news = News()
-        places = listen if isinstance(listen, Mapping) else {"": listen}
+        places = listen if listen is None or isinstance(listen, Mapping) else {"": listen}
         wish = ConnectOptions(ticket=ticket, listen=places, **fields)
         connector = Connector(wish, options or self.options(), on_event=news.tell)
         await self._stack.enter_async_context(connector)

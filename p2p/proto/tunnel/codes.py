@@ -123,7 +123,9 @@ _STREAM_ERRORS: Final[Mapping[int, ErrorCode]] = {
     ),
     StreamCode.FORWARD_UNREACHABLE: ErrorCode("P2P-6113", "Check the route from the exposing side to the service."),
     StreamCode.FORWARD_NAME_UNKNOWN: ErrorCode("P2P-6114", "Correct the service's host name on the exposing side."),
-    StreamCode.SERVICE_UNKNOWN: ErrorCode("P2P-6115", "Ask for a new ticket: that service is not on offer any more."),
+    StreamCode.SERVICE_UNKNOWN: ErrorCode(
+        "P2P-6115", "Ask for the services that there are, by name: p2p connect TICKET NAME=PORT."
+    ),
     StreamCode.HEADER_INVALID: ErrorCode("P2P-6116", "Make sure both sides run a current version."),
     StreamCode.KIND_UNSUPPORTED: ErrorCode(
         "P2P-6117", "Listen for what the service speaks: --listen udp:9000 for a UDP service, --listen 9000 for TCP."

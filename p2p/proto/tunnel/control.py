@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Final, NamedTuple, TypeAlias
 
@@ -19,6 +20,7 @@ from p2p.proto.tunnel.frames import (
     Frame,
     Goodbye,
     Hello,
+    OfferedService,
     Ping,
     Pong,
     decode_frame_untrusted,
@@ -208,12 +210,16 @@ class ControlChannel:
         self._started = True
         self._frames += encode_frame(self._hello), encode_frame(request)
 
-    def accept(self) -> None:
+    def accept(self, services: tuple[OfferedService, ...] = ()) -> None:
         """Exposer: let the dialer in.
+
+        Args:
+            services: What it may open flows to.
 
         Raises:
             LocalProtocolError: No request waits for a verdict.
         """
+        self._hello = replace(self._hello, services=services)
         self._answer(AuthResult(0))
         self.state = State.OPEN
 

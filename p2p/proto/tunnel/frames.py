@@ -9,7 +9,8 @@
 
     type  name         payload
     0x01  HELLO        fields: 1 protocol versions (varints), 2 toolkit version (text),
-                       3 features (length byte and text, repeated)
+                       3 features (length byte and text, repeated), 4 services (kind byte, length byte and
+                       name, repeated; from an exposer that lets the dialer in)
     0x02  AUTH         fields: 1 identity proof, 2 service (text), 3 ticket proof (32 bytes)
     0x03  AUTH_RESULT  code (varint, 0 means accepted), text
     0x04  CREDIT       stream id (varint), offset up to which the stream may send (varint)
@@ -26,10 +27,10 @@ a payload is defined to hold is skipped too, so that every frame can grow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from p2p.errors import DecodeError
 from p2p.proto.tunnel.fields import (
@@ -40,7 +41,7 @@ from p2p.proto.tunnel.fields import (
     encode_text,
     encode_varint,
 )
-from p2p.proto.tunnel.header import SERVICE_NAME_MAX_BYTES
+from p2p.proto.tunnel.header import SERVICE_NAME_MAX_BYTES, FlowKind
 
 FRAME_HEADER_BYTES: Final = 3
 FRAME_MAX_PAYLOAD_BYTES: Final = 4096
@@ -49,6 +50,8 @@ TEXT_MAX_BYTES: Final = 256
 _FEATURES_MAX: Final = 64
 _VERSIONS_MAX: Final = 16
 _FEATURE_NAME_MAX_BYTES: Final = 32
+_SERVICES_MAX_BYTES: Final = 3072
+"""Leaves a frame room for the other fields; with more of them none is named, though all can be asked for."""
 FIRST_OPTIONAL_TYPE: Final = 0x80
 
 
@@ -67,6 +70,18 @@ class FrameType(IntEnum):
     END = 0x80
 
 
+class OfferedService(NamedTuple):
+    """A service that a dialer may open flows to.
+
+    Attributes:
+        name: What a stream's header calls it.
+        kind: A ``FlowKind``, or a number that only a later version knows.
+    """
+
+    name: str
+    kind: int = FlowKind.STREAM
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """What a side is and can do.
@@ -75,11 +90,13 @@ class Hello:
         versions: Versions of this protocol that it speaks.
         toolkit: Version of its software, for logs.
         features: Names of what it supports beyond the version's minimum.
+        services: What the other side may open flows to; none if they are too many to tell.
     """
 
     versions: tuple[int, ...]
     toolkit: str = ""
     features: frozenset[str] = frozenset()
+    services: tuple[OfferedService, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -237,7 +254,30 @@ def _encode_hello(hello: Hello) -> bytes:
         for name in sorted(encode_text(feature, _FEATURE_NAME_MAX_BYTES) for feature in hello.features)
     )
     versions = b"".join(encode_varint(version) for version in hello.versions)
-    return encode_fields(((1, versions), (2, encode_text(hello.toolkit, TEXT_MAX_BYTES)), (3, features)))
+    fields = [(1, versions), (2, encode_text(hello.toolkit, TEXT_MAX_BYTES)), (3, features)]
+    if services := _encode_services(hello.services):
+        fields.append((4, services))
+    return encode_fields(fields)
+
+
+def _encode_services(services: Iterable[OfferedService]) -> bytes:
+    encoded = b""
+    for service in services:
+        name = encode_text(service.name, SERVICE_NAME_MAX_BYTES)
+        encoded += bytes((service.kind, len(name))) + name
+    return encoded if len(encoded) <= _SERVICES_MAX_BYTES else b""
+
+
+def _decode_services_untrusted(data: bytes) -> tuple[OfferedService, ...]:
+    services: list[OfferedService] = []
+    offset = 0
+    while offset < len(data):
+        start = offset + 2
+        if start > len(data) or (end := start + data[offset + 1]) > len(data):
+            raise DecodeError("service name is cut short")
+        services.append(OfferedService(decode_text_untrusted(data[start:end], SERVICE_NAME_MAX_BYTES), data[offset]))
+        offset = end
+    return tuple(services)
 
 
 def _decode_hello_untrusted(payload: bytes) -> Hello:
@@ -257,7 +297,12 @@ def _decode_hello_untrusted(payload: bytes) -> Hello:
         offset = end
     if not versions or len(versions) > _VERSIONS_MAX or len(features) > _FEATURES_MAX:
         raise DecodeError(f"hello with {len(versions)} versions and {len(features)} features")
-    return Hello(tuple(versions), decode_text_untrusted(fields.get(2, b""), TEXT_MAX_BYTES), frozenset(features))
+    return Hello(
+        tuple(versions),
+        decode_text_untrusted(fields.get(2, b""), TEXT_MAX_BYTES),
+        frozenset(features),
+        _decode_services_untrusted(fields.get(4, b"")),
+    )
 
 
 def _encode_auth(request: AuthRequest) -> bytes:

@@ -39,7 +39,7 @@ class FlowKind(IntEnum):
     STREAM = 1
     """A TCP or Unix connection: its bytes as they are."""
     DATAGRAMS = 2
-    """Reserved: datagrams that are too large for QUIC's own, each with a length in front."""
+    """The datagrams of one source; on the stream itself only those too large for QUIC's, with a length in front."""
 
 
 @dataclass(frozen=True, slots=True)

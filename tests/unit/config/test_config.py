@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from p2p import config, defaults
-from p2p.config import ServeOptions, load_peer_options, load_serve_options
+from p2p.config import ServeOptions, load_peer_options, load_serve_options, load_services
 from p2p.errors import ConfigError
 from p2p.session.options import PeerOptions, RelayPolicy
 
@@ -160,3 +160,17 @@ def test_serve_must_be_a_table(file: Path) -> None:
     file.write_text("serve = 3")
     with pytest.raises(ConfigError, match="must be a table"):
         load_serve_options({}, environ=environment(file))
+
+
+def test_services_of_the_file(file: Path) -> None:
+    file.write_text('engine = "qh3"\n[services]\nweb = "8080"\ngame = "udp:27015"')
+    assert load_services(environ=environment(file)) == {"web": "8080", "game": "udp:27015"}
+    assert load_peer_options({}, environ=environment(file)).engine == "qh3"
+
+
+@pytest.mark.parametrize("text", ["services = 1", "[services]\nweb = 8080"])
+def test_services_that_are_none(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"\[services\]") as caught:
+        load_services(environ=environment(file))
+    assert caught.value.code == "P2P-1112"

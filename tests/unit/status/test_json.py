@@ -31,7 +31,7 @@ ADDRESS = TransportAddress("203.0.113.9", 40022)
 EVENTS = [
     (
         Ready(t_s=0.1, ticket="p2p1x", name="web", service="web-1", peer_id="k7", rendezvous="wss://r.example"),
-        {"ticket", "name", "service", "peer_id", "rendezvous", "nat"},
+        {"ticket", "name", "service", "peer_id", "rendezvous", "services", "nat"},
     ),
     (Listening(t_s=0.1, address=ADDRESS), {"address"}),
     (

@@ -15,6 +15,7 @@ from p2p.proto.tunnel.frames import (
     Frame,
     Goodbye,
     Hello,
+    OfferedService,
     Ping,
     Pong,
     decode_frame_untrusted,
@@ -94,3 +95,17 @@ def test_too_many_versions_or_features_are_refused() -> None:
 
 def test_a_request_does_not_show_its_proofs() -> None:
     assert "secret" not in repr(AuthRequest(b"secret", "web", b"secret"))
+
+
+def test_services_are_told_all_or_none() -> None:
+    few = tuple(OfferedService(f"web-{number}", number % 3) for number in range(300))
+    assert decode_frame_untrusted(encode_frame(Hello((1,), services=few))) == Hello((1,), services=few)
+    many = tuple(OfferedService(f"service-{number}") for number in range(300))
+    assert decode_frame_untrusted(encode_frame(Hello((1,), services=many))) == Hello((1,))
+
+
+@pytest.mark.parametrize("services", [b"\1", b"\1\5web", b"\1\3web\1"])
+def test_services_that_are_cut_short_are_refused(services: bytes) -> None:
+    payload = encode_fields(((1, b"\1"), (4, services)))
+    with pytest.raises(DecodeError):
+        decode_frame_untrusted(bytes((1,)) + len(payload).to_bytes(2, "big") + payload)

@@ -1,0 +1,42 @@
+"""What an exposer tells of its services, and what a dialer makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from p2p.errors import ForwardError
+from p2p.proto.tunnel.codes import StreamCode, stream_error
+from p2p.proto.tunnel.frames import Hello, OfferedService
+from p2p.proto.tunnel.header import FlowKind
+from p2p.target import Target, TcpTarget, UdpTarget
+
+_NAMED_IN_AN_ERROR = 8
+
+
+def offered(targets: Mapping[str, Target]) -> tuple[OfferedService, ...]:
+    """What the exposer tells whom it has let in."""
+    return tuple(
+        OfferedService(name, FlowKind.DATAGRAMS if isinstance(target, UdpTarget) else FlowKind.STREAM)
+        for name, target in targets.items()
+    )
+
+
+def free_places(hello: Hello | None) -> dict[str, Target]:
+    """A free local port for each service on offer; a TCP port for the only one of an exposer that does not tell."""
+    services = () if hello is None else hello.services
+    return {
+        service.name: (UdpTarget if service.kind == FlowKind.DATAGRAMS else TcpTarget)("127.0.0.1", 0)
+        for service in services or (OfferedService(""),)
+    }
+
+
+def missing_service(hello: Hello | None, wanted: Collection[str]) -> ForwardError | None:
+    """Say which wanted service is not on offer, and what is."""
+    names = () if hello is None else tuple(service.name for service in hello.services)
+    missing = [name for name in wanted if name not in names and (name or len(names) > 1)]
+    if not names or not missing:
+        return None
+    shown = ", ".join(name or "one without a name" for name in names[:_NAMED_IN_AN_ERROR])
+    more = f" and {len(names) - _NAMED_IN_AN_ERROR} more" if len(names) > _NAMED_IN_AN_ERROR else ""
+    wish = f"no service {missing[0]!r} is on offer" if missing[0] else "there are several services"
+    return ForwardError(f"{wish}; there is {shown}{more}", code=stream_error(StreamCode.SERVICE_UNKNOWN).error_code)

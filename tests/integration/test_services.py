@@ -1,0 +1,61 @@
+"""Several services in one session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p2p.address import TransportAddress
+from p2p.session.events import Connected, Listening, Problem, Ready
+from p2p.target import Target, TcpTarget, UdpTarget
+from tests.support.peers import News, echo, echo_service, world
+from tests.support.udp_services import exchange, udp_client, udp_echo_service
+
+
+async def address_of(news: News, service: str) -> TransportAddress:
+    place = (await news.wait_for(Listening, service=service)).address
+    assert isinstance(place, TcpTarget | UdpTarget)
+    return TransportAddress(place.host, place.port)
+
+
+async def test_every_service_appears_at_a_free_port_unless_told_otherwise(tmp_path: Path) -> None:
+    async with world(tmp_path) as here, echo_service() as port, udp_echo_service() as udp:
+        targets: dict[str, Target] = {"web": TcpTarget("127.0.0.1", port), "game": udp}
+        offer, exposer_news, _ = await here.expose(targets)
+        ready = await exposer_news.wait_for(Ready)
+        assert ready.to_json()["services"] == {"web": f"127.0.0.1:{port}", "game": str(udp)}
+        connector, news, _ = await here.connect_at(offer.ticket, None)
+        await echo(await address_of(news, "web"), b"hello")
+        with udp_client(await address_of(news, "game")) as sock:
+            assert await exchange(sock, b"hello") == b"hello"
+        assert connector.status.sessions[0].flows_total == 2
+
+
+async def test_only_the_services_that_were_asked_for_appear(tmp_path: Path) -> None:
+    async with world(tmp_path) as here, echo_service() as port, echo_service() as other:
+        targets: dict[str, Target] = {"web": TcpTarget("127.0.0.1", port), "db": TcpTarget("127.0.0.1", other)}
+        offer, _, _ = await here.expose(targets)
+        _, news, _ = await here.connect_at(offer.ticket, {"db": TcpTarget("127.0.0.1", 0)})
+        await news.wait_for(Connected)
+        await echo(await address_of(news, "db"), b"hello")
+        assert len([event for event in news.events if isinstance(event, Listening)]) == 1
+
+
+async def test_one_service_alone_needs_no_name_and_speaks_what_it_speaks(tmp_path: Path) -> None:
+    async with world(tmp_path) as here, udp_echo_service() as udp:
+        offer, _, _ = await here.expose({"game": udp})
+        for listen in (None, {"": UdpTarget("127.0.0.1", 0)}):
+            _, news, _ = await here.connect_at(offer.ticket, listen)
+            with udp_client(await address_of(news, "game" if listen is None else "")) as sock:
+                assert await exchange(sock, b"hello") == b"hello"
+
+
+async def test_a_service_that_is_not_on_offer_is_named_with_those_that_are(tmp_path: Path) -> None:
+    async with world(tmp_path) as here, echo_service() as port:
+        targets: dict[str, Target] = {"web": TcpTarget("127.0.0.1", port), "db": TcpTarget("127.0.0.1", port)}
+        offer, _, _ = await here.expose(targets)
+        for name, words in (("mail", "no service 'mail'"), ("", "there are several services")):
+            _, news, _ = await here.connect_at(offer.ticket, {name: TcpTarget("127.0.0.1", 0)})
+            error = (await news.wait_for(Problem)).error
+            assert error.code == "P2P-6115"
+            assert words in error.detail
+            assert "there is web, db" in error.detail
