@@ -472,10 +472,6 @@ RELAY_MAX_CONNECTIONS_PER_ADDRESS: Final = 1024
 RELAY_SOCKET_BUFFER_BYTES: Final = 1 << 20
 """Receive buffer of one relayed address: 900 full packets in the kernel's accounting, 9 ms at 1 Gbit/s, and no more
 memory for one client that is flooded."""
-RELAY_USERS_COUNTED: Final = 10_000
-"""Users without an allocation whose traffic is remembered: 1 MiB."""
-RELAY_CONTROL_TIMEOUT_S: Final = 5.0
-"""How long a command waits for the answer of a relay on this machine: longer than its event loop is ever busy."""
 RELAY_DRAIN_S: Final = 60.0
 """How long a stopping relay serves what it has: clients that get 508 for new allocations go elsewhere meanwhile."""
 
@@ -783,3 +779,6 @@ PORTMAP_RETRY_MAX_S: Final = 900.0
 
 METRICS_TIME_TO_DIRECT_BUCKETS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 """Plain checks take a round trip or a few, guesses up to ten seconds; later comes what the network changed for."""
+
+PUBLICATION_ANSWER_S: Final = 15.0
+"""How long a gateway may take to publish a service: it opens a port at most."""

@@ -114,6 +114,38 @@ def parse_listen(text: str) -> TransportAddress:
         raise ConfigError(f"{host!r} is a name, not an IP address of this machine", code=CODE_BAD_LISTEN) from error
 
 
+def parse_public_listen(text: str) -> TransportAddress:
+    """Read an address for the public to come to: as ``parse_listen``, but a port alone means every interface.
+
+    Args:
+        text: The address as typed.
+
+    Raises:
+        ConfigError: Not an address to listen at.
+    """
+    cleaned = text.strip()
+    return parse_listen(f"*:{cleaned}" if cleaned.isdigit() else cleaned)
+
+
+def parse_port_range(text: str) -> tuple[int, int]:
+    """Read a range of ports: ``20000-20999``, or one port.
+
+    Args:
+        text: The range as typed.
+
+    Returns:
+        The first and the last port.
+
+    Raises:
+        ConfigError: Not a range of ports.
+    """
+    first_text, _, last_text = text.strip().partition("-")
+    first, last = (_port(part, text, code=CODE_BAD_LISTEN) for part in (first_text, last_text or first_text))
+    if not 0 < first <= last:
+        raise ConfigError(f"{text!r} is not a range of ports such as 20000-20999", code=CODE_BAD_LISTEN)
+    return first, last
+
+
 def _kind(text: str) -> tuple[str, str]:
     """Cut off ``tcp:``, ``udp:`` or ``unix:``; without one of them it is TCP."""
     cleaned = text.strip()

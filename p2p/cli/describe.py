@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import singledispatch
+from typing import Final
 
 from p2p.cli import text
 from p2p.cli.line import ERROR_PAGES, Line, Tone
@@ -12,17 +13,22 @@ from p2p.os_errors import reason_of
 from p2p.session.events import (
     Connected,
     Event,
+    GatewayReady,
     Listening,
     PathChanged,
     Problem,
+    Public,
     Ready,
     Relayed,
     Report,
     SessionClosed,
     SessionOpened,
     SignallingChanged,
+    Visit,
 )
 from p2p.session.status import PathKind, SessionStatus, SignallingPhase
+
+_SERVER_ERROR: Final = 500
 
 
 def error_lines(error: P2PError) -> list[str]:
@@ -71,6 +77,24 @@ def _(event: Ready) -> tuple[Line, ...]:
 def _(event: Listening) -> tuple[Line, ...]:
     service = f" for {text.printable(event.service)}" if event.service else ""
     return (Line(f"listening on {event.address}{service}", Tone.GOOD),)
+
+
+@describe.register
+def _(event: GatewayReady) -> tuple[Line, ...]:
+    return tuple(Line(f"listening for {listener}", Tone.GOOD) for listener in event.listeners)
+
+
+@describe.register
+def _(event: Public) -> tuple[Line, ...]:
+    others = f", {text.plural(event.instances, 'instance')}" if event.instances > 1 else ""
+    return tuple(Line(f"public at {text.printable(url)}{others}", Tone.GOOD) for url in event.urls)
+
+
+@describe.register
+def _(event: Visit) -> tuple[Line, ...]:
+    outcome = f" {event.status} in {event.took_s * 1000:.0f} ms" if event.status else ""
+    tone = Tone.BAD if event.status >= _SERVER_ERROR else Tone.QUIET
+    return (Line(f"{text.printable(event.visitor)} {text.printable(event.summary)}{outcome}", tone),)
 
 
 @describe.register

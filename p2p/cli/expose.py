@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from p2p.cli import flags
+from p2p.cli import flags, public
 
 EPILOG: Final = flags.examples(
     "p2p expose 8080                          the web server on this machine's port 8080",
@@ -16,6 +16,7 @@ EPILOG: Final = flags.examples(
     "p2p expose 5432 --allow PEER --once      one session, and only for the peer with this id",
     "p2p expose 8080 --expires 2h --json      for programs; the ticket works for two hours",
     "p2p expose 22 --allow-bench              and permit the other side to measure the way with p2p bench",
+    "p2p expose 8080 --public --name blog     and a public URL at the gateway of P2P_GATEWAY",
     "",
     "Ctrl-C waits for open connections; a second Ctrl-C ends at once.",
 )
@@ -48,6 +49,18 @@ def expose(
             "--allow-bench", help="Permit p2p bench to whoever may connect; it takes all the bandwidth there is."
         ),
     ] = False,
+    is_public: public.IsPublic = False,
+    gateway: public.Gateway = None,
+    host: public.Host = None,
+    tcp: public.Tcp = None,
+    tls: public.Tls = False,
+    visitors: public.Visitors = None,
+    no_visitors: public.NoVisitors = None,
+    login: public.Login = None,
+    bearer: public.Bearer = None,
+    rate: public.Rate = None,
+    group: public.Group = None,
+    weight: public.Weight = None,
     rendezvous: flags.Rendezvous = None,
     token: flags.Token = None,
     ca_file: flags.CaFile = None,
@@ -91,6 +104,21 @@ def expose(
             once=once,
             expires_s=None if expires is None else parse_duration(expires),
             allow_bench=allow_bench,
+            public=public.public_options(
+                is_public=is_public,
+                gateway=gateway,
+                name=name,
+                host=host,
+                tcp=tcp,
+                tls=tls,
+                visitors=visitors,
+                no_visitors=no_visitors,
+                login=login,
+                bearer=bearer,
+                rate=rate,
+                group=group,
+                weight=weight,
+            ),
         )
         peer = flags.peer_options(
             rendezvous=rendezvous,

@@ -13,7 +13,18 @@ from typing import Any, Final, Protocol, Self, TextIO
 from p2p import defaults
 from p2p.cli.describe import describe
 from p2p.cli.line import Line, Tone
-from p2p.session.events import Connected, Event, PathChanged, Problem, Ready, Report, SessionOpened, SignallingChanged
+from p2p.session.events import (
+    Connected,
+    Event,
+    GatewayReady,
+    PathChanged,
+    Problem,
+    Public,
+    Ready,
+    Report,
+    SessionOpened,
+    SignallingChanged,
+)
 from p2p.session.status import SignallingPhase, Status
 
 
@@ -233,6 +244,16 @@ def headline(event: Event) -> tuple[Line, ...]:
             Line(f"p2p connect {event.ticket}"),
             Line(""),
         )
+    if isinstance(event, GatewayReady):
+        return (
+            Line("Gateway ticket (whoever has it can publish here):", Tone.QUIET),
+            Line(event.ticket),
+            Line("On a machine with a service:", Tone.QUIET),
+            Line(f"P2P_GATEWAY={event.ticket} p2p expose 8080 --public --name blog"),
+            Line(""),
+        )
+    if isinstance(event, Public):
+        return (Line("Public URL (whoever knows it can come):", Tone.QUIET), *map(Line, event.urls), Line(""))
     return ()
 
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
@@ -21,6 +21,9 @@ from p2p.cli.stopping import EXIT_INTERRUPTED, Stopper, interruptible
 from p2p.errors import P2PError
 from p2p.session.events import Event, Problem, Report
 from p2p.session.status import SessionStatus, Status
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 
 class Runnable(Protocol):
@@ -62,6 +65,7 @@ async def run_peer(
     *,
     preflight: Preflight | None = None,
     metrics_address: TransportAddress | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> Report:
     """Run an exposer or a connector, and show what happens.
 
@@ -70,6 +74,7 @@ async def run_peer(
         output: Where news goes; entered here.
         preflight: Runs beside it; what it returns is shown as a problem.
         metrics_address: Where to serve metrics; None serves none.
+        registry: Metrics of its own to serve as well.
 
     Returns:
         What happened from start to end; it was shown already.
@@ -84,7 +89,8 @@ async def run_peer(
     with output:
         try:
             async with interruptible(stopper), scope:
-                report = await _run(make(news.event), output, news, stopper, scope, preflight, metrics_address)
+                peer = make(news.event)
+                report = await _run(peer, output, news, stopper, scope, preflight, metrics_address, registry)
         except typer.Exit:
             raise
         except (Exception, BaseExceptionGroup) as exception:
@@ -104,6 +110,7 @@ async def _run(
     scope: TaskScope,
     preflight: Preflight | None,
     metrics_address: TransportAddress | None,
+    registry: CollectorRegistry | None,
 ) -> Report:
     started_wall = time.time()
 
@@ -115,7 +122,7 @@ async def _run(
     if output.interval_s is not None:
         scope.start(_refresh(output, peer, output.interval_s), name="live view")
     async with (
-        _metrics(metrics_address, peer, news),
+        _metrics(metrics_address, peer, news, registry),
         peer,
         local_status.StatusServer(local_status.runtime_folder(), describe),
     ):
@@ -124,14 +131,16 @@ async def _run(
 
 
 @contextlib.asynccontextmanager
-async def _metrics(address: TransportAddress | None, peer: Runnable, news: _News) -> AsyncIterator[None]:
+async def _metrics(
+    address: TransportAddress | None, peer: Runnable, news: _News, registry: CollectorRegistry | None
+) -> AsyncIterator[None]:
     if address is None:
         yield
         return
     # The libraries behind it are loaded only when somebody wants metrics.
     from p2p.observe.metrics import PeerMetrics, metrics_server
 
-    metrics = PeerMetrics(lambda: peer.status, peer.session_status)
+    metrics = PeerMetrics(lambda: peer.status, peer.session_status, registry)
     async with metrics_server(address, metrics):
         news.count = metrics.event
         yield

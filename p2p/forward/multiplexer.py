@@ -130,7 +130,7 @@ class Multiplexer:
         """
         self._control.accept(services)
         self._control_stream.flush()
-        self._is_established = True
+        self._is_authenticated = self._is_established = True
         self._observer.established()
         self._table.release()
 

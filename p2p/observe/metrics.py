@@ -37,9 +37,15 @@ class PeerMetrics(Collector):
         status: Gives the present state, whenever metrics are asked for.
         session: Gives the state of one open session by its id. An event costs that much, however many sessions there
             are.
+        registry: What else is served beside these; None: nothing.
     """
 
-    def __init__(self, status: Callable[[], Status], session: Callable[[str], SessionStatus | None]) -> None:
+    def __init__(
+        self,
+        status: Callable[[], Status],
+        session: Callable[[str], SessionStatus | None],
+        registry: CollectorRegistry | None = None,
+    ) -> None:
         self._status = status
         self._session = session
         self._opened = 0
@@ -49,7 +55,7 @@ class PeerMetrics(Collector):
         self._problems: Counter[str] = Counter()
         self._bytes_in = self._bytes_out = self._flows = 0
         self._went_direct: set[str] = set()
-        self.registry = CollectorRegistry()
+        self.registry = registry or CollectorRegistry()
         self._time_to_direct = PrometheusHistogram(
             "p2p_time_to_direct_seconds",
             "From a session's first path of any kind to its first direct one.",

@@ -193,6 +193,52 @@ class Problem(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayReady(Event):
+    """A gateway listens, and publishers may come with its ticket."""
+
+    name_in_json = "gateway_ready"
+    ticket: str
+    domain: str
+    listeners: tuple[str, ...]
+    """Such as ``http 0.0.0.0:80``."""
+
+    def _fields(self) -> dict[str, Any]:
+        return {"ticket": self.ticket, "domain": self.domain, "listeners": list(self.listeners)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Public(Event):
+    """A gateway has put a service before the public."""
+
+    name_in_json = "public"
+    urls: tuple[str, ...]
+    instances: int = 1
+    """How many instances serve it now, this one included."""
+
+    def _fields(self) -> dict[str, Any]:
+        return {"urls": list(self.urls), "instances": self.instances}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit(Event):
+    """A visitor's request through a gateway has ended, or its connection has begun."""
+
+    name_in_json = "visit"
+    visitor: str
+    summary: str
+    status: int
+    took_s: float
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "visitor": self.visitor,
+            "summary": self.summary,
+            "status": self.status or None,
+            "took_ms": milliseconds(self.took_s),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report(Event):
     """What happened from start to end; the last event."""
 

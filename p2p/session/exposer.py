@@ -29,13 +29,14 @@ from p2p.session.admission import OfferAdmission
 from p2p.session.built_in import BuiltInServices
 from p2p.session.candidates import write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
-from p2p.session.events import Event, Problem, Ready, Report, SessionOpened
+from p2p.session.events import Event, Problem, Public, Ready, Report, SessionOpened, Visit
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
 from p2p.session.offered import offered
-from p2p.session.options import ExposeOptions, PeerOptions, RelayPolicy
+from p2p.session.options import ExposeOptions, PeerOptions, PublicOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
 from p2p.session.program import Program
+from p2p.session.publisher import Publisher
 from p2p.session.status import Status
 from p2p.signalling.client import SignallingState
 
@@ -67,6 +68,7 @@ class Exposer(Program):
         self._admission = OfferAdmission()
         self._ticket = ""
         self._done = asyncio.Event()
+        self._publishing: asyncio.Task[P2PError | None] | None = None
 
     def make_node(self) -> Node:
         """See ``Program``."""
@@ -140,15 +142,41 @@ class Exposer(Program):
         )
         if self.node.relay is None and self.node.last_relay_error is not None:
             self.tell(Problem(t_s=self.t_s, error=self.node.last_relay_error))
+        if self.options.public is not None:
+            self._publishing = self._scope.start(self._publish(self.options.public), name="publisher")
+            self._publishing.add_done_callback(lambda _: self._done.set())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.options.expires_s):
                 await self._end_of_offer()
+
+    async def _publish(self, public: PublicOptions) -> P2PError | None:
+        """Keep the services before the public.
+
+        Returns:
+            Why that is not possible: the gateway refuses, or cannot be reached at first.
+        """
+        try:
+            publisher = Publisher(public, self.options.targets, self.peer_options, on_event=self._publisher_said)
+        except P2PError as error:
+            return error
+        async with publisher:
+            try:
+                await publisher.run_until(asyncio.Event())
+            except P2PError as error:
+                return error
+        return None
+
+    def _publisher_said(self, event: Event) -> None:
+        """Pass on what is news of the public; the session with the gateway is a matter of its own."""
+        if isinstance(event, Public | Visit | Problem):
+            self.tell(event)
 
     async def _end_of_offer(self) -> None:
         """Wait for the end of the only session, or for the end of our login.
 
         Raises:
             SignallingError: Another login took over.
+            P2PError: The gateway does not publish the service.
         """
         while not self._done.is_set():
             if self.node.signalling.state is SignallingState.FAILED:
@@ -157,6 +185,8 @@ class Exposer(Program):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOGIN_WATCH_S):
                     await self._done.wait()
+        if self._publishing is not None and self._publishing.done() and (error := self._publishing.result()):
+            raise error
 
     # --- offers --------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from p2p import defaults
+from p2p.proto.publication import Access as Access
+from p2p.proto.publication import Kind
 from p2p.target import Target
 
 
@@ -51,6 +53,28 @@ class PeerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublicOptions:
+    """How a gateway puts a service before the public."""
+
+    gateway: str = field(repr=False)
+    """The gateway's ticket; it carries a secret."""
+    kind: Kind = "http"
+    """Virtual host, TLS passed through, or TCP port."""
+    name: str = ""
+    """The label below the gateway's domain; empty lets the gateway choose."""
+    hosts: tuple[str, ...] = ()
+    """Host names of one's own, instead of a name."""
+    port: int = 0
+    """For TCP: the port; 0 lets the gateway choose."""
+    group: str = field(default="", repr=False)
+    """A secret that several publishers of one name share."""
+    weight: int = 1
+    """How many times as many visitors as an instance of weight 1."""
+    access: Access = field(default_factory=Access, repr=False)
+    """Whom the gateway lets through; it holds secrets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExposeOptions:
     """What to put on offer, and to whom."""
 
@@ -64,6 +88,8 @@ class ExposeOptions:
     """Whether to end after the first session."""
     expires_s: float | None = None
     """How long the ticket works, in seconds from now; None means as long as the command runs."""
+    public: PublicOptions | None = None
+    """How it is put before the public as well; None: only ticket holders come."""
     allow_bench: bool = False
     """Whether whoever may connect may also measure, which takes all the bandwidth there is."""
 

@@ -286,6 +286,8 @@ class Program:
 
     def signal_received(self, peer: PeerId, instance: str, data: bytes) -> None:
         """Take a signal of an authenticated peer; nonsense is logged and dropped."""
+        if not self._scope.is_open:
+            return  # the program ends
         try:
             body = decode_untrusted(data)
         except P2PError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("p2p", "relay", "rendezvous")
+PACKAGES = ("p2p", "relay", "rendezvous", "gateway")
 PAGES = ROOT / "docs" / "errors"
 INDEX = PAGES / "README.md"
 REASONS = PAGES / "relayed.md"

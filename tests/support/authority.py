@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class Authority:
-    """A private CA, and a certificate for 127.0.0.1 by it."""
+    """A private CA, and a certificate for 127.0.0.1 by it, or for host names."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *names: str) -> None:
         self.certificate, self.key, self.root = folder / "cert.pem", folder / "key.pem", folder / "ca.pem"
         key, ca_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test CA")])
@@ -34,7 +34,8 @@ class Authority:
             )
             if not is_ca:
                 host = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-                builder = builder.add_extension(x509.SubjectAlternativeName([host]), critical=False)
+                subjects = [x509.DNSName(name) for name in names] or [host]
+                builder = builder.add_extension(x509.SubjectAlternativeName(subjects), critical=False)
             return builder.sign(ca_key, hashes.SHA256())
 
         pem = serialization.Encoding.PEM

@@ -1,0 +1,70 @@
+"""The configuration of a gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.core import names
+from gateway.core.balance import Policy
+from gateway.ingress.tls import CertificateFiles
+from p2p.address import TransportAddress
+from p2p.errors import ConfigError, ErrorCode
+from p2p.proto.observed import IpNetwork
+
+CODE_CONTRADICTION: Final = ErrorCode("P2P-1503", "Change one of the settings; `p2p gateway --help` explains them.")
+
+RESERVED: Final = frozenset({"www", "api", "admin", "mail", "ns1", "ns2", "gateway", "status"})
+"""Labels below the domain that an operator will want, or that visitors would take for the operator's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """What a gateway serves, and where.
+
+    Raises:
+        ConfigError: Settings do not go together.
+    """
+
+    domain: str = ""
+    """Its own host name; published names become hosts below it."""
+    http: tuple[TransportAddress, ...] = ()
+    """Where to listen for HTTP."""
+    https: tuple[TransportAddress, ...] = ()
+    """Where to listen for HTTPS, and for TLS that is passed through."""
+    certificates: tuple[CertificateFiles, ...] = ()
+    """For HTTPS; the first one for names that none of the others has."""
+    tcp_hosts: tuple[str, ...] = ()
+    """IP addresses on which TCP ports are published."""
+    tcp_ports: tuple[int, int] | None = None
+    """The first and last TCP port that may be published; None publishes none."""
+    fronts: tuple[IpNetwork, ...] = ()
+    """Networks of the proxies in front, whose word about visitors is taken."""
+    has_proxy_header: bool = False
+    """Whether the fronts begin each connection with a PROXY header."""
+    public_https_port: int | None = None
+    """The HTTPS port in URLs when fronts end TLS; None: our own listeners tell."""
+    custom_hosts: bool = False
+    """Whether publishers may bring host names outside the domain."""
+    redirect: bool = True
+    """Whether visitors without TLS are sent to HTTPS, if there is any."""
+    balance: Policy = Policy.LEAST_CONNECTIONS
+    """How to choose among the instances of a service."""
+    reserved: frozenset[str] = field(default=RESERVED)
+    """Labels below the domain that nobody gets."""
+
+    def __post_init__(self) -> None:
+        if self.domain and not (names.is_host(self.domain) or self.domain == "localhost"):
+            raise _contradiction(f"{self.domain!r} is not a host name")
+        if not (self.http or self.https or self.tcp_ports):
+            raise _contradiction("there is nothing to listen on")
+        if self.https and not self.certificates:
+            raise _contradiction("HTTPS needs a certificate")
+        if self.has_proxy_header and not self.fronts:
+            raise _contradiction("PROXY headers are taken from trusted fronts only, and none is named")
+        if (self.http or self.https) and not self.domain and not self.custom_hosts:
+            raise _contradiction("without a domain and without custom hosts no HTTP service could have a name")
+
+
+def _contradiction(detail: str) -> ConfigError:
+    return ConfigError(detail, code=CODE_CONTRADICTION)

@@ -1,0 +1,140 @@
+"""Which instance of a service gets the next visitor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from typing import Final, TypeVar
+
+EJECT_AFTER_FAILURES: Final = 3
+"""Failures in a row after which an instance gets no visitors for a while."""
+EJECT_S: Final = 10.0
+"""For how long at first; doubled with each ejection in a row."""
+EJECT_MAX_S: Final = 300.0
+SLOW_START_S: Final = 10.0
+"""An instance that is new, or back, grows to its whole share in this time."""
+_SLOW_START_LEAST: Final = 0.1
+
+
+class Policy(StrEnum):
+    """How an instance is chosen among those that are well."""
+
+    LEAST_CONNECTIONS = "least-connections"
+    """The one with the fewest visitors for its weight; among equals in turn."""
+    ROUND_ROBIN = "round-robin"
+    """In turn, by weight, evenly spread."""
+    ADDRESS = "address"
+    """By the visitor's address, so that a visitor stays with its instance while that one is well."""
+
+
+class Instance:
+    """One program that serves a published name.
+
+    Args:
+        key: Tells it from the others, also after a restart of the gateway.
+        weight: Its share.
+        now: The monotonic time.
+
+    Attributes:
+        open: Visitors that it serves now.
+        is_draining: Whether it finishes what it has and gets nothing new.
+    """
+
+    def __init__(self, key: str, weight: int, now: float) -> None:
+        self.key = key
+        self.weight = weight
+        self.open = 0
+        self.is_draining = False
+        self._since = now
+        self._failures = 0
+        self._ejections = 0
+        self._ejected_until = 0.0
+        self._current = 0.0
+
+    def is_well(self, now: float) -> bool:
+        """Whether it may get a visitor."""
+        return not self.is_draining and now >= self._ejected_until
+
+    def share(self, now: float) -> float:
+        """Its weight, less while it is new."""
+        return self.weight * min(1.0, max(_SLOW_START_LEAST, (now - self._since) / SLOW_START_S))
+
+    def failed(self, now: float) -> bool:
+        """A visitor could not be served.
+
+        Returns:
+            Whether it is ejected by that.
+        """
+        self._failures += 1
+        if self._failures < EJECT_AFTER_FAILURES:
+            return False
+        self._ejected_until = now + min(EJECT_MAX_S, EJECT_S * 2**self._ejections)
+        self._ejections += 1
+        self._failures = 0
+        self._since = self._ejected_until
+        return True
+
+    def succeeded(self) -> None:
+        """A visitor was served."""
+        self._failures = self._ejections = 0
+
+    def advance(self, share: float) -> float:
+        """Gain this much in a round of ``Policy.ROUND_ROBIN``.
+
+        Returns:
+            What it has now.
+        """
+        self._current += share
+        return self._current
+
+    def pay(self, total: float) -> None:
+        """Give up what a turn costs."""
+        self._current -= total
+
+
+InstanceT = TypeVar("InstanceT", bound=Instance)
+
+
+def choose(
+    instances: Sequence[InstanceT], policy: Policy, *, visitor: str, now: float, without: Collection[InstanceT] = ()
+) -> InstanceT | None:
+    """Choose an instance for a visitor.
+
+    When none is well, those that were ejected get another chance: an error page helps nobody.
+
+    Args:
+        instances: All of the service.
+        policy: How to choose.
+        visitor: The visitor's IP address.
+        now: The monotonic time.
+        without: Those that were tried in vain.
+
+    Returns:
+        The instance, or None when nothing is left to try.
+    """
+    left = [instance for instance in instances if instance not in without and not instance.is_draining]
+    well = [instance for instance in left if instance.is_well(now)] or left
+    if not well:
+        return None
+    if policy is Policy.ADDRESS:
+        return max(well, key=lambda instance: _rendezvous_score(instance, visitor))
+    if policy is Policy.LEAST_CONNECTIONS:
+        least = min((instance.open + 1) / instance.share(now) for instance in well)
+        well = [instance for instance in well if (instance.open + 1) / instance.share(now) <= least]
+    return _smooth_round_robin(well, now)
+
+
+def _smooth_round_robin(instances: Sequence[InstanceT], now: float) -> InstanceT:
+    """In turn by weight, without runs: each gains its share, the richest pays the sum of all (as nginx does it)."""
+    shares = [instance.share(now) for instance in instances]
+    best = max(zip(instances, shares, strict=True), key=lambda pair: pair[0].advance(pair[1]))[0]
+    best.pay(sum(shares))
+    return best
+
+
+def _rendezvous_score(instance: Instance, visitor: str) -> float:
+    """Highest random weight: when an instance goes, only its own visitors move."""
+    digest = hashlib.sha256(f"{instance.key}\0{visitor}".encode()).digest()
+    share = (int.from_bytes(digest[:8], "big") + 1) / (1 << 64)
+    return float(share ** (1 / instance.weight))

@@ -1,0 +1,79 @@
+"""What a proxy changes in the headers of HTTP: who the visitor is, and what concerns one connection only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from p2p.address import TransportAddress
+
+_HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Source: RFC 9110 section 7.6.1."""
+_SAYS_WHO: Final = frozenset(
+    {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"}
+)
+"""What the exposed service believes about the visitor; a visitor may not say it."""
+
+Headers = list[tuple[str, str]]
+
+
+class Visit(NamedTuple):
+    """Who asks for what.
+
+    Attributes:
+        visitor: The visitor's address, as far as trusted fronts know it.
+        scheme: ``http`` or ``https``, as the visitor used it.
+        host: The Host header as it came.
+        local: The address that the visitor connected to.
+    """
+
+    visitor: TransportAddress
+    scheme: str
+    host: str
+    local: TransportAddress
+
+
+def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
+    """Leave out what concerns one connection only, what Connection names included."""
+    kept = list(headers)
+    named = {
+        token.strip().lower() for name, value in kept if name.lower() == "connection" for token in value.split(",")
+    }
+    return [(name, value) for name, value in kept if name.lower() not in _HOP_BY_HOP | named]
+
+
+def for_service(headers: Iterable[tuple[str, str]], visit: Visit) -> Headers:
+    """Make the headers of the request to the exposed service.
+
+    Args:
+        headers: The visitor's, in order.
+        visit: Who it is.
+    """
+    kept = [(name, value) for name, value in end_to_end(headers) if name.lower() not in _SAYS_WHO]
+    visitor = visit.visitor
+    node = f'"[{visitor.host}]"' if visitor.is_ipv6 else visitor.host
+    return [
+        *kept,
+        ("X-Forwarded-For", visitor.host),
+        ("X-Forwarded-Proto", visit.scheme),
+        ("X-Forwarded-Host", visit.host),
+        ("X-Forwarded-Port", str(visit.local.port)),
+        ("X-Real-IP", visitor.host),
+        ("Forwarded", f"for={node};host={_quoted(visit.host)};proto={visit.scheme}"),
+    ]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,209 @@
+"""What is published: services by host name and by port, and their instances."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterator
+from typing import Final, Generic
+
+from gateway.core import names
+from gateway.core.access import AccessPolicy
+from gateway.core.balance import InstanceT
+from p2p.errors import ConfigError
+from p2p.identity import PeerId
+from p2p.proto.publication import Kind, Publish
+
+_CHOICES: Final = 64
+"""How many random names or ports are tried before giving up."""
+
+
+class RefusedError(ConfigError):
+    """A service is not published.
+
+    Args:
+        reason: For the publisher's user.
+        is_final: Whether asking again is no use.
+    """
+
+    def __init__(self, reason: str, *, is_final: bool = True) -> None:
+        super().__init__(reason)
+        self.is_final = is_final
+
+
+class Service(Generic[InstanceT]):
+    """One published service.
+
+    Attributes:
+        kind: How visitors reach it.
+        hosts: Its host names; empty for a TCP port.
+        port: Its TCP port, or 0.
+        policy: Who may come. The instance that came last decides.
+        instances: Those that serve it.
+    """
+
+    def __init__(self, owner: PeerId, request: Publish, hosts: tuple[str, ...], port: int) -> None:
+        self.kind: Kind = request.kind
+        self.hosts = hosts
+        self.port = port
+        self.policy = AccessPolicy(request.access)
+        self.instances: list[InstanceT] = []
+        self._owner = owner
+        self._group = request.group
+
+    @property
+    def title(self) -> str:
+        """What to call it in logs and on pages."""
+        return self.hosts[0] if self.hosts else f"port {self.port}"
+
+    def admits(self, owner: PeerId, request: Publish) -> bool:
+        """Whether another program may serve this name too."""
+        if request.kind != self.kind:
+            return False
+        if self._group or request.group:
+            return hmac.compare_digest(self._group.encode(), request.group.encode())
+        return owner == self._owner
+
+
+class Registry(Generic[InstanceT]):
+    """All published services.
+
+    Args:
+        domain: The gateway's own; names become hosts below it. Empty: publishers bring hosts of their own.
+        reserved: Labels that nobody gets.
+        tcp_ports: The first and last port that may be published, or None.
+        custom_hosts: Whether publishers may bring host names outside the domain.
+        random_bytes: Source of what nobody guesses.
+    """
+
+    def __init__(
+        self,
+        *,
+        domain: str,
+        reserved: frozenset[str],
+        tcp_ports: tuple[int, int] | None,
+        custom_hosts: bool,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._domain = domain
+        self._reserved = reserved
+        self._tcp_ports = tcp_ports
+        self._custom_hosts = custom_hosts
+        self._random_bytes = random_bytes
+        self._by_host: dict[str, Service[InstanceT]] = {}
+        self._by_port: dict[int, Service[InstanceT]] = {}
+
+    def __iter__(self) -> Iterator[Service[InstanceT]]:
+        yield from dict.fromkeys([*self._by_host.values(), *self._by_port.values()])
+
+    def of_host(self, host: str) -> Service[InstanceT] | None:
+        """The service of a host name in lower case."""
+        return self._by_host.get(host)
+
+    def of_port(self, port: int) -> Service[InstanceT] | None:
+        """The service of a TCP port."""
+        return self._by_port.get(port)
+
+    def publish(self, owner: PeerId, request: Publish, instance: InstanceT) -> Service[InstanceT]:
+        """Add an instance, and the service if it is the first.
+
+        Args:
+            owner: The publisher, authenticated.
+            request: What it asks for.
+            instance: The program.
+
+        Returns:
+            The service.
+
+        Raises:
+            RefusedError: A name or port is not free, or not allowed.
+        """
+        try:
+            service = (
+                self._publish_port(owner, request) if request.kind == "tcp" else self._publish_host(owner, request)
+            )
+            service.policy = AccessPolicy(request.access)
+        except RefusedError:
+            raise
+        except ConfigError as error:
+            raise RefusedError(error.detail) from error
+        access = request.access
+        if request.kind != "http" and (access.basic or access.bearer or access.connections or access.body_max_bytes):
+            self._forget_if_empty(service)
+            raise RefusedError("only HTTP visitors can log in, or be limited by connections or by size")
+        service.instances.append(instance)
+        return service
+
+    def withdraw(self, service: Service[InstanceT], instance: InstanceT) -> None:
+        """Remove an instance, and the service with the last one."""
+        if instance in service.instances:
+            service.instances.remove(instance)
+        self._forget_if_empty(service)
+
+    def _forget_if_empty(self, service: Service[InstanceT]) -> None:
+        if not service.instances:
+            for host in service.hosts:
+                self._by_host.pop(host, None)
+            self._by_port.pop(service.port, None)
+
+    def _publish_host(self, owner: PeerId, request: Publish) -> Service[InstanceT]:
+        hosts = tuple(dict.fromkeys(host.lower() for host in request.hosts)) or (self._own_host(request.name),)
+        for host in request.hosts and hosts:
+            self._check_custom(host)
+        known = {self._by_host.get(host) for host in hosts}
+        existing = next(iter(known))
+        if len(known) > 1 or (existing is not None and not existing.admits(owner, request)):
+            # Perhaps a program of the same user that has just died: its name is free again in a while.
+            raise RefusedError(f"{' and '.join(hosts)} is in use by somebody else", is_final=False)
+        if existing is not None:
+            return existing
+        service = Service[InstanceT](owner, request, hosts, 0)
+        self._by_host.update(dict.fromkeys(hosts, service))
+        return service
+
+    def _own_host(self, label: str) -> str:
+        if not self._domain:
+            raise RefusedError("this gateway has no domain: publish a host name of your own")
+        if label:
+            if not names.is_label(label):
+                raise RefusedError(f"{label!r} cannot be part of a host name: use letters, digits and dashes")
+            if label in self._reserved:
+                raise RefusedError(f"the name {label!r} is reserved")
+            return f"{label}.{self._domain}"
+        for _ in range(_CHOICES):
+            host = f"{names.random_label(self._random_bytes)}.{self._domain}"
+            if host not in self._by_host:
+                return host
+        raise RefusedError("no name is free", is_final=False)
+
+    def _check_custom(self, host: str) -> None:
+        if not names.is_host(host):
+            raise RefusedError(f"{host!r} is not a host name")
+        if host == self._domain or host.endswith(f".{self._domain}"):
+            raise RefusedError(f"{host} is below the gateway's own domain: ask for it by name")
+        if not self._custom_hosts:
+            raise RefusedError("this gateway serves names below its own domain only")
+
+    def _publish_port(self, owner: PeerId, request: Publish) -> Service[InstanceT]:
+        if self._tcp_ports is None:
+            raise RefusedError("this gateway publishes no TCP ports")
+        first, last = self._tcp_ports
+        if request.port and not first <= request.port <= last:
+            raise RefusedError(f"port {request.port} is not among {first} to {last}, which this gateway publishes")
+        port = request.port or self._free_port(first, last)
+        existing = self._by_port.get(port)
+        if existing is not None:
+            if not existing.admits(owner, request):
+                raise RefusedError(f"port {port} is in use by somebody else", is_final=False)
+            return existing
+        service = self._by_port[port] = Service[InstanceT](owner, request, (), port)
+        return service
+
+    def _free_port(self, first: int, last: int) -> int:
+        for _ in range(_CHOICES):
+            port = first + int.from_bytes(self._random_bytes(4), "big") % (last - first + 1)
+            if port not in self._by_port:
+                return port
+        for port in range(first, last + 1):
+            if port not in self._by_port:
+                return port
+        raise RefusedError("no port is free", is_final=False)

@@ -1,0 +1,1 @@
+"""Where visitors arrive: listeners, HTTP, TLS passed through, TCP ports."""

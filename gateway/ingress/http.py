@@ -1,0 +1,213 @@
+"""HTTP for the public: finds the service by its host name, lets in who may come, and passes requests through."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self
+
+from aiohttp import web
+
+from gateway.core import problems
+from gateway.core.access import Verdict
+from gateway.core.balance import Policy
+from gateway.core.headers import Visit
+from gateway.core.names import host_of_header
+from gateway.core.problems import Problem
+from gateway.core.registry import Registry, Service
+from gateway.ingress.front import Arrival
+from gateway.ingress.proxy import Exchange, NoInstanceError
+from gateway.ingress.upstream import Upstreams
+from gateway.metrics import Metrics
+from gateway.publishers import Publisher
+from p2p.address import TransportAddress
+from p2p.forward.sockets import close
+from p2p.proto.observed import IpNetwork, observed_address
+
+logger = logging.getLogger(__name__)
+
+SERVER: Final = "p2p-gateway"
+KEEP_ALIVE_S: Final = 75.0
+HEAD_WITHIN_S: Final = 30.0
+LINE_MAX_BYTES: Final = 16_384
+FIELD_MAX_BYTES: Final = 32_768
+TLS_WITHIN_S: Final = 10.0
+_GOODBYE_S: Final = 10.0
+_HTTPS_PORT: Final = 443
+
+OwnSite = Callable[[web.BaseRequest], web.Response]
+"""Answers requests for the gateway's own host name."""
+
+_VERDICTS: Final = {
+    Verdict.ADDRESS_DENIED: problems.ADDRESS,
+    Verdict.CREDENTIALS_NEEDED: problems.CREDENTIALS,
+    Verdict.TOO_MANY: problems.TOO_MANY,
+}
+
+
+class HttpIngress:
+    """Serves HTTP on connections that were accepted elsewhere.
+
+    Args:
+        registry: What is published.
+        upstreams: Connections to the services.
+        metrics: What to count.
+        own_site: Answers for the gateway's own name.
+        domain: That name.
+        fronts: Networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
+        balance: How to choose among instances.
+        https_port: Where visitors without TLS are sent to; None serves them as they are.
+    """
+
+    def __init__(
+        self,
+        registry: Registry[Publisher],
+        upstreams: Upstreams,
+        metrics: Metrics,
+        *,
+        own_site: OwnSite,
+        domain: str,
+        fronts: tuple[IpNetwork, ...],
+        balance: Policy,
+        https_port: int | None = None,
+    ) -> None:
+        self._registry = registry
+        self._upstreams = upstreams
+        self._metrics = metrics
+        self._own_site = own_site
+        self._domain = domain
+        self._fronts = fronts
+        self._balance = balance
+        self._https_port = https_port
+        self._server = _Server(self._handle, access_log=None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.pre_shutdown()
+        await self._server.shutdown(_GOODBYE_S)
+
+    async def serve(self, arrival: Arrival, context: ssl.SSLContext | None = None) -> None:
+        """Take a connection over.
+
+        Args:
+            arrival: The connection.
+            context: For TLS; None without.
+        """
+        loop = asyncio.get_running_loop()
+        scheme = "http" if context is None else "https"
+        try:
+            await loop.connect_accepted_socket(
+                lambda: self._server.handler(arrival, scheme),
+                arrival.sock,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else TLS_WITHIN_S,
+            )
+        except (OSError, TimeoutError) as error:
+            logger.info("connection of %s dropped: %s", arrival.visitor, error)
+            close(arrival.sock, reset=True)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        handler = request.protocol
+        assert isinstance(handler, _Handler)
+        host = host_of_header(request.headers.get("Host", ""))
+        if not host or len(request.headers.getall("Host")) > 1:
+            return self._problem(request, problems.BAD_REQUEST, host)
+        if host == self._domain:
+            return self._own_site(request)
+        service = self._registry.of_host(host)
+        if service is None or service.kind != "http":
+            return self._problem(request, problems.NO_SERVICE, host)
+        visit = self._visit(request, handler)
+        if visit.scheme == "http" and self._https_port is not None:
+            port = "" if self._https_port == _HTTPS_PORT else f":{self._https_port}"
+            location = f"https://{host}{port}{request.raw_path}"
+            return web.Response(status=308, headers={"Location": location, "Server": SERVER})
+        return await self._admit(request, service, visit)
+
+    async def _admit(self, request: web.BaseRequest, service: Service[Publisher], visit: Visit) -> web.StreamResponse:
+        now = asyncio.get_running_loop().time()
+        visitor = visit.visitor.host
+        verdict = service.policy.enter(visitor, request.headers.get("Authorization"), now)
+        if verdict is not Verdict.WELCOME:
+            return self._problem(request, _VERDICTS[verdict], service.title)
+        try:
+            largest = service.policy.access.body_max_bytes
+            if largest and (request.content_length or 0) > largest:
+                return self._problem(request, problems.TOO_LARGE, service.title)
+            exchange = Exchange(request, service, visit, self._upstreams, self._metrics, self._balance)
+            try:
+                return await exchange.run()
+            except NoInstanceError as error:
+                return self._problem(request, error.problem, service.title)
+            except web.HTTPRequestEntityTooLarge:
+                return self._problem(request, problems.TOO_LARGE, service.title)
+        finally:
+            service.policy.leave(visitor)
+
+    def _visit(self, request: web.BaseRequest, handler: _Handler) -> Visit:
+        arrival = handler.arrival
+        visitor, scheme = arrival.visitor, handler.scheme
+        if arrival.is_from_front:
+            forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
+            seen = observed_address(visitor, forwarded, self._fronts)
+            # With a PROXY header the front has told already; then the address is not the front's own.
+            visitor = seen if forwarded else visitor
+            if request.headers.get("X-Forwarded-Proto", "").lower() in ("http", "https"):
+                scheme = request.headers["X-Forwarded-Proto"].lower()
+        return Visit(TransportAddress(*visitor), scheme, request.headers["Host"], arrival.local)
+
+    def _problem(self, request: web.BaseRequest, problem: Problem, host: str) -> web.Response:
+        self._metrics.refused.labels(problem.code).inc()
+        self._metrics.requests.labels(f"{problem.status // 100}xx").inc()
+        wants_page = "text/html" in request.headers.get("Accept", "")
+        response = web.Response(
+            status=problem.status,
+            text=problems.as_page(problem, host) if wants_page else problems.as_text(problem),
+            content_type="text/html" if wants_page else "text/plain",
+            headers={"Server": SERVER, "Cache-Control": "no-store", "X-P2P-Problem": problem.code},
+        )
+        if problem is problems.CREDENTIALS:
+            response.headers["WWW-Authenticate"] = f'Basic realm="{host}", charset="UTF-8"'
+        if problem.status in (429, 503):
+            response.headers["Retry-After"] = "5"
+        # What is left of the body would be read and thrown away otherwise, however long it is.
+        if request.can_read_body:
+            response.force_close()
+        return response
+
+
+class _Handler(web.RequestHandler):
+    """A connection that knows where it came from."""
+
+    __slots__ = ("arrival", "scheme")
+
+    arrival: Arrival
+    scheme: str
+
+
+class _Server(web.Server):
+    """Makes handlers for connections that were accepted already."""
+
+    def __call__(self) -> NoReturn:
+        raise NotImplementedError("use handler()")
+
+    def handler(self, arrival: Arrival, scheme: str) -> _Handler:
+        """Make the handler of one connection."""
+        options: dict[str, Any] = {
+            "keepalive_timeout": KEEP_ALIVE_S,
+            "max_line_size": LINE_MAX_BYTES,
+            "max_field_size": FIELD_MAX_BYTES,
+            "access_log": None,
+            "auto_decompress": False,
+            "read_bufsize": 1 << 18,
+        }
+        handler = _Handler(self, loop=asyncio.get_running_loop(), **options)
+        handler.arrival, handler.scheme = arrival, scheme
+        return handler

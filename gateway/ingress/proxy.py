@@ -1,0 +1,201 @@
+"""One HTTP request on its way to an exposed service and back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from gateway.core import problems
+from gateway.core.balance import Policy, choose
+from gateway.core.headers import Headers, Visit, end_to_end, for_service
+from gateway.core.problems import Problem
+from gateway.core.registry import Service
+from gateway.ingress.upstream import FlowConnector, Upstreams, make_session
+from gateway.ingress.websocket import relay_websocket
+from gateway.metrics import Metrics
+from gateway.publishers import Publisher
+from p2p.forward.sockets import Addresses
+from p2p.proto.publication import Visited
+
+logger = logging.getLogger(__name__)
+
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""Source: RFC 9110 section 9.2.2."""
+_SUMMARY_MAX_CHARACTERS: Final = 200
+
+
+class NoInstanceError(Exception):
+    """No instance answered, and nothing of a response was sent.
+
+    Args:
+        problem: What to tell the visitor.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.title)
+        self.problem = problem
+
+
+class Exchange:
+    """A request and its response, streamed in both directions.
+
+    A request that can be repeated goes to another instance when the first one does not answer.
+
+    Args:
+        request: The visitor's.
+        service: What it is for.
+        visit: Who asks.
+        upstreams: Connections to the instances.
+        metrics: What to count.
+        balance: How to choose among instances.
+    """
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        service: Service[Publisher],
+        visit: Visit,
+        upstreams: Upstreams,
+        metrics: Metrics,
+        balance: Policy,
+    ) -> None:
+        self._request = request
+        self._service = service
+        self._visit = visit
+        self._upstreams = upstreams
+        self._metrics = metrics
+        self._balance = balance
+        self._body_bytes = 0
+
+    async def run(self) -> web.StreamResponse:
+        """Pass the request on and the response back.
+
+        Raises:
+            NoInstanceError: There is no response.
+            web.HTTPRequestEntityTooLarge: The body is larger than the service takes.
+        """
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        tried: list[Publisher] = []
+        problem = problems.OFFLINE
+        while publisher := self._choose(tried):
+            tried.append(publisher)
+            publisher.open += 1
+            try:
+                response = await self._pass_through(publisher)
+            except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+                logger.info("%s of %s: %r", publisher.key, self._service.title, error)
+                problem = problems.TIMEOUT if isinstance(error, TimeoutError) else problems.UPSTREAM
+                if publisher.failed(loop.time()):
+                    self._metrics.ejections.inc()
+                if not self._may_repeat():
+                    break
+                self._metrics.retries.inc()
+            else:
+                publisher.succeeded()
+                self._count(publisher, response.status, loop.time() - began_at)
+                return response
+            finally:
+                publisher.open -= 1
+        raise NoInstanceError(problem)
+
+    def _choose(self, tried: list[Publisher]) -> Publisher | None:
+        return choose(
+            self._service.instances,
+            self._balance,
+            visitor=self._visit.visitor.host,
+            now=asyncio.get_running_loop().time(),
+            without=tried,
+        )
+
+    def _may_repeat(self) -> bool:
+        return self._request.method in _IDEMPOTENT and not self._request.body_exists
+
+    async def _pass_through(self, publisher: Publisher) -> web.StreamResponse:
+        request = self._request
+        headers = for_service(self._own_headers(), self._visit)
+        # The path as it came: decoding and encoding it again could make another one of it.
+        url = URL(f"http://{self._service.title}{request.raw_path}", encoded=True)
+        async with AsyncExitStack() as stack:
+            session = self._upstreams.session(publisher)
+            if publisher.wants_address:
+                addresses = Addresses(self._visit.visitor, self._visit.local)
+                session = await stack.enter_async_context(make_session(FlowConnector(publisher, addresses)))
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                return await relay_websocket(request, session, url, headers)
+            upstream = await stack.enter_async_context(
+                session.request(
+                    request.method,
+                    url,
+                    headers=CIMultiDict(headers),
+                    data=self._body() if request.body_exists else None,
+                    allow_redirects=False,
+                    expect100=False,
+                )
+            )
+            return await self._respond(upstream)
+
+    def _own_headers(self) -> Headers:
+        drops_credentials = self._service.policy.needs_credentials
+        return [
+            (name, value)
+            for name, value in self._request.headers.items()
+            # What the gateway itself asked for is not for the service; the wait for "100 Continue" is over.
+            if not (name.lower() == "expect" or (drops_credentials and name.lower() == "authorization"))
+        ]
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        largest = self._service.policy.access.body_max_bytes
+        async for piece in self._request.content.iter_any():
+            self._body_bytes += len(piece)
+            if largest and self._body_bytes > largest:
+                raise web.HTTPRequestEntityTooLarge(max_size=largest, actual_size=self._body_bytes)
+            yield piece
+
+    async def _respond(self, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+        request = self._request
+        response = _PlainResponse(status=upstream.status, reason=upstream.reason or "")
+        for name, value in end_to_end(upstream.headers.items()):
+            response.headers.add(name, value)
+        is_bodiless = request.method == "HEAD" or upstream.status in (204, 304)
+        if "Content-Length" not in response.headers and not is_bodiless and request.version >= (1, 1):
+            response.enable_chunked_encoding()
+        await response.prepare(request)
+        try:
+            async for piece in upstream.content.iter_any():
+                await response.write(piece)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # The head is sent, so all that is left is to break off, which the visitor can tell from an end.
+            logger.info("response of %s broke off: %r", self._service.title, error)
+            if request.transport is not None:
+                request.transport.abort()
+            return response
+        await response.write_eof()
+        return response
+
+    def _count(self, publisher: Publisher, status: int, took_s: float) -> None:
+        self._metrics.requests.labels(f"{status // 100}xx").inc()
+        self._metrics.request_s.observe(took_s)
+        summary = f"{self._request.method} {self._request.raw_path}"[:_SUMMARY_MAX_CHARACTERS]
+        publisher.tell_visit(
+            Visited(visitor=str(self._visit.visitor), took_s=round(took_s, 6), summary=summary, status=status)
+        )
+
+
+class _PlainResponse(web.StreamResponse):
+    """A response that says what the service said, and nothing of its own."""
+
+    async def _prepare_headers(self) -> None:
+        said = set(self.headers)
+        await super()._prepare_headers()
+        for name in ("Content-Type", "Date", "Server"):
+            if name not in said:
+                self.headers.pop(name, None)

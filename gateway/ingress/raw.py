@@ -1,0 +1,58 @@
+"""Connections that the gateway does not look into: TCP ports, and TLS that the exposed service ends itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from gateway.core.access import Verdict
+from gateway.core.balance import Policy, choose
+from gateway.core.registry import Service
+from gateway.ingress.front import Arrival
+from gateway.metrics import Metrics
+from gateway.publishers import Publisher
+from p2p.errors import ForwardError
+from p2p.forward.sockets import Addresses, close
+from p2p.proto.publication import Visited
+
+logger = logging.getLogger(__name__)
+
+
+class RawForwarder:
+    """Hands connections over to the sessions of publishers, which splice them without a task for each.
+
+    Args:
+        balance: How to choose among instances.
+        metrics: What to count.
+    """
+
+    def __init__(self, balance: Policy, metrics: Metrics) -> None:
+        self._balance = balance
+        self._metrics = metrics
+
+    def forward(self, service: Service[Publisher], arrival: Arrival) -> None:
+        """Hand a connection over, or reset it when it may not come or nobody takes it."""
+        now = asyncio.get_running_loop().time()
+        host = arrival.visitor.host
+        if service.policy.enter(host, None, now) is not Verdict.WELCOME:
+            self._refuse(arrival, "access")
+            return
+        # The flow itself is not watched: what is limited here is how often a visitor comes.
+        service.policy.leave(host)
+        tried: list[Publisher] = []
+        while publisher := choose(service.instances, self._balance, visitor=host, now=now, without=tried):
+            try:
+                publisher.forward(arrival.sock, Addresses(arrival.visitor, arrival.local))
+            except ForwardError as error:
+                logger.info("%s: %s", service.title, error)
+                publisher.failed(now)
+                tried.append(publisher)
+                continue
+            self._metrics.connections.labels(service.kind).inc()
+            publisher.tell_visit(Visited(visitor=str(arrival.visitor), took_s=0.0, summary=f"to {service.title}"))
+            return
+        self._refuse(arrival, "offline")
+
+    def _refuse(self, arrival: Arrival, reason: str) -> None:
+        self._metrics.refused.labels(reason).inc()
+        close(arrival.sock, reset=True)

@@ -1,0 +1,203 @@
+"""The side of the gateway that publishers see: what they ask for, and the flows to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from gateway.core.balance import Instance
+from gateway.core.registry import RefusedError, Registry, Service
+from p2p.aio.tasks import TaskScope
+from p2p.errors import DecodeError
+from p2p.forward.datagram_flow import DatagramFlow
+from p2p.forward.sockets import Addresses
+from p2p.forward.target import DialDone, FlowAcceptor
+from p2p.forward.udp_port import DatagramsDone
+from p2p.proto.publication import (
+    LINE_MAX_BYTES,
+    PUBLICATION_SERVICE,
+    GatewayMessage,
+    Publish,
+    Published,
+    Refused,
+    Visited,
+    decode_publisher_line_untrusted,
+    encode_line,
+)
+from p2p.proto.tunnel.codes import StreamCode
+from p2p.proto.tunnel.header import FlowKind, StreamHeader
+from p2p.session.peer_session import PeerSession
+
+logger = logging.getLogger(__name__)
+
+_ASK_WITHIN_S: Final = 10.0
+"""How long a publisher may take to say what it wants."""
+_NEWS_MAX_BYTES: Final = 1 << 18
+"""News of visits that a publisher has not read; more is dropped."""
+
+
+class Publisher(Instance):
+    """An instance that is reached through the session of the program that published it.
+
+    Args:
+        session: The session.
+        request: What was asked for.
+        now: The monotonic time.
+        tell: Sends the publisher a message.
+    """
+
+    def __init__(
+        self, session: PeerSession, request: Publish, now: float, tell: Callable[[GatewayMessage], None]
+    ) -> None:
+        # The key outlives a restart of the publisher, so its visitors come back to it.
+        super().__init__(f"{session.peer}/{request.service}", request.weight, now)
+        self.wants_address = request.wants_address
+        self._session = session
+        self._service = request.service
+        self._tell = tell
+
+    def forward(self, sock: socket.socket, addresses: Addresses) -> None:
+        """Hand a visitor's connection over.
+
+        Args:
+            sock: It belongs to the session from here on.
+            addresses: The visitor's, and the one it came to.
+
+        Raises:
+            ForwardError: The session takes no more connections; the socket still belongs to the caller.
+        """
+        self._session.multiplexer.open_flow(sock, self._service, addresses=addresses)
+
+    def connect(self, addresses: Addresses) -> socket.socket:
+        """Open a connection to the service.
+
+        Args:
+            addresses: Whose it is.
+
+        Returns:
+            A stream socket, non-blocking; it is reset when the service cannot be reached.
+
+        Raises:
+            ForwardError: The session takes no more connections.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            self.forward(theirs, addresses)
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+        ours.setblocking(False)
+        return ours
+
+    def tell_visit(self, visit: Visited) -> None:
+        """Tell the publisher's user of a visit that has ended."""
+        self._tell(visit)
+
+
+class PublisherDesk:
+    """Takes the flows on which programs ask to be published, and keeps what they publish while the flow is open.
+
+    Args:
+        registry: What is published.
+        scope: Where the conversations run.
+        opened: Called with each service that gets its first instance; raises ``RefusedError`` to refuse it.
+        closed: Called with each service that lost its last one.
+        urls_of: Tells how the public reaches a service.
+    """
+
+    def __init__(
+        self,
+        registry: Registry[Publisher],
+        scope: TaskScope,
+        *,
+        opened: Callable[[Service[Publisher]], Awaitable[None]],
+        closed: Callable[[Service[Publisher]], None],
+        urls_of: Callable[[Service[Publisher]], tuple[str, ...]],
+    ) -> None:
+        self._registry = registry
+        self._scope = scope
+        self._opened = opened
+        self._closed = closed
+        self._urls_of = urls_of
+
+    def acceptor(self, session: PeerSession) -> FlowAcceptor:
+        """Make the acceptor of a session's flows."""
+        return _Acceptor(self, session)
+
+    def start(self, session: PeerSession) -> socket.socket | None:
+        """Begin a conversation.
+
+        Returns:
+            The other end of it; None when the gateway is closing.
+        """
+        if not self._scope.is_open:
+            return None
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self._scope.start(self._converse(session, ours), name="publisher")
+        return theirs
+
+    async def _converse(self, session: PeerSession, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=sock, limit=LINE_MAX_BYTES)
+        try:
+            await self._serve(session, reader, writer)
+        except (ConnectionError, DecodeError, ValueError, TimeoutError) as error:
+            logger.info("publisher %s: %s", session.peer.short, error)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _serve(self, session: PeerSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(_ASK_WITHIN_S):
+            request = decode_publisher_line_untrusted(await reader.readline())
+
+        def tell(message: GatewayMessage) -> None:
+            if writer.transport.get_write_buffer_size() < _NEWS_MAX_BYTES and not writer.is_closing():
+                writer.write(encode_line(message))
+
+        publisher = Publisher(session, request, asyncio.get_running_loop().time(), tell)
+        try:
+            service = self._registry.publish(session.peer, request, publisher)
+        except RefusedError as refusal:
+            tell(Refused(reason=refusal.detail, is_final=refusal.is_final))
+            return
+        try:
+            if len(service.instances) == 1:
+                await self._opened(service)
+            tell(Published(urls=self._urls_of(service), instances=len(service.instances)))
+            logger.info("%s published by %s", service.title, session.peer)
+            # Nothing more is said; the end of the flow, or of the session, is what counts.
+            await reader.read(1)
+        except RefusedError as refusal:
+            tell(Refused(reason=refusal.detail, is_final=refusal.is_final))
+        finally:
+            self._registry.withdraw(service, publisher)
+            logger.info("%s withdrawn by %s", service.title, session.peer)
+            if not service.instances:
+                self._closed(service)
+
+
+class _Acceptor:
+    def __init__(self, desk: PublisherDesk, session: PeerSession) -> None:
+        self._desk = desk
+        self._session = session
+
+    def dial(self, header: StreamHeader, done: DialDone) -> Callable[[], None]:
+        """See ``FlowAcceptor``."""
+        if header.kind != FlowKind.STREAM or header.service != PUBLICATION_SERVICE:
+            done(StreamCode.SERVICE_UNKNOWN)
+        else:
+            done(self._desk.start(self._session) or StreamCode.FORWARD_REFUSED)
+        return lambda: None
+
+    def dial_datagrams(self, header: StreamHeader, flow: DatagramFlow, done: DatagramsDone) -> Callable[[], None]:
+        """See ``FlowAcceptor``."""
+        done(StreamCode.SERVICE_UNKNOWN)
+        return lambda: None

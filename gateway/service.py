@@ -1,0 +1,233 @@
+"""The gateway as one object: its peer, what is published, and its listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Self
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from gateway.config import GatewayConfig
+from gateway.core.registry import RefusedError, Registry, Service
+from gateway.ingress.front import Arrival, Front
+from gateway.ingress.http import SERVER, HttpIngress
+from gateway.ingress.raw import RawForwarder
+from gateway.ingress.tls import Certificates, server_name
+from gateway.ingress.upstream import Upstreams
+from gateway.metrics import Metrics
+from gateway.publishers import Publisher, PublisherDesk
+from p2p.address import TransportAddress
+from p2p.aio.tasks import TaskScope
+from p2p.errors import ConfigError, DecodeError
+from p2p.forward.sockets import close
+from p2p.forward.target import FlowAcceptor
+from p2p.session.events import Event, GatewayReady, Problem, Ready
+from p2p.session.exposer import Exposer
+from p2p.session.options import ExposeOptions, PeerOptions
+from p2p.session.peer_session import PeerSession
+
+CERTIFICATE_CHECK_S: Final = 30.0
+SERVICE_NAME: Final = "gateway"
+"""The service that publishers ask the rendezvous for."""
+
+
+class Gateway(Exposer):
+    """A peer whose service is to put other peers' services before the public.
+
+    Publishers reach it with its ticket, as any exposed service is reached: over the relay or directly, authenticated
+    by key, admitted by the ticket's secret. Visitors' connections travel the same sessions the other way.
+
+    Args:
+        config: What to serve, and where.
+        peer: Who we are and where we meet.
+        on_event: Told what happens.
+        allow: Peer ids that may publish; empty admits every holder of the ticket.
+        registry: Where its metrics are registered.
+
+    Raises:
+        ConfigError: An address cannot be bound, a certificate is wrong, or there is no rendezvous.
+    """
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        peer: PeerOptions,
+        *,
+        on_event: Callable[[Event], None],
+        allow: tuple[str, ...] = (),
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        super().__init__(ExposeOptions(targets={}, name=SERVICE_NAME, allow=allow), peer, on_event=on_event)
+        self.config = config
+        self.services = Registry[Publisher](
+            domain=config.domain,
+            reserved=config.reserved,
+            tcp_ports=config.tcp_ports,
+            custom_hosts=config.custom_hosts,
+            random_bytes=os.urandom,
+        )
+        self.metrics = Metrics(registry or CollectorRegistry(), lambda: sum(1 for _ in self.services))
+        self.http_addresses: tuple[TransportAddress, ...] = ()
+        self.https_addresses: tuple[TransportAddress, ...] = ()
+        self._certificates = Certificates(config.certificates) if config.certificates else None
+        self._raw = RawForwarder(config.balance, self.metrics)
+        self._upstreams = Upstreams()
+        self._work = TaskScope()
+        self._ports: dict[int, AsyncExitStack] = {}
+        self._stack = AsyncExitStack()
+        self._http: HttpIngress | None = None
+        self._desk = PublisherDesk(
+            self.services, self._work, opened=self._open_port, closed=self._close_port, urls_of=self.urls_of
+        )
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._upstreams)
+            fronts = [(self._front(address, self._arrived_http), False) for address in self.config.http]
+            fronts += [(self._front(address, self._arrived_tls), True) for address in self.config.https]
+            self.https_addresses = tuple(front.address for front, is_tls in fronts if is_tls)
+            self.http_addresses = tuple(front.address for front, is_tls in fronts if not is_tls)
+            self._http = await stack.enter_async_context(self._make_http())
+            await stack.enter_async_context(self._work)
+            self._work.start(self._renew_certificates(), name="certificates")
+            stack.push_async_callback(self._close_ports)
+            for front, _ in fronts:
+                await stack.enter_async_context(front)
+            await super().__aenter__()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            # Listeners first: what is under way still has its sessions.
+            await self._stack.__aexit__(kind, error, traceback)
+        finally:
+            await super().__aexit__(kind, error, traceback)
+
+    def tell(self, event: Event) -> None:
+        """See ``Program``; who runs a gateway is told of its listeners instead of a service."""
+        if isinstance(event, Ready):
+            listeners = [f"http {address}" for address in self.http_addresses]
+            listeners += [f"https {address}" for address in self.https_addresses]
+            if self.config.tcp_ports is not None:
+                listeners.append("tcp {}-{}".format(*self.config.tcp_ports))
+            event = GatewayReady(
+                t_s=event.t_s, ticket=event.ticket, domain=self.config.domain, listeners=tuple(listeners)
+            )
+        super().tell(event)
+
+    def make_acceptor(self, session: PeerSession) -> FlowAcceptor:
+        """See ``Exposer``."""
+        return self._desk.acceptor(session)
+
+    def urls_of(self, service: Service[Publisher]) -> tuple[str, ...]:
+        """How the public reaches a service."""
+        if service.kind == "tcp":
+            return (f"tcp://{self.config.domain or self.config.tcp_hosts[0]}:{service.port}",)
+        return tuple(f"{self._scheme(service)}://{host}{self._port(service)}" for host in service.hosts)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    @property
+    def _https_port(self) -> int | None:
+        if self.config.public_https_port is not None:
+            return self.config.public_https_port
+        return self.https_addresses[0].port if self.https_addresses else None
+
+    def _scheme(self, service: Service[Publisher]) -> str:
+        if service.kind == "tls":
+            return "tls"
+        return "http" if self._https_port is None else "https"
+
+    def _port(self, service: Service[Publisher]) -> str:
+        if self._scheme(service) == "http":
+            port, usual = self.http_addresses[0].port if self.http_addresses else 80, 80
+        else:
+            port, usual = self._https_port or 443, 443
+        return "" if port == usual and service.kind == "http" else f":{port}"
+
+    def _make_http(self) -> HttpIngress:
+        return HttpIngress(
+            self.services,
+            self._upstreams,
+            self.metrics,
+            own_site=self._own_site,
+            domain=self.config.domain,
+            fronts=self.config.fronts,
+            balance=self.config.balance,
+            https_port=self._https_port if self.config.redirect else None,
+        )
+
+    async def _renew_certificates(self) -> None:
+        """Take certificate files as they are renewed; wrong ones are told, and the last good ones stay."""
+        while self._certificates is not None:
+            await asyncio.sleep(CERTIFICATE_CHECK_S)
+            try:
+                self._certificates.reload_if_changed()
+            except ConfigError as error:
+                self.tell(Problem(t_s=self.t_s, error=error))
+
+    def _front(self, address: TransportAddress, handle: Callable[[Arrival], object]) -> Front:
+        return Front(address, handle, fronts=self.config.fronts, has_proxy_header=self.config.has_proxy_header)  # type: ignore[arg-type]
+
+    async def _arrived_http(self, arrival: Arrival) -> None:
+        assert self._http is not None
+        await self._http.serve(arrival)
+
+    async def _arrived_tls(self, arrival: Arrival) -> None:
+        assert self._http is not None
+        assert self._certificates is not None
+        try:
+            async with asyncio.timeout(10.0):
+                name = await server_name(arrival.sock)
+        except (OSError, DecodeError, TimeoutError):
+            close(arrival.sock, reset=True)
+            return
+        service = None if name is None else self.services.of_host(name)
+        if service is not None and service.kind == "tls":
+            self._raw.forward(service, arrival)
+        else:
+            await self._http.serve(arrival, self._certificates.context)
+
+    async def _open_port(self, service: Service[Publisher]) -> None:
+        if service.kind != "tcp":
+            return
+
+        async def arrived(arrival: Arrival) -> None:
+            self._raw.forward(service, arrival)
+
+        async with AsyncExitStack() as stack:
+            for host in self.config.tcp_hosts:
+                try:
+                    front = self._front(TransportAddress(host, service.port), arrived)
+                except ConfigError as error:
+                    raise RefusedError(f"port {service.port} is taken on this machine", is_final=False) from error
+                await stack.enter_async_context(front)
+            self._ports[service.port] = stack.pop_all()
+
+    def _close_port(self, service: Service[Publisher]) -> None:
+        stack = self._ports.pop(service.port, None)
+        if stack is not None and self._work.is_open:
+            self._work.start(stack.aclose(), name=f"close port {service.port}")
+
+    async def _close_ports(self) -> None:
+        for stack in self._ports.values():
+            with contextlib.suppress(OSError):
+                await stack.aclose()
+
+    def _own_site(self, request: web.BaseRequest) -> web.Response:
+        if request.path == "/healthz":
+            status = 503 if self.draining else 200
+            return web.Response(
+                status=status, text="draining\n" if status == 503 else "ok\n", headers={"Server": SERVER}
+            )
+        text = "This is a p2p gateway: services that their owners publish appear below this name.\n"
+        return web.Response(status=200 if request.path == "/" else 404, text=text, headers={"Server": SERVER})

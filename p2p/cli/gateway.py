@@ -1,0 +1,201 @@
+"""``p2p gateway``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from p2p.cli import flags
+
+if TYPE_CHECKING:
+    from gateway.config import GatewayConfig
+
+EPILOG: Final = flags.examples(
+    "p2p gateway --domain tunnels.example --tls-cert fullchain.pem --tls-key privkey.pem",
+    "p2p gateway --domain tunnels.example --http 127.0.0.1:8080 --front 127.0.0.1 --https-port 443",
+    "                                          behind nginx or HAProxy on the same machine, which end TLS",
+    "p2p gateway --domain tunnels.example --tcp-ports 20000-20999     TCP ports as well",
+    "",
+    "Names need a wildcard in DNS (*.tunnels.example) and in the certificate. It prints a ticket for publishers.",
+)
+
+
+def gateway(
+    domain: Annotated[
+        str, typer.Option("--domain", metavar="NAME", help="Services appear as NAME.domain, below this one.")
+    ] = "",
+    http: Annotated[
+        list[str] | None,
+        typer.Option("--http", metavar="ADDRESS", help="Listen for HTTP: port, or IP:port. Repeat. Default: 80."),
+    ] = None,
+    https: Annotated[
+        list[str] | None,
+        typer.Option("--https", metavar="ADDRESS", help="Listen for HTTPS. Repeat. Default: 443 with a certificate."),
+    ] = None,
+    tls_cert: Annotated[
+        list[Path] | None,
+        typer.Option("--tls-cert", metavar="FILE", help="Certificate chain (PEM). Repeat, as --tls-key, for more."),
+    ] = None,
+    tls_key: Annotated[
+        list[Path] | None, typer.Option("--tls-key", metavar="FILE", help="Its private key (PEM).")
+    ] = None,
+    tcp_ports: Annotated[
+        str | None, typer.Option("--tcp-ports", metavar="A-B", help="TCP ports that may be published.")
+    ] = None,
+    tcp_listen: Annotated[
+        list[str] | None, typer.Option("--tcp-listen", metavar="IP", help="Where to publish them. Default: everywhere.")
+    ] = None,
+    front: Annotated[
+        list[str] | None,
+        typer.Option("--front", metavar="NETWORK", help="Believe the proxies in this network about visitors. Repeat."),
+    ] = None,
+    proxy_protocol: Annotated[
+        bool,
+        typer.Option("--proxy-protocol", help="They begin each connection with a PROXY header, v1 or v2."),
+    ] = False,
+    https_port: Annotated[
+        int | None, typer.Option("--https-port", metavar="PORT", help="Where proxies in front take HTTPS, for URLs.")
+    ] = None,
+    custom_hosts: Annotated[
+        bool, typer.Option("--custom-hosts", help="Publishers may bring host names outside the domain.")
+    ] = False,
+    no_redirect: Annotated[
+        bool, typer.Option("--no-redirect", help="Serve visitors without TLS instead of sending them to HTTPS.")
+    ] = False,
+    balance: Annotated[
+        str, typer.Option("--balance", metavar="HOW", help="least-connections, round-robin or address.")
+    ] = "least-connections",
+    allow: Annotated[
+        list[str] | None, typer.Option("--allow", metavar="PEER", help="Only this peer may publish. Repeat.")
+    ] = None,
+    rendezvous: flags.Rendezvous = None,
+    token: flags.Token = None,
+    ca_file: flags.CaFile = None,
+    engine: flags.Engine = None,
+    identity: flags.Identity = None,
+    timeout: flags.Timeout = None,
+    as_json: flags.Json = False,
+    verbose: flags.Verbose = False,
+    log_file: flags.LogFile = None,
+    metrics: flags.Metrics = None,
+) -> None:
+    """Give services a public URL or port, for people who have no client.
+
+    Publishers (`p2p expose --public`) reach the gateway as a peer, with the ticket it prints, and keep a session open;
+    visitors' requests travel through it. The gateway sees HTTP in clear, as any web server in front would; TLS that is
+    passed through, and TCP ports, it does not look into.
+    """
+    from p2p.cli.problems import reporting
+
+    with reporting(as_json=as_json, verbose=verbose):
+        import asyncio
+
+        from p2p.cli.expose import resolve_peers
+        from p2p.cli.output import choose_output
+        from p2p.cli.runner import run_peer
+        from p2p.observe import log
+        from p2p.parse import parse_listen
+
+        metrics_address = None if metrics is None else parse_listen(metrics)
+        config = _config(
+            domain=domain.lower(),
+            http=http,
+            https=https,
+            certificates=list(zip(tls_cert or [], tls_key or [], strict=False)),
+            pairs_match=len(tls_cert or []) == len(tls_key or []),
+            tcp_ports=tcp_ports,
+            tcp_listen=tcp_listen,
+            fronts=front or [],
+            proxy_protocol=proxy_protocol,
+            https_port=https_port,
+            custom_hosts=custom_hosts,
+            redirect=not no_redirect,
+            balance=balance,
+        )
+        peer = flags.peer_options(
+            rendezvous=rendezvous,
+            token=token,
+            ca_file=ca_file,
+            engine=engine,
+            identity=identity,
+            relay_only=False,
+            no_relay=False,
+            no_birthday=False,
+            no_port_mapping=False,
+            timeout=timeout,
+            verbose=verbose,
+        )
+        log.set_up(verbose=peer.verbose, log_file=log_file)
+        allowed = resolve_peers(allow or [])
+        # Wrong input is answered before the heavy part is imported.
+        from prometheus_client import CollectorRegistry
+
+        from gateway.service import Gateway
+
+        registry = CollectorRegistry()
+        asyncio.run(
+            run_peer(
+                lambda on_event: Gateway(config, peer, on_event=on_event, allow=allowed, registry=registry),
+                choose_output(as_json=as_json),
+                metrics_address=metrics_address,
+                registry=registry,
+            )
+        )
+
+
+def _config(
+    *,
+    domain: str,
+    http: list[str] | None,
+    https: list[str] | None,
+    certificates: list[tuple[Path, Path]],
+    pairs_match: bool,
+    tcp_ports: str | None,
+    tcp_listen: list[str] | None,
+    fronts: list[str],
+    proxy_protocol: bool,
+    https_port: int | None,
+    custom_hosts: bool,
+    redirect: bool,
+    balance: str,
+) -> GatewayConfig:
+    """Turn the flags into a configuration.
+
+    Raises:
+        ConfigError: A value is wrong, or two do not go together.
+    """
+    import ipaddress
+
+    from gateway.config import CODE_CONTRADICTION, GatewayConfig
+    from gateway.core.balance import Policy
+    from gateway.ingress.tls import CertificateFiles
+    from p2p.address import TransportAddress
+    from p2p.errors import ConfigError
+    from p2p.parse import parse_port_range, parse_public_listen
+
+    if not pairs_match:
+        raise ConfigError("each --tls-cert needs its --tls-key", code=CODE_CONTRADICTION)
+    try:
+        networks = tuple(ipaddress.ip_network(text, strict=False) for text in fronts)
+        policy = Policy(balance)
+    except ValueError as error:
+        raise ConfigError(str(error), code=CODE_CONTRADICTION) from error
+    everywhere = "0.0.0.0"  # noqa: S104
+    wants_https = https or (["443"] if certificates else [])
+    wants_http = http if http is not None else ["80"]
+    return GatewayConfig(
+        domain=domain,
+        http=tuple(parse_public_listen(text) for text in wants_http),
+        https=tuple(parse_public_listen(text) for text in wants_https),
+        certificates=tuple(CertificateFiles(*pair) for pair in certificates),
+        tcp_hosts=tuple(TransportAddress.parse(text, default_port=0).host for text in tcp_listen or [everywhere]),
+        tcp_ports=None if tcp_ports is None else parse_port_range(tcp_ports),
+        fronts=networks,
+        has_proxy_header=proxy_protocol,
+        public_https_port=https_port,
+        custom_hosts=custom_hosts,
+        redirect=redirect,
+        balance=policy,
+    )

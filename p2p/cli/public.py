@@ -1,0 +1,109 @@
+"""The flags with which ``p2p expose`` puts a service before the public."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from p2p.session.options import PublicOptions
+
+IsPublic: TypeAlias = Annotated[
+    bool, typer.Option("--public", help="Also give it a public URL, for people without this program; see --gateway.")
+]
+Gateway: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--gateway", envvar="P2P_GATEWAY", metavar="TICKET", help="What p2p gateway printed.", show_envvar=True
+    ),
+]
+Host: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--host", metavar="NAME", help="Public: a host name of your own instead of --name. Repeat."),
+]
+Tcp: TypeAlias = Annotated[
+    int | None, typer.Option("--tcp", metavar="PORT", help="Public: a TCP port instead of HTTP; 0 takes a free one.")
+]
+Tls: TypeAlias = Annotated[
+    bool, typer.Option("--tls", help="Public: pass TLS through; the service has the certificate.")
+]
+Visitors: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--visitors", metavar="NETWORK", help="Public: only visitors from this network. Repeat."),
+]
+NoVisitors: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--no-visitors", metavar="NETWORK", help="Public: nobody from this one. Repeat.")
+]
+Login: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--login", metavar="USER:PASSWORD", help="Public: ask visitors for a password. Repeat."),
+]
+Bearer: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--bearer", metavar="TOKEN", help="Public: or for this bearer token. Repeat.")
+]
+Rate: TypeAlias = Annotated[
+    float | None, typer.Option("--rate", metavar="N", help="Public: requests a second of one visitor's address.")
+]
+Group: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--group", metavar="SECRET", help="Public: others with the same name and secret share the visitors."),
+]
+Weight: TypeAlias = Annotated[
+    int | None, typer.Option("--weight", metavar="N", help="Public: this one's share among them. Default: 1.")
+]
+
+
+def public_options(
+    *,
+    is_public: bool,
+    gateway: str | None,
+    name: str | None,
+    host: list[str] | None,
+    tcp: int | None,
+    tls: bool,
+    visitors: list[str] | None,
+    no_visitors: list[str] | None,
+    login: list[str] | None,
+    bearer: list[str] | None,
+    rate: float | None,
+    group: str | None,
+    weight: int | None,
+) -> PublicOptions | None:
+    """Turn the flags into options; None without --public.
+
+    Raises:
+        ConfigError: A flag is given without --public, there is no gateway, or two flags contradict each other.
+    """
+    from p2p.config import CODE_CONTRADICTION
+    from p2p.errors import ConfigError
+    from p2p.session.options import Access, PublicOptions
+
+    if not is_public:
+        given = (host, tcp is not None, tls, visitors, no_visitors, login, bearer, rate, group, weight)
+        if any(given):
+            raise ConfigError("a flag for public services is given without --public", code=CODE_CONTRADICTION)
+        return None
+    if not gateway:
+        raise ConfigError(
+            "--public needs --gateway, or P2P_GATEWAY, with the ticket that p2p gateway printed",
+            code=CODE_CONTRADICTION,
+        )
+    if tls and tcp is not None:
+        raise ConfigError("--tls and --tcp are two ways to reach one service", code=CODE_CONTRADICTION)
+    return PublicOptions(
+        gateway=gateway,
+        kind="tls" if tls else "http" if tcp is None else "tcp",
+        name=name or "",
+        hosts=tuple(host or ()),
+        port=tcp or 0,
+        group=group or "",
+        weight=weight or 1,
+        access=Access(
+            allow=tuple(visitors or ()),
+            deny=tuple(no_visitors or ()),
+            basic=tuple(login or ()),
+            bearer=tuple(bearer or ()),
+            requests_per_s=rate or 0.0,
+        ),
+    )

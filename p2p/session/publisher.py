@@ -1,0 +1,162 @@
+"""Puts a service before the public: dials a gateway, asks it for a URL, and takes the visitors it sends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from p2p.defaults import PUBLICATION_ANSWER_S
+from p2p.errors import ConfigError, DecodeError, ErrorCode, P2PError, SessionClosedError
+from p2p.forward.target import ServiceDialer
+from p2p.proto.publication import (
+    LINE_MAX_BYTES,
+    PUBLICATION_SERVICE,
+    GatewayMessage,
+    Publish,
+    Published,
+    Refused,
+    Visited,
+    decode_gateway_line_untrusted,
+    encode_line,
+)
+from p2p.session.connector import Connector
+from p2p.session.events import Event, Public, Report, Visit
+from p2p.session.options import ConnectOptions, PeerOptions, PublicOptions
+from p2p.session.peer_session import PeerSession
+from p2p.target import Target
+
+CODE_REFUSED: Final = ErrorCode("P2P-1504", "Choose another name or port, or ask the operator of the gateway.")
+CODE_NOT_NOW: Final = ErrorCode(
+    "P2P-1505", "It is asked for again by itself; end the other program, or choose another name.", retryable=True
+)
+
+
+CODE_SEVERAL: Final = ErrorCode("P2P-1506", "Leave out the public name, host and port, or expose one service.")
+
+_ONLY_SERVICE: Final = "service"
+
+
+class NotPublishedError(ConfigError):
+    """The gateway refused to publish a service."""
+
+
+class Publisher(Connector):
+    """Keeps services published at one gateway for as long as it runs.
+
+    Args:
+        options: Where and how.
+        targets: The services, by the name that the gateway uses for each. The names of several services are the
+            names before the public, too.
+        peer: Who we are and where we meet.
+        on_event: Told what happens.
+
+    Raises:
+        IdentityError: The gateway's ticket cannot be read, or has expired.
+        ConfigError: Neither ticket nor options name a rendezvous, or one name is to serve several services.
+    """
+
+    def __init__(
+        self,
+        options: PublicOptions,
+        targets: Mapping[str, Target],
+        peer: PeerOptions,
+        *,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        super().__init__(ConnectOptions(ticket=options.gateway), peer, on_event=on_event)
+        self._targets = {name or _ONLY_SERVICE: target for name, target in targets.items()}
+        self._requests = [_request(options, name) for name in self._targets]
+        if len(self._requests) > 1:
+            if options.name or options.hosts or options.port:
+                raise ConfigError("several services cannot share one public name or port", code=CODE_SEVERAL)
+            self._requests = [msgspec.structs.replace(request, name=request.service) for request in self._requests]
+
+    async def run_until(self, stop: asyncio.Event) -> Report:
+        """Publish until ``stop`` is set.
+
+        Returns:
+            What happened.
+
+        Raises:
+            P2PError: The gateway cannot be reached, or refused, and waiting will not help.
+        """
+        return await self.run_beside(stop, self.keep_session(self._publish))
+
+    async def _publish(self, session: PeerSession) -> None:
+        session.multiplexer.acceptor = ServiceDialer(self._targets, asyncio.get_running_loop())
+        try:
+            for request in self._requests:
+                await self._ask(session, request)
+        except P2PError:
+            session.close()
+            raise
+
+    async def _ask(self, session: PeerSession, request: Publish) -> None:
+        ours, theirs = socket.socketpair()
+        session.multiplexer.open_flow(theirs, PUBLICATION_SERVICE)
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_MAX_BYTES)
+        writer.write(encode_line(request))
+        try:
+            async with asyncio.timeout(PUBLICATION_ANSWER_S):
+                answer = await _read(reader)
+        except TimeoutError:
+            answer = Refused(reason="it does not answer", is_final=False)
+        if isinstance(answer, Published):
+            self.tell(Public(t_s=self.t_s, urls=answer.urls, instances=answer.instances))
+            self._scope.start(self._listen(session, reader, writer), name="news of the gateway")
+            return
+        writer.close()
+        reason = answer.reason if isinstance(answer, Refused) else "it says something else"
+        is_final = isinstance(answer, Refused) and answer.is_final
+        raise NotPublishedError(f"the gateway: {reason}", code=CODE_REFUSED if is_final else CODE_NOT_NOW)
+
+    async def _listen(self, session: PeerSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Tell of visits; the end of the flow is the end of what it published."""
+        try:
+            while True:
+                message = await _read(reader)
+                if isinstance(message, Visited):
+                    self.tell(
+                        Visit(
+                            t_s=self.t_s,
+                            visitor=message.visitor,
+                            summary=message.summary,
+                            status=message.status,
+                            took_s=message.took_s,
+                        )
+                    )
+        except P2PError as error:
+            session.close(reason=str(error))
+        finally:
+            writer.close()
+
+
+async def _read(reader: asyncio.StreamReader) -> GatewayMessage:
+    try:
+        line = await reader.readline()
+    except (ConnectionError, ValueError) as error:
+        raise SessionClosedError("the gateway broke off") from error
+    if not line:
+        raise SessionClosedError("the gateway has withdrawn the service")
+    try:
+        return decode_gateway_line_untrusted(line)
+    except DecodeError as error:
+        raise SessionClosedError("the gateway talks nonsense") from error
+
+
+def _request(options: PublicOptions, service: str) -> Publish:
+    return Publish(
+        service=service,
+        kind=options.kind,
+        name=options.name,
+        hosts=options.hosts,
+        port=options.port,
+        group=options.group,
+        weight=options.weight,
+        access=options.access,
+    )

@@ -1,0 +1,346 @@
+"""A gateway, publishers and visitors in one process on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from gateway.ingress import tls
+from gateway.ingress.tls import CertificateFiles, Certificates
+from p2p.address import TransportAddress
+from p2p.errors import ConfigError
+from p2p.proto.proxy_protocol import ProxyHeader, encode_v1, encode_v2
+from p2p.proto.publication import Access
+from p2p.session.events import Problem, Public, Visit
+from p2p.session.options import PublicOptions
+from tests.support.authority import Authority
+from tests.support.gateway_world import CONFIG, LOOPBACK, GatewayWorld, gateway_world, mirror, website
+from tests.support.peers import echo, echo_service
+from tests.support.ports import free_ports
+
+
+async def test_a_published_site_is_reached_by_name(tmp_path):
+    async with gateway_world(tmp_path) as there, website(mirror) as port:
+        _, news, _ = await there.publish(port, name="blog")
+        assert (await news.wait_for(Public)).urls == (f"http://blog.gw.test:{there.gateway.http_addresses[0].port}",)
+        async with there.get(
+            "/a%2Fb?c=%20d", headers={"X-Forwarded-For": "6.6.6.6", "Connection": "x-secret", "X-Secret": "1"}
+        ) as response:
+            said = await response.json()
+            assert response.status == 200
+            assert response.headers["X-Own"] == "yes"
+        assert said["path"] == "/a%2Fb?c=%20d"
+        headers = {name.lower(): value for name, value in said["headers"]}
+        assert headers["x-forwarded-for"] == headers["x-real-ip"] == "127.0.0.1"
+        assert headers["host"] == headers["x-forwarded-host"] == "blog.gw.test"
+        assert "x-secret" not in headers
+        visit = await news.wait_for(Visit)
+        assert (visit.summary, visit.status) == ("GET /a%2Fb?c=%20d", 200)
+
+
+async def test_large_bodies_are_streamed_both_ways(tmp_path):
+    size = 32 << 20
+
+    async def swallow_and_send(request: web.BaseRequest) -> web.StreamResponse:
+        received = 0
+        async for piece in request.content.iter_any():
+            received += len(piece)
+        response = web.StreamResponse(headers={"X-Received": str(received)})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        for _ in range(size >> 20):
+            await response.write(bytes(1 << 20))
+        return response
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(size >> 20):
+            yield bytes(1 << 20)
+
+    async with gateway_world(tmp_path) as there, website(swallow_and_send) as port:
+        await there.publish(port, name="blog")
+        async with there.get("/", method="POST", data=pieces()) as response:
+            assert response.headers["X-Received"] == str(size)
+            assert len(await response.read()) == size
+
+
+async def test_problems_are_explained(tmp_path):
+    async with gateway_world(tmp_path) as there, website(mirror) as port:
+        async with there.get("/", host="nobody.gw.test", headers={"Accept": "text/html"}) as response:
+            assert (response.status, response.headers["X-P2P-Problem"]) == (404, "no_service")
+            assert "<h1>Nothing is published here</h1>" in await response.text()
+        async with there.get("/healthz", host="gw.test") as response:
+            assert await response.text() == "ok\n"
+        exposer, _, _ = await there.publish(free_ports(1)[0], name="blog")
+        async with there.get("/") as response:
+            assert (response.status, response.headers["X-P2P-Problem"]) == (502, "upstream")
+        for session in list(exposer.sessions.values()):
+            session.close()
+        await there.publish(port, name="other")
+        async with there.get("/", host="other.gw.test") as response:
+            assert response.status == 200
+
+
+async def test_access_is_checked(tmp_path):
+    access = Access(basic=("ann:secret",), body_max_bytes=10)
+    async with gateway_world(tmp_path) as there, website(mirror) as port:
+        await there.publish(port, name="blog", access=access)
+        async with there.get("/") as response:
+            assert response.status == 401
+            assert response.headers["WWW-Authenticate"].startswith("Basic")
+        login = (
+            aiohttp.encode_basic_auth("ann", "secret")
+            if hasattr(aiohttp, "encode_basic_auth")
+            else aiohttp.BasicAuth("ann", "secret").encode()
+        )
+        async with there.get("/", headers={"Authorization": login}) as response:
+            said = await response.json()
+            assert "authorization" not in {name.lower() for name, _ in said["headers"]}
+        async with there.get("/", method="POST", data=bytes(11), headers={"Authorization": login}) as response:
+            assert response.status == 413
+        await there.publish(port, name="closed", access=Access(deny=("127.0.0.0/8",)))
+        async with there.get("/", host="closed.gw.test") as response:
+            assert response.status == 403
+        await there.publish(port, name="slow", access=Access(requests_per_s=0.01))
+        statuses = []
+        for _ in range(2):
+            async with there.get("/", host="slow.gw.test") as response:
+                statuses.append(response.status)
+        assert statuses == [200, 429]
+
+
+async def test_websockets_pass(tmp_path):
+    async def chat(request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=("chat",))
+        await socket.prepare(request)
+        async for message in socket:
+            await (socket.send_str if message.type is aiohttp.WSMsgType.TEXT else socket.send_bytes)(message.data)
+        return socket
+
+    async with gateway_world(tmp_path) as there, website(chat) as port:
+        await there.publish(port, name="blog")
+        url = f"ws://{there.gateway.http_addresses[0]}/talk"
+        async with there.visitor.ws_connect(url, headers={"Host": "blog.gw.test"}, protocols=("chat",)) as socket:
+            assert socket.protocol == "chat"
+            await socket.send_str("hello")
+            assert await socket.receive_str() == "hello"
+            await socket.send_bytes(bytes(1 << 20))
+            assert await socket.receive_bytes() == bytes(1 << 20)
+            await socket.close(code=4001)
+            assert socket.close_code == 4001
+
+
+async def test_a_tcp_port_is_published(tmp_path):
+    first, last = free_ports(2)
+    async with gateway_world(tmp_path, replace(CONFIG, tcp_ports=(first, last))) as there, echo_service() as port:
+        _, news, _ = await there.publish(port, kind="tcp", port=last)
+        assert (await news.wait_for(Public)).urls == (f"tcp://gw.test:{last}",)
+        await echo(TransportAddress("127.0.0.1", last), bytes(1 << 20))
+        assert (await news.wait_for(Visit)).visitor.startswith("127.0.0.1:")
+
+
+async def test_two_instances_share_the_visitors_and_cover_for_each_other(tmp_path):
+    async def one(request: web.BaseRequest) -> web.Response:
+        return web.Response(text="one")
+
+    async def two(request: web.BaseRequest) -> web.Response:
+        return web.Response(text="two")
+
+    async def ask(there: GatewayWorld) -> str:
+        async with there.get("/") as response:
+            return await response.text()
+
+    async with gateway_world(tmp_path) as there, website(one) as first:
+        async with website(two) as second:
+            await there.publish(first, name="blog", group="ours")
+            _, news, _ = await there.publish(second, name="blog", group="ours")
+            assert (await news.wait_for(Public)).instances == 2
+            assert {await ask(there) for _ in range(6)} == {"one", "two"}
+        assert {await ask(there) for _ in range(6)} == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"name": "Not A Name"}, "cannot be part"),
+        ({"name": "www"}, "reserved"),
+        ({"kind": "tcp"}, "no TCP ports"),
+        ({"hosts": ("me.example",)}, "own domain only"),
+    ],
+)
+async def test_refusals_are_told(tmp_path, fields, words):
+    async with gateway_world(tmp_path) as there:
+        public = PublicOptions(gateway=there.gateway.ticket, **fields)
+        _, _, task = await there.peers.expose(1, public=public)
+        error = await asyncio.wait_for(task, 10)
+        assert error.code == "P2P-1504"
+        assert words in str(error)
+
+
+async def test_a_name_belongs_to_its_first_publisher(tmp_path):
+    async with gateway_world(tmp_path) as there, website(mirror) as port:
+        await there.publish(port, name="blog")
+        _, news, _ = await there.peers.expose(port, public=PublicOptions(gateway=there.gateway.ticket, name="blog"))
+        assert "in use" in str((await news.wait_for(Problem)).error)
+
+
+def own_certificate(folder: Path, *names: str) -> tuple[CertificateFiles, Authority]:
+    folder.mkdir()
+    authority = Authority(folder, *names)
+    return CertificateFiles(authority.certificate, authority.key), authority
+
+
+async def test_https_with_certificates_by_name_and_a_redirect(tmp_path):
+    wildcard, authority = own_certificate(tmp_path / "a", "*.gw.test")
+    other, other_authority = own_certificate(tmp_path / "b", "shop.example")
+    config = replace(CONFIG, https=(LOOPBACK,), certificates=(wildcard, other), custom_hosts=True)
+    async with gateway_world(tmp_path, config) as there, website(mirror) as port:
+        _, news, _ = await there.publish(port, name="blog")
+        await there.publish(port, hosts=("shop.example",))
+        address = there.gateway.https_addresses[0]
+        assert (await news.wait_for(Public)).urls == (f"https://blog.gw.test:{address.port}",)
+        for host, trusted in (("blog.gw.test", authority), ("shop.example", other_authority)):
+            async with there.visitor.get(
+                f"https://{address}/", headers={"Host": host}, ssl=trusted.context(), server_hostname=host
+            ) as response:
+                headers = {name.lower(): value for name, value in (await response.json())["headers"]}
+                assert headers["x-forwarded-proto"] == "https"
+        async with there.get("/a?b=c") as response:
+            assert response.status == 308
+            assert response.headers["Location"] == f"https://blog.gw.test:{address.port}/a?b=c"
+
+
+async def test_tls_is_passed_through_by_its_server_name(tmp_path):
+    ours, _ = own_certificate(tmp_path / "a", "*.gw.test")
+    theirs, authority = own_certificate(tmp_path / "b", "secret.gw.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*theirs)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        writer.close()
+
+    config = replace(CONFIG, https=(LOOPBACK,), certificates=(ours,))
+    async with gateway_world(tmp_path, config) as there:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+        async with server:
+            await there.publish(server.sockets[0].getsockname()[1], name="secret", kind="tls")
+            reader, writer = await asyncio.open_connection(
+                *there.gateway.https_addresses[0], ssl=authority.context(), server_hostname="secret.gw.test"
+            )
+            writer.write(b"end to end\n")
+            assert await reader.readline() == b"end to end\n"
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_what_is_no_tls_is_dropped(tmp_path):
+    ours, _ = own_certificate(tmp_path / "a", "*.gw.test")
+    async with gateway_world(tmp_path, replace(CONFIG, https=(LOOPBACK,), certificates=(ours,))) as there:
+        reader, writer = await asyncio.open_connection(*there.gateway.https_addresses[0])
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+
+def test_certificates_are_taken_as_they_are_renewed(tmp_path):
+    files, _ = own_certificate(tmp_path / "a", "a.gw.test")
+    certificates = Certificates((files,))
+    before = certificates.context
+    certificates.reload_if_changed()
+    assert certificates.context is before
+    files.key.write_text("broken")
+    with pytest.raises(ConfigError, match=r"key\.pem"):
+        certificates.reload_if_changed()
+    assert certificates.context is before
+    Authority(tmp_path / "a", "a.gw.test")
+    certificates.reload_if_changed()
+    assert certificates.context is not before
+    assert tls.CODE_CERTIFICATE.code == "P2P-1502"
+
+
+VISITOR = TransportAddress("198.51.100.7", 52110)
+PUBLIC = TransportAddress("203.0.113.9", 80)
+FRONTS = (ip_network("127.0.0.0/8"),)
+
+
+async def ask_raw(there: GatewayWorld, before: bytes, headers: str = "") -> bytes:
+    reader, writer = await asyncio.open_connection(*there.gateway.http_addresses[0])
+    try:
+        # In two pieces, the second of which is late.
+        writer.write(before[:5])
+        await asyncio.sleep(0.02)
+        request = f"GET / HTTP/1.1\r\nHost: blog.gw.test\r\nConnection: close\r\n{headers}\r\n"
+        writer.write(before[5:] + request.encode())
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("encode", [encode_v1, encode_v2])
+async def test_a_trusted_front_tells_the_visitor_by_proxy_header(tmp_path, encode):
+    config = replace(CONFIG, fronts=FRONTS, has_proxy_header=True)
+    async with gateway_world(tmp_path, config) as there, website(mirror) as port:
+        _, news, _ = await there.publish(port, name="blog", access=Access(allow=("198.51.100.0/24",)))
+        answer = await ask_raw(there, encode(ProxyHeader(VISITOR, PUBLIC)))
+        assert b'["X-Forwarded-For", "198.51.100.7"]' in answer
+        assert (await news.wait_for(Visit)).visitor == str(VISITOR)
+        assert b"403" in await ask_raw(there, encode(ProxyHeader(PUBLIC, PUBLIC)))
+        with pytest.raises(ConnectionResetError):
+            await ask_raw(there, b"")
+
+
+async def test_a_trusted_front_tells_the_visitor_by_header(tmp_path):
+    config = replace(CONFIG, fronts=FRONTS)
+    async with gateway_world(tmp_path, config) as there, website(mirror) as port:
+        await there.publish(port, name="blog")
+        said = "X-Forwarded-For: 6.6.6.6, 198.51.100.7, 127.0.0.9\r\nX-Forwarded-Proto: https\r\n"
+        answer = await ask_raw(there, b"", said)
+        assert b'["X-Forwarded-For", "198.51.100.7"]' in answer
+        assert b'["X-Forwarded-Proto", "https"]' in answer
+        assert b"6.6.6.6" not in answer
+
+
+async def test_nobody_else_tells_who_the_visitor_is(tmp_path):
+    async with gateway_world(tmp_path) as there, website(mirror) as port:
+        await there.publish(port, name="blog")
+        answer = await ask_raw(there, b"", "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n")
+        assert b"6.6.6.6" not in answer
+        assert b'["X-Forwarded-Proto", "http"]' in answer
+        assert b"400" in await ask_raw(there, encode_v1(ProxyHeader(VISITOR, PUBLIC)))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "POST / HTTP/1.1\r\nHost: blog.gw.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: blog.gw.test\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+        "POST / HTTP/1.1\r\nHost: blog.gw.test\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: blog.gw.test\r\nHost: other.gw.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : blog.gw.test\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+    ],
+    ids=["both lengths", "two lengths", "odd encoding", "two hosts", "blank before colon", "no host"],
+)
+async def test_ambiguous_requests_do_not_reach_the_service(tmp_path, head):
+    reached = []
+
+    async def note(request: web.BaseRequest) -> web.Response:
+        reached.append(request)
+        return web.Response()
+
+    async with gateway_world(tmp_path) as there, website(note) as port:
+        await there.publish(port, name="blog")
+        reader, writer = await asyncio.open_connection(*there.gateway.http_addresses[0])
+        writer.write(head.encode())
+        assert b" 400 " in await reader.readline()
+        writer.close()
+        assert not reached

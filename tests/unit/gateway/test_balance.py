@@ -1,0 +1,86 @@
+"""Which instance gets the next visitor."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gateway.core.balance import (
+    EJECT_AFTER_FAILURES,
+    EJECT_S,
+    SLOW_START_S,
+    Instance,
+    Policy,
+    choose,
+)
+
+LONG_AGO = -1000.0
+
+
+def instances(*weights: int) -> list[Instance]:
+    return [Instance(f"i{number}", weight, LONG_AGO) for number, weight in enumerate(weights)]
+
+
+def chosen(pool: list[Instance], policy: Policy, count: int, visitor: str = "198.51.100.7") -> Counter[str]:
+    found = (choose(pool, policy, visitor=visitor, now=0.0) for _ in range(count))
+    return Counter(instance.key for instance in found if instance is not None)
+
+
+def test_in_turn_by_weight_without_runs():
+    pool = instances(3, 1)
+    order = [choose(pool, Policy.ROUND_ROBIN, visitor="", now=0.0).key for _ in range(8)]  # type: ignore[union-attr]
+    assert Counter(order) == {"i0": 6, "i1": 2}
+    assert "i1" in order[:4]
+    assert "i1" in order[4:]
+
+
+def test_the_one_with_the_fewest_visitors():
+    pool = instances(1, 1, 2)
+    pool[0].open, pool[1].open, pool[2].open = 3, 1, 2
+    assert chosen(pool, Policy.LEAST_CONNECTIONS, 1) == {"i2": 1}
+    pool[2].open = 4
+    assert chosen(pool, Policy.LEAST_CONNECTIONS, 1) == {"i1": 1}
+
+
+def test_a_visitor_stays_and_only_those_of_a_lost_instance_move():
+    pool = instances(1, 1, 1)
+    visitors = [f"198.51.100.{number}" for number in range(200)]
+    before = {visitor: next(iter(chosen(pool, Policy.ADDRESS, 3, visitor))) for visitor in visitors}
+    assert min(Counter(before.values()).values()) > 30
+    after = {visitor: next(iter(chosen(pool[:2], Policy.ADDRESS, 1, visitor))) for visitor in visitors}
+    assert all(after[visitor] == key for visitor, key in before.items() if key != "i2")
+
+
+def test_failures_in_a_row_eject_for_longer_and_longer():
+    pool = instances(1, 1)
+    broken = pool[0]
+    assert [broken.failed(0.0) for _ in range(EJECT_AFTER_FAILURES)] == [False] * (EJECT_AFTER_FAILURES - 1) + [True]
+    assert chosen(pool, Policy.ROUND_ROBIN, 4) == {"i1": 4}
+    assert broken.is_well(EJECT_S)
+    for _ in range(EJECT_AFTER_FAILURES):
+        broken.failed(EJECT_S)
+    assert not broken.is_well(EJECT_S + EJECT_S)
+    broken.succeeded()
+    assert not broken.failed(100.0)
+
+
+def test_when_all_are_ejected_they_get_another_chance():
+    pool = instances(1)
+    for _ in range(EJECT_AFTER_FAILURES):
+        pool[0].failed(0.0)
+    assert chosen(pool, Policy.LEAST_CONNECTIONS, 1) == {"i0": 1}
+    assert choose(pool, Policy.ROUND_ROBIN, visitor="", now=0.0, without=pool) is None
+
+
+def test_a_draining_instance_gets_nobody():
+    pool = instances(1, 1)
+    pool[0].is_draining = True
+    assert chosen(pool, Policy.ADDRESS, 5) == {"i1": 5}
+    pool[1].is_draining = True
+    assert not chosen(pool, Policy.ADDRESS, 5)
+
+
+def test_a_new_instance_starts_slowly():
+    fresh = Instance("new", 10, 0.0)
+    assert fresh.share(0.0) == 1.0
+    assert fresh.share(SLOW_START_S / 2) == 5.0
+    assert fresh.share(SLOW_START_S * 2) == 10.0
