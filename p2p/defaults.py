@@ -254,9 +254,21 @@ peers that have no relay to be content with; here a verdict of "relayed" is not 
 
 # --- Paths (p2p.proto.path) --------------------------------------------------------------------------------
 PATH_HEARTBEAT_S: Final = 5.0
-"""On the used path: a third of the shortest mapping lifetime seen in practice (15 s), so two may be lost."""
+"""On the used path at most: a third of the shortest mapping lifetime seen in practice (15 s), so two may be lost."""
 PATH_STANDBY_HEARTBEAT_S: Final = 15.0
-"""On validated paths in reserve: keeps a mapping of 30 s open. Source: RFC 8445 section 11 (Tr)."""
+"""On validated paths in reserve, and towards a relay that dialers come by, while nothing is known of the NAT's memory:
+keeps a mapping of 20 s open, which some have. Source: RFC 8445 section 11 (Tr)."""
+HEARTBEAT_LIFETIME_SHARE: Final = 0.5
+"""Of the time that the NAT keeps an unused mapping, so much goes by between heartbeats: one may be lost."""
+HEARTBEAT_STANDBY_MAX_S: Final = 30.0
+"""In reserve behind a NAT that keeps mappings for a minute or longer, as it should (RFC 4787 section 4.3): half the
+packets. Longer would leave the death of a path unnoticed for minutes."""
+HEARTBEAT_MIN_S: Final = 1.0
+"""The least: NATs that forget within two seconds are broken, and a packet a second on each path is all we give them."""
+HEARTBEAT_LOSSES: Final = 2
+"""Mappings found gone until that counts: one may be a router that was restarted."""
+HEARTBEAT_QUIET_S: Final = 1.5
+"""A shorter silence of a path shows nothing: no NAT that is of any use forgets so soon."""
 PATH_TRUST_S: Final = 6.5
 """A direct path counts as alive this long after its last proof of life: one heartbeat and three quick probes."""
 PATH_SILENCE_S: Final = 0.5
@@ -554,8 +566,6 @@ RELAY_ALLOCATE_TIMEOUT_S: Final = 5.0
 RELAY_RACE_SPACING_S: Final = 0.1
 """Head start of the better relay or protocol: two round trips on most paths. With a handful of relays, a network that
 lets only the last one through costs half a second."""
-RELAY_PROBE_S: Final = 15.0
-"""How often an idle allocation is probed: some NATs forget after 20 s who may send in, and dialers come this way."""
 RELAY_RELEASE_WAIT_S: Final = 0.3
 """How long giving an address back may delay the end of the program."""
 RELAY_CARRIER_BUFFER_BYTES: Final = 256 << 10

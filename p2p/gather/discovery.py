@@ -17,7 +17,7 @@ from p2p.gather.nat_cache import NatCache, complete, here
 from p2p.path.base import SocketBase
 from p2p.path.endpoint import Endpoint
 from p2p.proto.path.reason import NatFacts
-from p2p.proto.stun.behaviour import NatBehaviour
+from p2p.proto.stun.behaviour import NatBehaviour, PortAllocation
 from p2p.proto.stun.client import BindingClient, BindingEvent, BindingSucceeded
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Discovery:
         on_mapped: Called with a socket's base id, its mapped address and the server that told it.
         on_facts: Called each time more is known of the NAT.
         on_done: Called when the tests are over.
+        on_lifetime: Called with how long mappings live, as far as it is remembered of the network that we are in now.
         direct_disabled: Whether the user wants no direct path; part of the facts.
         birthday_disabled: Whether the user does not want many ports tried at random; part of the facts.
         cache: What was learned of each network; its facts hold until the tests say otherwise.
@@ -63,6 +64,7 @@ class Discovery:
         on_mapped: Callable[[int, TransportAddress, TransportAddress], None],
         on_facts: Callable[[NatFacts], None],
         on_done: Callable[[], None],
+        on_lifetime: Callable[[tuple[float, float | None] | None], None] = lambda _: None,
         direct_disabled: bool = False,
         birthday_disabled: bool = False,
         cache: NatCache | None = None,
@@ -71,12 +73,15 @@ class Discovery:
         self._unknown = self.facts
         self.is_done = False
         self.mapped_address: TransportAddress | None = None
+        self.port_range: tuple[int, int] | None = None
+        """The lowest and the highest port that the NAT was seen to give at random; None if it has several addresses."""
         self._loop = loop
         self._endpoint = endpoint
         self._scope = scope
         self._on_mapped = on_mapped
         self._on_facts = on_facts
         self._on_done = on_done
+        self._on_lifetime = on_lifetime
         self._cache = cache or NatCache()
         self._network: str | None = None
         self._remembered: NatFacts | None = None
@@ -97,7 +102,7 @@ class Discovery:
 
     def restart(self) -> None:
         """Forget what was found out, and find it out again: we are in another network now."""
-        self.mapped_address = None
+        self.mapped_address = self.port_range = None
         self.is_done = False
         self._know(self._unknown)
         self._begin()
@@ -175,11 +180,14 @@ class Discovery:
         self._network = None if any(server.ip.is_loopback for server in self._servers) else here()
         recalled = None if self._network is None else self._cache.recall(self._network)
         self._remembered = None if recalled is None else recalled.facts
+        self._on_lifetime(None if recalled is None else recalled.lifetime)
         if recalled is not None:
             logger.info("the NAT as of %.0f s ago: %s", recalled.age_s, recalled.facts)
             self._learn(NatBehaviour())
 
     def _learn(self, behaviour: NatBehaviour) -> None:
+        is_random = behaviour.allocation is PortAllocation.RANDOM and len(behaviour.mapped_hosts) == 1
+        self.port_range = behaviour.port_range if is_random else None
         facts = NatFacts.of(
             behaviour,
             direct_disabled=self.facts.direct_disabled,
@@ -190,6 +198,7 @@ class Discovery:
             if completed is None:
                 logger.info("the NAT is not what is remembered of it: %s", facts)
                 self._remembered = None
+                self._on_lifetime(None)
             facts = completed or facts
         self._know(facts)
 

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import platformdirs
 
-from p2p.defaults import NAT_CACHE_AGE_S, NAT_CACHE_BYTES, NAT_CACHE_NETWORKS
+from p2p.defaults import NAT_CACHE_AGE_S, NAT_CACHE_BYTES, NAT_CACHE_NETWORKS, NAT_LIFETIME_LIMIT_MAX_S
 from p2p.errors import DecodeError
 from p2p.gather.interfaces import network_state
 from p2p.gather.network_key import neighbours, network_key
@@ -32,6 +32,7 @@ _FILE_NAME: Final = "networks.json"
 _OWNER_ONLY: Final = 0o600
 _OWNER_ONLY_FOLDER: Final = 0o700
 _CLOCK_SLACK_S: Final = 60.0
+_MOST_LIFETIME_S: Final = 2 * NAT_LIFETIME_LIMIT_MAX_S
 _KEPT: Final = ("mapping", "filtering", "dependent", "udp_blocked", "port_preserving", "allocation", "port_step")
 _UNKNOWN: Final = (None, MappingBehaviour.UNKNOWN, FilteringBehaviour.UNKNOWN, PortAllocation.UNKNOWN)
 
@@ -43,10 +44,13 @@ class Recalled:
     Attributes:
         facts: Without the user's wishes.
         age_s: How old they are, in seconds.
+        lifetime: After how many seconds without traffic a mapping was still there, and after how many it was gone,
+            None if it never was; None where that was not found out.
     """
 
     facts: NatFacts
     age_s: float
+    lifetime: tuple[float, float | None] | None = None
 
 
 def here() -> str | None:
@@ -55,6 +59,20 @@ def here() -> str | None:
         return network_key(network_state(), neighbours())
     except OSError:
         return None
+
+
+class KnownNetwork(NamedTuple):
+    """An entry of the file.
+
+    Attributes:
+        at: When the network was examined, in Unix time.
+        facts: What was found.
+        lifetime: See ``Recalled``.
+    """
+
+    at: float
+    facts: NatFacts
+    lifetime: tuple[float, float | None] | None = None
 
 
 class NatCache:
@@ -87,29 +105,31 @@ class NatCache:
             None when nothing is remembered, or it is too old.
         """
         entry = self._load().get(network)
-        return None if entry is None else Recalled(entry[1], max(0.0, self._now_wall() - entry[0]))
+        return None if entry is None else Recalled(entry.facts, max(0.0, self._now_wall() - entry.at), entry.lifetime)
 
-    def remember(self, network: str, facts: NatFacts) -> None:
+    def remember(self, network: str, facts: NatFacts, lifetime: tuple[float, float | None] | None = None) -> None:
         """Keep what was learned of a network; what is not worth it, or cannot be written, is not kept.
 
         Args:
             network: From ``here``.
             facts: Of a network that lets UDP through: of one that does not a wrong memory would cost too much.
+            lifetime: See ``Recalled``; None leaves what is remembered, unless it is of another NAT.
         """
         if facts.udp_blocked is not False or not (facts.is_dependent or facts.is_independent):
             return
-        known = {**self._load(), network: (self._now_wall(), facts)}
-        newest = sorted(known.items(), key=lambda item: item[1][0], reverse=True)[:NAT_CACHE_NETWORKS]
-        networks = {
-            key: {"at": round(at), "facts": {name: facts.to_wire()[name] for name in _KEPT}}
-            for key, (at, facts) in newest
-        }
+        known = self._load()
+        before = known.get(network)
+        if lifetime is None and before is not None and complete(facts, before.facts) is not None:
+            lifetime = before.lifetime
+        known[network] = KnownNetwork(self._now_wall(), facts, lifetime)
+        newest = sorted(known.items(), key=lambda item: item[1].at, reverse=True)[:NAT_CACHE_NETWORKS]
+        networks = {key: _to_json(entry) for key, entry in newest}
         try:
             self._write(json.dumps({"networks": networks}, indent=1))
         except OSError as error:
             logger.info("what was learned of the network is not kept: %s", error)
 
-    def _load(self) -> dict[str, tuple[float, NatFacts]]:
+    def _load(self) -> dict[str, KnownNetwork]:
         try:
             with self.path.open("rb") as file:
                 data = file.read(NAT_CACHE_BYTES + 1)
@@ -134,7 +154,12 @@ class NatCache:
             raise
 
 
-def decode_networks_untrusted(data: bytes, now_wall: float) -> dict[str, tuple[float, NatFacts]]:
+def _to_json(entry: KnownNetwork) -> dict[str, Any]:
+    facts = {name: entry.facts.to_wire()[name] for name in _KEPT}
+    return {"at": round(entry.at), "facts": facts, "lifetime": entry.lifetime and list(entry.lifetime)}
+
+
+def decode_networks_untrusted(data: bytes, now_wall: float) -> dict[str, KnownNetwork]:
     """Read the file's content. Entries that are wrong or too old are left out.
 
     Args:
@@ -142,7 +167,7 @@ def decode_networks_untrusted(data: bytes, now_wall: float) -> dict[str, tuple[f
         now_wall: The Unix time.
 
     Returns:
-        When each network was examined, and what was found.
+        What is known of each network.
 
     Raises:
         DecodeError: It is no such file at all.
@@ -165,8 +190,19 @@ def decode_networks_untrusted(data: bytes, now_wall: float) -> dict[str, tuple[f
             facts = NatFacts.from_wire_untrusted(entry.get("facts"))
         except DecodeError:
             continue
-        found[key] = (float(at), replace(facts, direct_disabled=False, birthday_disabled=False))
+        facts = replace(facts, direct_disabled=False, birthday_disabled=False)
+        found[key] = KnownNetwork(float(at), facts, _lifetime(entry.get("lifetime")))
     return found
+
+
+def _lifetime(value: object) -> tuple[float, float | None] | None:
+    """Read a lifetime; one that makes no sense is none."""
+    match value:
+        case [int() | float() as least_s, None] if 0 <= least_s <= _MOST_LIFETIME_S:
+            return float(least_s), None
+        case [int() | float() as least_s, int() | float() as most_s] if 0 <= least_s <= most_s <= _MOST_LIFETIME_S:
+            return float(least_s), float(most_s)
+    return None
 
 
 def complete(measured: NatFacts, remembered: NatFacts) -> NatFacts | None:

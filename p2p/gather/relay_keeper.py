@@ -79,12 +79,12 @@ class RelayKeeper:
         else:
             relay.probe()
 
-    async def run(self, *, backoff: Callable[[int], float], probe_s: float) -> None:
+    async def run(self, *, backoff: Callable[[int], float], probe_s: Callable[[], float]) -> None:
         """Keep an address until cancelled, then give it back.
 
         Args:
             backoff: Seconds to wait after the n-th failure in a row, n from 1.
-            probe_s: How often to ask the relay whether the address is still ours; it keeps NAT mappings open too.
+            probe_s: Tells how often to ask the relay whether the address is still ours; it keeps NAT mappings open too.
         """
         failures = 0
         try:
@@ -114,7 +114,7 @@ class RelayKeeper:
             if relay_at_end is not None:
                 await asyncio.shield(relay_at_end.release())
 
-    async def _hold(self, relay: RelayBase, probe_s: float) -> None:
+    async def _hold(self, relay: RelayBase, probe_s: Callable[[], float]) -> None:
         lost: asyncio.Future[RelayError] = asyncio.get_running_loop().create_future()
 
         def on_lost(error: RelayError) -> None:
@@ -124,7 +124,7 @@ class RelayKeeper:
         relay.on_lost = on_lost
         self.current = relay
         self._on_gained(relay)
-        while not (await asyncio.wait((lost,), timeout=probe_s))[0]:
+        while not (await asyncio.wait((lost,), timeout=probe_s()))[0]:
             relay.probe()
         self.current = None
         self._on_lost(relay, lost.result())

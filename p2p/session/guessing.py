@@ -100,6 +100,7 @@ class Guessing:
             rtt_s=None if path is None else self._controller.rtt_s(path),
             has_direct_path=self._controller.has_direct_path,
             own=None if own is None else own.address,
+            port_range=self._node.port_range,
             met=self._met(),
         )
         self._guesser.update(situation, self._loop.time())

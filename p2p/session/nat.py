@@ -91,7 +91,9 @@ async def examine_network(
     report = _compare_with_memory(report, main, wanted.cache)
     if wanted.lifetime_limit_s is None:
         return report
-    return await _with_lifetime(report, nearest, wanted.lifetime_limit_s, watch or Watch())
+    report = await _with_lifetime(report, nearest, wanted.lifetime_limit_s, watch or Watch())
+    _remember_lifetime(report.lifetime, main, wanted.cache)
+    return report
 
 
 async def _find_servers_and_test(options: PeerOptions, questions: Questions) -> _Examined:
@@ -207,6 +209,13 @@ def _compare_with_memory(report: NatReport, main: NatBehaviour, cache: NatCache 
     if recalled is None:
         return report
     return replace(report, previous=Previous(age_s=recalled.age_s, same=complete(facts, recalled.facts) is not None))
+
+
+def _remember_lifetime(lifetime: LifetimeReport | None, main: NatBehaviour, cache: NatCache | None) -> None:
+    """Keep how long mappings live, for sessions that keep theirs open."""
+    network = None if cache is None else here()
+    if cache is not None and network is not None and lifetime is not None and lifetime.at_least_s > 0:
+        cache.remember(network, NatFacts.of(main), (lifetime.at_least_s, lifetime.at_most_s))
 
 
 async def _test_family(servers: Sequence[TransportAddress], *, each: bool) -> dict[TransportAddress, NatBehaviour]:

@@ -15,7 +15,6 @@ from p2p.aio.tasks import TaskScope
 from p2p.defaults import (
     ENGINE_WARM_UP_DELAY_S,
     LOOK_AROUND_S,
-    RELAY_PROBE_S,
     SERVERS_USED,
     SIGNALLING_BACKOFF_MAX_S,
     SIGNALLING_BACKOFF_MIN_S,
@@ -33,6 +32,7 @@ from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
 from p2p.proto.ice import Candidate
 from p2p.proto.ice.messages import receiver_fragment
+from p2p.proto.path.heartbeats import Heartbeats
 from p2p.proto.path.reason import NatFacts
 from p2p.proto.signalling.messages import Welcome
 from p2p.proto.stun.message import MessageClass, decode_untrusted
@@ -128,6 +128,8 @@ class Node:
         self.sessions: dict[str, StunTaker] = {}
         """By the user name fragment of their ICE credentials."""
         self.packet_takers: dict[QuicConnection, PacketTaker] = {}
+        self.heartbeats = Heartbeats()
+        """How often all sessions keep their paths open."""
         self.guess_limits = guess_limits(options.shared_folder)
         self.last_relay_error: RelayError | None = None
         self.relay_gained = asyncio.Event()
@@ -153,6 +155,7 @@ class Node:
             on_mapped=self._mapped,
             on_facts=self._facts_changed,
             on_done=self._gathered,
+            on_lifetime=self.heartbeats.measured,
             direct_disabled=self.options.relay_policy is RelayPolicy.ONLY,
             birthday_disabled=not self.options.birthday,
         )
@@ -214,6 +217,11 @@ class Node:
     def facts(self) -> NatFacts:
         """What is known of our NAT."""
         return self._discovery.facts
+
+    @property
+    def port_range(self) -> tuple[int, int] | None:
+        """The lowest and the highest port that our NAT gives at random, as far as it was seen."""
+        return self._discovery.port_range
 
     @property
     def mapped_address(self) -> TransportAddress | None:
@@ -333,7 +341,8 @@ class Node:
 
     def _start_relay(self) -> None:
         backoff = partial(wait_after_s, least_s=SIGNALLING_BACKOFF_MIN_S, most_s=SIGNALLING_BACKOFF_MAX_S)
-        self._scope.start(self._relay_keeper.run(backoff=backoff, probe_s=RELAY_PROBE_S), name="relay keeper")
+        keeping = self._relay_keeper.run(backoff=backoff, probe_s=lambda: self.heartbeats.standby_s)
+        self._scope.start(keeping, name="relay keeper")
 
     def _relay_gained(self, relay: RelayBase) -> None:
         logger.info("relayed address %s over %s", relay.local_address, relay.protocol)

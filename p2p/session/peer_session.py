@@ -111,6 +111,7 @@ class PeerSession:
             controlling=role is Role.DIALER,
             random_bytes=os.urandom,
             direct_enabled=self._policy is not RelayPolicy.ONLY,
+            heartbeats=node.heartbeats,
         )
         self.link = PathLink(loop, node.endpoint, self.controller, on_event=self._path_event)
         self._guessing = Guessing(

@@ -7,6 +7,7 @@ import atheris
 with atheris.instrument_imports():
     from p2p.errors import DecodeError
     from p2p.gather.nat_cache import complete, decode_networks_untrusted
+    from p2p.proto.path.heartbeats import Heartbeats
     from p2p.proto.path.reason import NatFacts
 
 _NOW = 1_800_000_000.0
@@ -18,8 +19,9 @@ def test_one_input(data: bytes) -> None:
         networks = decode_networks_untrusted(data, _NOW)
     except DecodeError:
         return
-    for at, facts in networks.values():
+    for at, facts, lifetime in networks.values():
         assert at <= _NOW + 60.0
+        Heartbeats().measured(lifetime)
         assert complete(NatFacts(), facts) is not None
         assert NatFacts.from_wire_untrusted(facts.to_wire()) == facts
 

@@ -52,6 +52,7 @@ class GuessingPeer(Peer):
             controlling=options["controlling"],
             limits=limits or GuessLimits(),
         )
+        self.port_range: tuple[int, int] | None = None
         self.guesses_at: list[float] = []
         self.most_sockets = 0
         self.sockets: dict[int, TransportAddress] = {}
@@ -74,6 +75,7 @@ class GuessingPeer(Peer):
             rtt_s=0.08,
             has_direct_path=self.controller.has_direct_path,
             own=self._mapped,
+            port_range=self.port_range,
             met=tuple((base_id - 100, remote) for base_id, remote in keys if base_id - 100 in self.sockets),
         )
         self.guesser.update(situation, self.world.now)

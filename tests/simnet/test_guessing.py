@@ -12,13 +12,14 @@ from p2p.proto.path import NatFacts, RelayReasonCode
 from p2p.proto.path.plans import GuessLimits, Turn
 from tests.simnet.facts import facts_of
 from tests.simnet.guessing import GuessingScene
-from tests.simnet.nat import Allocator, Dependence, NatBehaviour
+from tests.simnet.nat import FIRST_PORT, RANGE_PORTS, Allocator, Dependence, NatBehaviour
 from tests.simnet.world import Packet, Weather
 
 PORT = NatBehaviour(Dependence.INDEPENDENT, Dependence.ADDRESS_AND_PORT, Allocator.PRESERVING)
 PORT_NP = NatBehaviour(Dependence.INDEPENDENT, Dependence.ADDRESS_AND_PORT, Allocator.RANDOM)
 SEQUENTIAL = NatBehaviour(Dependence.ADDRESS_AND_PORT, Dependence.ADDRESS_AND_PORT, Allocator.SEQUENTIAL)
 RANDOM = NatBehaviour(Dependence.ADDRESS_AND_PORT, Dependence.ADDRESS_AND_PORT, Allocator.RANDOM)
+RANGE = NatBehaviour(Dependence.ADDRESS_AND_PORT, Dependence.ADDRESS_AND_PORT, Allocator.RANGE)
 BY_ADDRESS = NatBehaviour(Dependence.ADDRESS, Dependence.ADDRESS_AND_PORT, Allocator.RANDOM)
 ROUGH = Weather(loss=0.05, jitter_s=0.01)
 
@@ -130,6 +131,22 @@ def test_data_goes_over_the_guessed_path():
     assert scene.both_direct()
     for peer in scene.peers:
         assert peer.diary.longest_gap_s(start, scene.world.now) < 0.2
+
+
+@pytest.mark.parametrize("is_dialer", [True, False])
+def test_a_range_that_is_known_before_spares_the_questions(is_dialer):
+    took = {}
+    for known in (None, (FIRST_PORT + 100, FIRST_PORT + RANGE_PORTS - 100)):
+        times = []
+        for seed in range(20):
+            scene = GuessingScene(*((RANGE, PORT) if is_dialer else (PORT, RANGE)), seed=seed)
+            hard = scene.dialer if is_dialer else scene.exposer
+            hard.port_range = known
+            scene.world.run_until(20.0, unless=scene.both_direct)
+            assert scene.both_direct(), seed
+            times.append(scene.world.now)
+        took[known is not None] = statistics.median(times)
+    assert took[True] < took[False] < 1.1
 
 
 @pytest.mark.parametrize("other", [RANDOM, SEQUENTIAL], ids=["random", "sequential"])

@@ -8,13 +8,19 @@ from p2p.address import TransportAddress
 from p2p.proto.ice import CandidatePair, PairKey
 from p2p.proto.path.flaps import FlapMemory
 from p2p.proto.path.health import PathHealth
+from p2p.proto.path.heartbeats import Heartbeats
 from p2p.proto.path.policy import PathView
 
 
 class PathBook:
-    """Every path that is alive, with its health, and the memory of those that died."""
+    """Every path that is alive, with its health, and the memory of those that died.
 
-    def __init__(self) -> None:
+    Args:
+        heartbeats: See ``PathHealth``.
+    """
+
+    def __init__(self, heartbeats: Heartbeats | None = None) -> None:
+        self._heartbeats = heartbeats or Heartbeats()
         self._healths: dict[PairKey, PathHealth] = {}
         self._flaps = FlapMemory()
         self._buried: set[PairKey] = set()
@@ -32,7 +38,7 @@ class PathBook:
 
     def add(self, pair: CandidatePair, rtt_s: float, now: float) -> PathHealth:
         """Take a pair that has become valid."""
-        health = self._healths[pair.key] = PathHealth(pair, rtt_s, now)
+        health = self._healths[pair.key] = PathHealth(pair, rtt_s, now, self._heartbeats)
         return health
 
     def suspect(self) -> None:

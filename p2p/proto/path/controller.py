@@ -38,6 +38,7 @@ from p2p.proto.path.events import (
     PathLost,
     PathSelected,
 )
+from p2p.proto.path.heartbeats import Heartbeats
 from p2p.proto.path.path import PairReport, Path, PathKind, PathStatus, report_pairs
 from p2p.proto.path.policy import SelectionReason, choose, choose_second
 from p2p.proto.path.reason import NatFacts
@@ -77,6 +78,7 @@ class PathController:
         controlling: Whether we take the controlling role: the dialer does.
         random_bytes: Where randomness comes from.
         direct_enabled: Whether direct paths may be used; if not, they are neither tried nor answered.
+        heartbeats: How often paths are kept open, shared by sessions behind one NAT; None means as usual.
     """
 
     def __init__(
@@ -86,12 +88,13 @@ class PathController:
         controlling: bool,
         random_bytes: Callable[[int], bytes],
         direct_enabled: bool = True,
+        heartbeats: Heartbeats | None = None,
     ) -> None:
         self.agent = IceAgent(
             local=local, controlling=controlling, random_bytes=random_bytes, relay_only=not direct_enabled
         )
         self._direct_enabled = direct_enabled
-        self._book = PathBook()
+        self._book = PathBook(heartbeats)
         self._selected: Path | None = None
         self._sending: tuple[Path, ...] = ()
         self._rechecks = RecheckSchedule()
@@ -294,7 +297,7 @@ class PathController:
                     health.answered(rtt_s, now, full_size=full_size)
             case PairChecked(pair):
                 if (health := self._book.find(pair.key)) is not None:
-                    health.heard(now)
+                    health.checked(now)
             case PairReclassified(pair):
                 self._reclassify(pair)
             case PairFailed(pair, failure):

@@ -6,6 +6,7 @@ from typing import Final
 
 from p2p import defaults
 from p2p.proto.ice import CandidatePair
+from p2p.proto.path.heartbeats import Heartbeats
 from p2p.proto.path.path import Path, PathStatus
 
 _RTT_GAIN: Final = 1 / 8
@@ -29,6 +30,7 @@ class PathHealth:
         pair: The valid pair.
         rtt_s: Round-trip time of the check that made it valid.
         now: The monotonic time.
+        heartbeats: How often to probe, and who is told what that shows of the NAT; None means as usual.
 
     Attributes:
         path: What is selected; replaced when more becomes known about the addresses.
@@ -42,10 +44,14 @@ class PathHealth:
 
     __slots__ = (
         "_has_carried",
+        "_heartbeats",
         "_is_doubted",
+        "_mapped_address",
         "_probe_now",
         "_probed_at",
+        "_quiet_s",
         "_rtt_variation_s",
+        "_sent_at",
         "_silent_since",
         "_unanswered",
         "heard_at",
@@ -58,7 +64,7 @@ class PathHealth:
         "validated_at",
     )
 
-    def __init__(self, pair: CandidatePair, rtt_s: float, now: float) -> None:
+    def __init__(self, pair: CandidatePair, rtt_s: float, now: float, heartbeats: Heartbeats | None = None) -> None:
         self.pair = pair
         self.path = Path.of(pair)
         self.validated_at = now
@@ -68,7 +74,10 @@ class PathHealth:
         self.heard_at = now
         self.used_since: float | None = None
         self.is_wide = False
-        self._probed_at = now
+        self._heartbeats = heartbeats or Heartbeats()
+        self._mapped_address = pair.mapped_address
+        self._probed_at = self._sent_at = now
+        self._quiet_s = 0.0
         self._probe_now = True
         self._has_carried = False
         self._is_doubted = False
@@ -82,6 +91,7 @@ class PathHealth:
         self.rtt_s += (rtt_s - self.rtt_s) * _RTT_GAIN
         self.min_rtt_s = min(self.min_rtt_s, rtt_s)
         self.heard(now)
+        self._notice_mapping()
         if not full_size and self.needs_full_size:
             return
         self._unanswered.clear()
@@ -95,12 +105,18 @@ class PathHealth:
         self.heard_at = now
         self._silent_since = None
 
+    def checked(self, now: float) -> None:
+        """A check of the peer's came in, and an answer went out."""
+        self.heard(now)
+        self._sent(now)
+
     def data_sent(self, now: float) -> bool:
         """Data went out.
 
         Returns:
             Whether this starts a silence, which moves the timer.
         """
+        self._sent(now)
         if self._silent_since is not None:
             return False
         self._silent_since = now
@@ -109,6 +125,7 @@ class PathHealth:
 
     def probed(self, now: float) -> None:
         """A probe went out."""
+        self._sent(now)
         self._probed_at = now
         self._probe_now = False
         if len(self._unanswered) < defaults.PATH_PROBES_UNTIL_ONE_WAY_DEAD:
@@ -140,7 +157,7 @@ class PathHealth:
         if self._probe_now:
             return self._probed_at
         in_use = self.used_since is not None
-        due_at = self._probed_at + (defaults.PATH_HEARTBEAT_S if in_use else defaults.PATH_STANDBY_HEARTBEAT_S)
+        due_at = self._probed_at + (self._heartbeats.used_s if in_use else self._heartbeats.standby_s)
         quick_at = self._probed_at + defaults.PATH_PROBE_SPACING_S
         if self._unanswered:
             due_at = min(due_at, max(quick_at, self._unanswered[0] + self._answer_wait_s))
@@ -169,6 +186,21 @@ class PathHealth:
     def status(self, now: float, *, in_use: bool) -> PathStatus:
         """Return how the path is doing."""
         return PathStatus(self.path, self.rtt_s, self.min_rtt_s, self.doubtful(now), in_use, self.heard_at)
+
+    def _sent(self, now: float) -> None:
+        self._quiet_s = max(self._quiet_s, now - self._sent_at)
+        self._sent_at = now
+
+    def _notice_mapping(self) -> None:
+        """See whether the NAT still had our mapping after the longest time in which we sent nothing."""
+        quiet_s, self._quiet_s = self._quiet_s, 0.0
+        before, self._mapped_address = self._mapped_address, self.pair.mapped_address
+        seen = self._mapped_address
+        if quiet_s < defaults.HEARTBEAT_QUIET_S or not self.path.is_direct or before is None or seen is None:
+            return
+        # Another host is another router, or another way out.
+        if before.host == seen.host and not seen.is_ipv6:
+            self._heartbeats.noticed(quiet_s, is_kept=before == seen)
 
     @property
     def _answer_wait_s(self) -> float:

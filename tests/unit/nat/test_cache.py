@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,28 @@ class TestFile:
         assert recalled is not None
         assert (recalled.facts, recalled.age_s) == (HARD, 60.0)
         assert later.recall("cafe") is None
+
+    @pytest.mark.parametrize("lifetime", [(18.0, 20.0), (300.0, None)])
+    def test_a_lifetime_outlives_what_is_learned_without_one(
+        self, cache: NatCache, lifetime: tuple[float, float | None]
+    ) -> None:
+        cache.remember("home", HOME, lifetime)
+        cache.remember("home", replace(HOME, filtering=FilteringBehaviour.UNKNOWN))
+        recalled = cache.recall("home")
+        assert recalled is not None
+        assert recalled.lifetime == lifetime
+        cache.remember("home", HARD)
+        recalled = cache.recall("home")
+        assert recalled is not None
+        assert recalled.lifetime is None, "that is another NAT"
+
+    @pytest.mark.parametrize(
+        "value", [None, 3, [], [1], [1, 2, 3], ["a", None], [20, 10], [-1, None], [1, 1e9], [float("nan"), None]]
+    )
+    def test_a_lifetime_that_makes_no_sense_is_none(self, value: object) -> None:
+        entry = {"at": round(NOW), "facts": HOME.to_wire(), "lifetime": value}
+        found = decode_networks_untrusted(json.dumps({"networks": {"home": entry}}).encode(), NOW)
+        assert found["home"].lifetime is None
 
     def test_is_for_its_owner_only(self, cache: NatCache) -> None:
         cache.remember("home", HOME)
@@ -106,7 +129,7 @@ class TestFile:
     def test_wishes_of_the_user_are_not_kept(self) -> None:
         entry = {"at": round(NOW), "facts": {**HOME.to_wire(), "direct_disabled": True}}
         found = decode_networks_untrusted(json.dumps({"networks": {"home": entry}}).encode(), NOW)
-        assert found["home"][1] == HOME
+        assert found["home"].facts == HOME
 
     def test_what_is_no_list_is_refused(self) -> None:
         with pytest.raises(DecodeError):
@@ -177,6 +200,7 @@ class TestDiscovery:
         class Endpoint:
             sockets = ()
 
+        self.lifetimes: list[tuple[float, float | None] | None] = []
         monkeypatch.setattr(discovery_module, "discover_behaviour", discover)
         monkeypatch.setattr(discovery_module, "here", lambda: "home")
         async with TaskScope() as scope:
@@ -187,6 +211,7 @@ class TestDiscovery:
                 on_mapped=lambda *_: None,
                 on_facts=told.append,
                 on_done=done.set,
+                on_lifetime=self.lifetimes.append,
                 birthday_disabled=True,
                 cache=cache,
             )
@@ -208,8 +233,9 @@ class TestDiscovery:
     async def test_remembered_facts_are_there_at_once_and_stay(
         self, monkeypatch: pytest.MonkeyPatch, cache: NatCache
     ) -> None:
-        cache.remember("home", HOME)
+        cache.remember("home", HOME, (18.0, 20.0))
         told = await self.run(monkeypatch, cache, NatBehaviour(udp=True), self.SEEN)
+        assert self.lifetimes == [(18.0, 20.0)]
         assert {facts.filtering for facts in told} == {HOME.filtering}
         assert all(facts.birthday_disabled for facts in told)
 

@@ -37,7 +37,7 @@ START = 100.0
 class Stage:
     """Runs one plan: commands are noted, time goes from timer to timer."""
 
-    def __init__(self, make, *, controlling=True, step=None, limits=None, **options):
+    def __init__(self, make, *, controlling=True, step=None, limits=None, port_range=None, **options):
         rng = random.Random(1)
         setting = PlanSetting(
             random_bytes=rng.randbytes,
@@ -49,6 +49,7 @@ class Stage:
             controlling=controlling,
             limits=limits or GuessLimits(),
             own=TransportAddress(HOST, 5000),
+            port_range=port_range,
         )
         self.now = START
         self.done = []
@@ -250,6 +251,58 @@ def test_birthday_goes_on_with_the_answers_that_came():
     stage.answer(0, 40_000)
     stage.run(1.0)
     assert stage.hints[0].ports == (defaults.GUESS_PORT_FIRST, defaults.GUESS_PORT_LAST)
+
+
+def test_birthday_in_a_range_that_is_known_asks_nobody_before_it_begins():
+    stage = Stage(BirthdayPlan, port_range=(40_000, 41_600))
+    (hint,) = stage.hints
+    assert (hint.kind, hint.round, hint.host, hint.ports) == (HintKind.RANGE, 1, HOST, (39_799, 41_801))
+    stage.run(0.1)
+    assert 10 <= len(stage.of(SendCheck)) <= 11
+    assert not stage.of(AskServer)
+
+
+def test_birthday_widens_the_range_when_a_door_is_beside_it():
+    stage = Stage(BirthdayPlan, port_range=(40_000, 41_600))
+    control = 0.01 * defaults.BIRTHDAY_CONTROL_DOORS + 0.02
+    stage.run(control)
+    stage.answer(stage.of(AskServer)[-1].socket, 41_700)
+    assert len(stage.hints) == 1, "it was in there"
+    stage.run(control)
+    stage.answer(stage.of(AskServer)[-1].socket, 50_000)
+    hint = stage.hints[-1]
+    assert (hint.kind, hint.round) == (HintKind.RANGE, 2)
+    assert hint.ports[0] <= 39_799
+    assert hint.ports[1] >= 50_000
+    for port in (60_000, 2_000):
+        stage.run(control)
+        stage.answer(stage.of(AskServer)[-1].socket, port)
+    assert [hint.round for hint in stage.hints] == [1, 2, 3]
+
+
+def test_birthday_ends_when_a_later_door_is_at_another_address():
+    stage = Stage(BirthdayPlan, port_range=(40_000, 41_600))
+    stage.run(0.01 * defaults.BIRTHDAY_CONTROL_DOORS + 0.02)
+    question = stage.of(AskServer)[-1]
+    mapped = XOR_MAPPED_ADDRESS(TransportAddress("192.0.2.77", 40_001))
+    stage.plan.receive_answer(decode_untrusted(question.data).success_response(mapped), question.socket, stage.now)
+    stage.take()
+    assert stage.plan.is_over
+
+
+def test_spray_goes_on_in_the_range_that_is_told_later():
+    stage = spray_stage()
+    stage.hint(HintKind.RANGE, 30_000, 30_100)
+    stage.run(0.5)
+    before = len(stage.of(SendCheck))
+    stage.hint(HintKind.RANGE, 50_000, 50_100, number=2)
+    stage.run(0.5)
+    ports = [command.destination.port for command in stage.of(SendCheck)]
+    assert all(30_000 <= port <= 30_100 for port in ports[:before])
+    assert all(50_000 <= port <= 50_100 for port in ports[before + 1 :])
+    stage.run(defaults.BIRTHDAY_S)
+    assert stage.plan.is_over
+    assert len(stage.of(SendCheck)) <= 1501
 
 
 def test_birthday_without_any_answer_ends():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
+from p2p.address import TransportAddress
 from p2p.defaults import (
     BIRTHDAY_CONTROL_DOORS,
     BIRTHDAY_CONTROLS_MISSED,
@@ -13,11 +15,12 @@ from p2p.defaults import (
     GUESS_ASK_S,
     GUESS_PROBE_INTERVAL_S,
     GUESS_PROBES_AT_ONCE,
+    GUESS_ROUNDS,
 )
 from p2p.proto.path.plans.commands import TellPeer
 from p2p.proto.path.plans.hint import HintKind, PortHint
 from p2p.proto.path.plans.plan import Plan, PlanSetting
-from p2p.proto.path.plans.predict import port_range
+from p2p.proto.path.plans.predict import port_range, widened
 
 
 class BirthdayPlan(Plan):
@@ -31,9 +34,10 @@ class BirthdayPlan(Plan):
 
         doors n, tries n:  n * n chances to meet among the ports of the range, and not 256 * n
 
-    The first doors ask a STUN server before: its answers show which range of ports is worth trying. When they name
-    several addresses, nobody can guess which one a door has, and the plan ends. Now and then a later one asks, too:
-    without an answer the NAT has no room for more, and the doors that are open are left alone.
+    Which range of ports is worth trying is known when our NAT was examined before; the peer is told at once then. Else
+    the first doors ask a STUN server, and its answers show it. When they name several addresses, nobody can guess which
+    one a door has, and the plan ends. Now and then a later one asks, too: a port beside the range widens it; without an
+    answer the NAT has no room for more, and the doors that are open are left alone.
 
     Args:
         setting: What to work with.
@@ -44,12 +48,16 @@ class BirthdayPlan(Plan):
         self._samples: deque[int] = deque()
         self._opened = 0
         self._missed = 0
-        self._has_told = False
+        self._told: PortHint | None = None
         self._door_at: float | None = None
         self._tell_at = self._ends_at = 0.0
 
     def start(self, now: float) -> None:
         """Begin, once."""
+        if self._setting.port_range is not None and self._setting.own is not None:
+            self._tell(self._setting.own.host, widened(*self._setting.port_range), now)
+            self._door_at = now
+            return
         self._tell_at = now + GUESS_ASK_S + self._setting.rtt_s
         self._ends_at = self._tell_at + BIRTHDAY_S + 3 * self._setting.rtt_s
         self._samples.extend(self._open(BIRTHDAY_SAMPLES))
@@ -67,7 +75,7 @@ class BirthdayPlan(Plan):
             self._close(self._sockets[0])
         socket = self._samples.popleft() if self._samples else self._open(1)[0]
         self._opened += 1
-        if self._opened % BIRTHDAY_CONTROL_DOORS == 0 and self._has_told:
+        if self._opened % BIRTHDAY_CONTROL_DOORS == 0 and self._told is not None:
             self._control(socket, now)
         self._check(socket, self._setting.peer)
 
@@ -81,34 +89,49 @@ class BirthdayPlan(Plan):
             self._ask(socket, now)
 
     def _answered(self, now: float) -> None:
-        if self._questions.is_answered:
-            self._tell(now)
+        if self._told is not None:
+            self._widen(self._told, list(self._questions.answers.values()))
+        elif self._questions.is_answered:
+            self._judge(now)
 
-    def _tell(self, now: float) -> None:
+    def _judge(self, now: float) -> None:
+        """Conclude the range from the answers that have come."""
         answers = list(self._questions.answers.values())
-        if self._has_told or not answers:
+        if not answers:
             return
-        self._has_told = True
         self._forget_questions()
         if len({address.host for address in answers}) > 1:
             self.end()
-            return
-        ports = port_range([address.port for address in answers])
-        self._commands.append(TellPeer(PortHint(HintKind.RANGE, 1, answers[0].host, ports)))
+        else:
+            self._tell(answers[0].host, port_range([address.port for address in answers]), now)
+
+    def _tell(self, host: str, ports: tuple[int, int], now: float) -> None:
+        self._told = PortHint(HintKind.RANGE, 1, host, ports)
+        self._commands.append(TellPeer(self._told))
         self._ends_at = now + BIRTHDAY_S + 3 * self._setting.rtt_s
+
+    def _widen(self, told: PortHint, answers: Sequence[TransportAddress]) -> None:
+        """Correct what was told when a door turns out to be somewhere else."""
+        if any(answer.host != told.host for answer in answers):
+            self.end()
+            return
+        ports = [*told.ports, *(answer.port for answer in answers)]
+        if told.round < GUESS_ROUNDS and (min(ports), max(ports)) != told.ports:
+            self._told = PortHint(HintKind.RANGE, told.round + 1, told.host, widened(min(ports), max(ports)))
+            self._commands.append(TellPeer(self._told))
 
     def _next_at(self) -> float:
         timers = [self._ends_at]
         if self._door_at is not None:
             timers.append(self._door_at)
-        if not self._has_told:
+        if self._told is None:
             timers.append(self._tell_at)
         return min(timers)
 
     def _advance(self, now: float) -> None:
-        if not self._has_told and now >= self._tell_at:
-            self._tell(now)
-            if not self._has_told:
+        if self._told is None and now >= self._tell_at:
+            self._judge(now)
+            if self._told is None:
                 # No server says where we are: then nobody can be told.
                 self.end()
         if self.is_over or now >= self._ends_at:

@@ -42,6 +42,7 @@ class Situation:
         rtt_s: The round-trip time of the path in use.
         has_direct_path: Whether there is a direct path that works.
         own: Our own mapped IPv4 address.
+        port_range: The lowest and the highest port that our NAT was seen to give at random, at its one address.
         met: The plan's sockets on which checks of the peer's arrived, or answers to ours, and where these came from.
     """
 
@@ -52,6 +53,7 @@ class Situation:
     rtt_s: float | None
     has_direct_path: bool
     own: TransportAddress | None = None
+    port_range: tuple[int, int] | None = None
     met: tuple[tuple[int, TransportAddress], ...] = ()
 
 
@@ -266,6 +268,7 @@ class PortGuesser:
             controlling=self._controlling,
             limits=self._limits,
             own=situation.own,
+            port_range=situation.port_range,
         )
         match self._kind:
             case PlanKind.WINDOW:

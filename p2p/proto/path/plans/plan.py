@@ -29,6 +29,7 @@ class PlanSetting:
         controlling: Our role, where a plan has two that are else the same.
         limits: What all sessions of the program may spend together.
         own: Our own mapped address; None when it is not known.
+        port_range: The lowest and the highest port that our NAT was seen to give at random; None when it is not known.
     """
 
     random_bytes: Callable[[int], bytes]
@@ -40,6 +41,7 @@ class PlanSetting:
     controlling: bool
     limits: GuessLimits
     own: TransportAddress | None = None
+    port_range: tuple[int, int] | None = None
 
 
 class Plan(ABC):

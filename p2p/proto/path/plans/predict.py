@@ -66,6 +66,15 @@ def port_range(seen: Sequence[int]) -> tuple[int, int]:
     """
     if len(seen) < BIRTHDAY_SAMPLES // 2:
         return GUESS_PORT_FIRST, GUESS_PORT_LAST
-    low, high = min(seen), max(seen)
+    return widened(min(seen), max(seen))
+
+
+def widened(low: int, high: int) -> tuple[int, int]:
+    """Add to a range that was seen what a dozen or two of samples leave out.
+
+    Args:
+        low: The lowest port seen.
+        high: The highest port seen.
+    """
     margin = (high - low) // _RANGE_MARGIN + 1
     return max(low - margin, GUESS_PORT_FIRST), min(high + margin, GUESS_PORT_LAST)

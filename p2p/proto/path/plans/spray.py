@@ -64,7 +64,13 @@ class SprayPlan(Plan):
             self._try(hint, now)
 
     def _range_told(self, hint: PortHint, now: float) -> None:
-        if self._has_sprayed or self._waiting is not None:
+        if self._waiting is not None:
+            self._waiting = hint
+            return
+        if self._has_sprayed:
+            if self._hint is not None and hint.host == self._hint.host:
+                # The same doors, in a range that the hard side knows better now.
+                self._hint = hint
             return
         turn = self._may_spray(hint.host, now)
         if turn is Turn.GRANTED:
