@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from enum import StrEnum
+from typing import Annotated, Final, TypeVar
 
 import typer
 
 from p2p.cli import flags, public
 
+ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 EPILOG: Final = flags.examples(
     "p2p expose 8080                          the web server on this machine's port 8080",
     "p2p expose nas.lan:22 --name nas-ssh     a service on another machine of this network",
@@ -61,6 +63,20 @@ def expose(
     rate: public.Rate = None,
     group: public.Group = None,
     weight: public.Weight = None,
+    proxy_protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--proxy-protocol", metavar="v1|v2", help="Tell services who connects, in a PROXY header; not over UDP."
+        ),
+    ] = None,
+    proxy_source: Annotated[
+        str,
+        typer.Option(
+            "--proxy-source",
+            metavar="peer|client",
+            help="Whose address that is: the connecting machine's as seen from here, or its client's by its own word.",
+        ),
+    ] = "peer",
     rendezvous: flags.Rendezvous = None,
     token: flags.Token = None,
     ca_file: flags.CaFile = None,
@@ -93,7 +109,7 @@ def expose(
         from p2p.observe import log
         from p2p.parse import parse_duration, parse_listen
         from p2p.parse_services import parse_targets
-        from p2p.session.options import ExposeOptions
+        from p2p.session.options import ExposeOptions, ProxySource, ProxyVersion
 
         places = parse_targets(targets or [], load_services())
         metrics_address = None if metrics is None else parse_listen(metrics)
@@ -119,6 +135,8 @@ def expose(
                 group=group,
                 weight=weight,
             ),
+            proxy_protocol=None if proxy_protocol is None else choose("--proxy-protocol", ProxyVersion, proxy_protocol),
+            proxy_source=choose("--proxy-source", ProxySource, proxy_source),
         )
         peer = flags.peer_options(
             rendezvous=rendezvous,
@@ -145,6 +163,26 @@ def expose(
                 metrics_address=metrics_address,
             )
         )
+
+
+def choose(flag: str, choices: type[ChoiceT], text: str) -> ChoiceT:
+    """Turn the text of a flag into one of its values.
+
+    Args:
+        flag: The flag, for the message.
+        choices: What there is.
+        text: As the user gave it.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    from p2p.config import CODE_BAD_VALUE
+    from p2p.errors import ConfigError
+
+    try:
+        return choices(text.strip().lower())
+    except ValueError:
+        raise ConfigError(f"{flag}: {text!r} is not one of {', '.join(choices)}", code=CODE_BAD_VALUE) from None
 
 
 def resolve_peers(names: list[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from p2p.defaults import (
     SESSION_OPENING_TIMEOUT_S,
 )
 from p2p.errors import ConfigError, DecodeError, IdentityError, IntegrityError, P2PError
+from p2p.forward.announcing import AnnouncingAcceptor
 from p2p.forward.target import FlowAcceptor, ServiceDialer
 from p2p.identity import Identity, PeerId, proof
 from p2p.proto.ice import Credentials
@@ -36,6 +37,7 @@ from p2p.session.offered import offered
 from p2p.session.options import ExposeOptions, PeerOptions, PublicOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
 from p2p.session.program import Program
+from p2p.session.proxy_headers import announcer
 from p2p.session.publisher import Publisher
 from p2p.session.status import Status
 from p2p.signalling.client import SignallingState
@@ -254,7 +256,11 @@ class Exposer(Program):
         assert self._loop is not None
         if self._built_in is None:
             self._built_in = BuiltInServices(self.options, self._loop)
-        return self._built_in.before(ServiceDialer(self.options.targets, self._loop))
+        acceptor: FlowAcceptor = ServiceDialer(self.options.targets, self._loop)
+        if self.options.proxy_protocol is not None:
+            announce = announcer(session, self.node, self.options.proxy_protocol, self.options.proxy_source)
+            acceptor = AnnouncingAcceptor(acceptor, announce)
+        return self._built_in.before(acceptor)
 
     def _answer(self, session: PeerSession, flight: tuple[bytes, ...] = ()) -> Answer:
         return Answer(

@@ -13,6 +13,24 @@ from p2p.proto.publication import Kind
 from p2p.target import Target
 
 
+class ProxyVersion(StrEnum):
+    """Which form the header of the PROXY protocol has."""
+
+    V1 = "v1"
+    """A line of text."""
+    V2 = "v2"
+    """Binary."""
+
+
+class ProxySource(StrEnum):
+    """Whose address a service is told by the PROXY protocol."""
+
+    PEER = "peer"
+    """The connecting side's, as packets of the session come from it: what we see ourselves."""
+    CLIENT = "client"
+    """That of the program behind the connecting side, as that side tells: its word."""
+
+
 class RelayPolicy(StrEnum):
     """Which kinds of path a session may use."""
 
@@ -92,6 +110,11 @@ class ExposeOptions:
     """How it is put before the public as well; None: only ticket holders come."""
     allow_bench: bool = False
     """Whether whoever may connect may also measure, which takes all the bandwidth there is."""
+
+    proxy_protocol: ProxyVersion | None = None
+    """Which PROXY header services are sent in front of each connection; None sends none."""
+    proxy_source: ProxySource = ProxySource.PEER
+    """Whose address is in it."""
 
     @property
     def target(self) -> str:
