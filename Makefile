@@ -28,7 +28,7 @@ lab-packages:
 	@netns-scripts/install-packages iproute2 nftables conntrack procps
 
 interop-packages: lab-packages
-	@netns-scripts/install-packages --optional coturn stun-client openssh-server openssh-client rsync curl postgresql postgresql-client nginx chromium miniupnpd-nftables
+	@netns-scripts/install-packages --optional coturn stun-client openssh-server openssh-client rsync curl postgresql postgresql-client nginx haproxy chromium miniupnpd-nftables
 
 demo: install  ## Expose and connect: through two NATs in the lab as root, on loopback otherwise
 	@if [ "$$(id -u)" = 0 ]; then \

@@ -76,11 +76,13 @@ async def website(handler: Callable[[web.Request], Any]) -> AsyncIterator[int]:
 
 async def mirror(request: web.BaseRequest) -> web.Response:
     """Tell what was asked."""
-    body = await request.read()
+    size = 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
     said = {
         "method": request.method,
         "path": request.raw_path,
-        "body": len(body),
+        "body": size,
         "headers": list(request.headers.items()),
     }
     return web.Response(text=json.dumps(said), content_type="application/json", headers={"X-Own": "yes"})
