@@ -11,6 +11,7 @@ from typing import Final
 
 from gateway.core.balance import Instance
 from gateway.core.registry import RefusedError, Registry, Service
+from p2p.aio.pair import stream_pair
 from p2p.aio.tasks import TaskScope
 from p2p.errors import DecodeError
 from p2p.forward.datagram_flow import DatagramFlow
@@ -84,14 +85,13 @@ class Publisher(Instance):
         Raises:
             ForwardError: The session takes no more connections.
         """
-        ours, theirs = socket.socketpair()
+        ours, theirs = stream_pair()
         try:
             self.forward(theirs, addresses)
         except BaseException:
             ours.close()
             theirs.close()
             raise
-        ours.setblocking(False)
         return ours
 
     def tell_visit(self, visit: Visited) -> None:
