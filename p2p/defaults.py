@@ -484,6 +484,10 @@ RELAY_MAX_CONNECTIONS_PER_ADDRESS: Final = 1024
 RELAY_SOCKET_BUFFER_BYTES: Final = 1 << 20
 """Receive buffer of one relayed address: 900 full packets in the kernel's accounting, 9 ms at 1 Gbit/s, and no more
 memory for one client that is flooded."""
+RELAY_USERS_COUNTED: Final = 10_000
+"""Users without an allocation whose traffic is remembered: 1 MiB."""
+RELAY_CONTROL_TIMEOUT_S: Final = 5.0
+"""How long a command waits for the answer of a relay on this machine: longer than its event loop is ever busy."""
 RELAY_DRAIN_S: Final = 60.0
 """How long a stopping relay serves what it has: clients that get 508 for new allocations go elsewhere meanwhile."""
 

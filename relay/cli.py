@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import sys
 from pathlib import Path
@@ -21,7 +20,8 @@ It serves users with static passwords, and users with the time-limited credentia
 that knows the shared secret) hands out. It relays to public addresses only, unless the file says otherwise.
 
 SIGTERM lets allocations run out, for drain_s seconds at most, and refuses new ones; a second one ends at once. SIGHUP
-reads the certificate again. Exit status: 2 for a wrong file, 5 for an address that cannot be used.
+reads the file again: users, secrets, peers, limits and certificate change without a restart. Exit status: 2 for a
+wrong file, 5 for an address that cannot be used.
 
 The smallest useful file:
 
@@ -30,8 +30,6 @@ The smallest useful file:
     tcp = ["203.0.113.10:3478"]
     shared_secret = "what --secret prints"
 """
-
-_LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -54,17 +52,20 @@ def relay(
     secret: Annotated[
         bool, typer.Option("--secret", help="Print a new random shared secret, and do nothing else.")
     ] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Print a configuration file with every setting, and do nothing else.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log refused requests and other details.")] = False,
 ) -> None:
-    """Run a relay, print a secret, or check a file."""
+    """Run a relay, print a secret or an example, or check a file."""
     if secret:
         typer.echo(secrets.token_urlsafe(24))
+    elif example:
+        typer.echo(config_file.example(), nl=False)
     elif verify:
-        _verify(config)
+        verify_file(config)
     else:
-        logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format=_LOG_FORMAT)
-        logging.getLogger("asyncio").setLevel(logging.WARNING)
-        loop.run(runner.serve(config))
+        loop.run(runner.serve(config, verbose=verbose))
 
 
 def run() -> None:
@@ -76,7 +77,15 @@ def run() -> None:
         sys.exit(error.exit_code)
 
 
-def _verify(path: Path) -> None:
+def verify_file(path: Path) -> None:
+    """Say what a configuration means, and warn of what is probably not meant.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: The file, or the certificate that it names, cannot be used.
+    """
     settings = config_file.load(path)
     RelayService(settings)  # reads the certificate and the peers' networks
     for line in config_file.describe(settings):

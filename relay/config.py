@@ -38,6 +38,15 @@ class PeerMode(Enum):
     """Hosts that have asked this server for their address or used it as a relay within a day, and nobody else."""
 
 
+class LogFormat(Enum):
+    """How a log is written. The values are those of the file."""
+
+    TEXT = "text"
+    """A line for people."""
+    JSON = "json"
+    """An object a line, with the fields of an event apart."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RelayConfig:
     """All that a relay must be told.
@@ -89,6 +98,14 @@ class RelayConfig:
     """The private key of the TLS listeners, as PEM."""
     metrics: TransportAddress | None = None
     """Where the command serves Prometheus metrics over HTTP; None for nowhere."""
+    metrics_users: int = 0
+    """How many of the users with most payload metrics and status name; 0 names nobody."""
+    control: Path | None = None
+    """A Unix socket on which the command tells its status and takes ``drain`` and ``reload``; None for none."""
+    log: LogFormat = LogFormat.TEXT
+    """How the command writes its log."""
+    alternate_servers: tuple[TransportAddress, ...] = ()
+    """Where clients are sent that this relay has no room for, or when it stops; one of the client's address family."""
     drain_s: float = RELAY_DRAIN_S
     """How long the command goes on serving what exists after the first SIGTERM."""
 

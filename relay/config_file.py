@@ -14,7 +14,7 @@ from msgspec import Struct
 from p2p import defaults
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError, ErrorCode
-from relay.config import DEFAULT_REALM, PeerMode, RelayConfig
+from relay.config import DEFAULT_REALM, LogFormat, PeerMode, RelayConfig
 from relay.core.quotas import QuotaLimits
 from relay.core.rates import RateLimit, RateLimits
 from relay.core.special_ranges import IPNetwork
@@ -74,6 +74,10 @@ class _File(Struct, forbid_unknown_fields=True):
     tls_certificate: str | None = None
     tls_key: str | None = None
     metrics: str | None = None
+    metrics_users: int = 0
+    control: str | None = None
+    log: LogFormat = LogFormat.TEXT
+    alternate_servers: tuple[str, ...] = ()
     drain_s: float = defaults.RELAY_DRAIN_S
     peers: _Peers = msgspec.field(default_factory=_Peers)
     ports: _Ports = msgspec.field(default_factory=_Ports)
@@ -98,6 +102,11 @@ def load(path: Path) -> RelayConfig:
         raise ConfigError(f"{path}: {error}", code=CODE_FILE) from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.detail}", code=error.error_code) from error
+
+
+def example() -> str:
+    """Return a configuration file with every setting and an explanation."""
+    return (Path(__file__).parent / "example.toml").read_text(encoding="utf-8")
 
 
 def warnings(config: RelayConfig, path: Path) -> list[str]:
@@ -144,6 +153,8 @@ def describe(config: RelayConfig) -> list[str]:
         f"quotas             {quotas.total} addresses, {quotas.per_user} a user, {quotas.per_address} a client address",
         f"rates              {_describe_rates(config.rates)}",
         f"metrics            {config.metrics or 'none'}",
+        f"control            {config.control or 'none'}",
+        f"alternate servers  {_join(config.alternate_servers)}",
     ]
 
 
@@ -180,6 +191,10 @@ def _build(content: _File, folder: Path) -> RelayConfig:
         tls_certificate=folder / content.tls_certificate if content.tls_certificate else None,
         tls_key=folder / content.tls_key if content.tls_key else None,
         metrics=TransportAddress.parse(content.metrics) if content.metrics else None,
+        metrics_users=content.metrics_users,
+        control=folder / content.control if content.control else None,
+        log=content.log,
+        alternate_servers=_addresses(content.alternate_servers, defaults.STUN_PORT),
         drain_s=content.drain_s,
     )
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, start_http_server
 
 from p2p.address import TransportAddress
 from p2p.aio.loop import StopSignals
-from p2p.errors import ConfigError, ConnectivityError, ErrorCode
-from relay import config_file
+from p2p.errors import ConnectivityError, ErrorCode, P2PError
+from relay import config_file, log
+from relay.control_socket import ControlSocket
 from relay.service import RelayService
 
 logger = logging.getLogger(__name__)
@@ -22,33 +24,58 @@ logger = logging.getLogger(__name__)
 CODE_METRICS: Final = ErrorCode("P2P-5305", "Choose another address for the relay's metrics.")
 
 
-async def serve(path: Path) -> None:
-    """Serve until SIGTERM or SIGINT: the first one drains, the second one ends at once. SIGHUP reads the certificate.
+async def serve(path: Path, *, verbose: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT: the first one drains, the second one ends at once. SIGHUP reads the file again.
 
     Args:
         path: The configuration file.
+        verbose: Whether to log details.
 
     Raises:
         ConfigError: The file is wrong.
         ConnectivityError: An address cannot be used.
     """
     config = config_file.load(path)
+    log.set_up(config.log, verbose=verbose)
     for warning in config_file.warnings(config, path):
         logger.warning("%s", warning)
     registry = CollectorRegistry()
-    async with RelayService(config, registry=registry) as service:
+    async with contextlib.AsyncExitStack() as stack:
+        service = await stack.enter_async_context(RelayService(config, registry=registry))
+        reload = partial(_reload, service, path)
+        signals = stack.enter_context(StopSignals(reload))
+        stack.enter_context(_metrics_server(config.metrics, registry))
+        if config.control is not None:
+            commands: dict[str, Callable[[], dict[str, Any]]] = {
+                "status": lambda: {"pid": os.getpid(), **service.status()},
+                "reload": reload,
+                "drain": partial(_drain, service, signals),
+            }
+            await stack.enter_async_context(ControlSocket(config.control, commands))
         for line in config_file.describe(config):
             logger.info("%s", line)
-        with StopSignals(partial(_reload, service)) as signals, _metrics_server(config.metrics, registry):
-            await signals.serve(partial(service.drain, config.drain_s))
+        await signals.serve(lambda: service.drain(service.config.drain_s))
 
 
-def _reload(service: RelayService) -> None:
+def _reload(service: RelayService, path: Path) -> dict[str, Any]:
     try:
-        service.reload_tls()
-    except ConfigError as error:
+        config = config_file.load(path)
+        needs_restart = service.reload(config)
+    except P2PError as error:
         # A relay that runs is worth more than one that stops over a file that is being replaced.
-        logger.warning("the certificate stays as it was: %s", error)
+        logger.warning("the configuration stays as it was: %s", error)
+        return {"error": f"the configuration stays as it was: {error}"}
+    for warning in config_file.warnings(config, path):
+        logger.warning("%s", warning)
+    if needs_restart:
+        logger.warning("changed, and needs a restart: %s", ", ".join(needs_restart))
+    logger.info("configuration read again")
+    return {"reloaded": True, "needs_restart": list(needs_restart)}
+
+
+def _drain(service: RelayService, signals: StopSignals) -> dict[str, Any]:
+    signals.stop()
+    return {"draining": True, "allocations": service.allocations, "within_s": service.config.drain_s}
 
 
 @contextlib.contextmanager

@@ -8,9 +8,10 @@ import functools
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from secrets import token_bytes
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from prometheus_client import CollectorRegistry
 
@@ -20,22 +21,12 @@ from p2p.aio.udp import UdpSocket
 from p2p.errors import LocalProtocolError
 from relay.certificate import load_certificate, tls_context
 from relay.config import PeerMode, RelayConfig
-from relay.core.allocation import Allocation, Neighbourhood, RelayedSocket
-from relay.core.authentication import Authenticator
+from relay.core.allocation import Allocation, RelayedSocket
 from relay.core.counters import RelayCounters
-from relay.core.credentials import CredentialStore
 from relay.core.five_tuple import ClientTransport
 from relay.core.guesses import GuessLimit
 from relay.core.known_hosts import KnownHosts
-from relay.core.nonces import (
-    FEATURE_PASSWORD_ALGORITHMS,
-    FEATURE_USERNAME_ANONYMITY,
-    SALT_BYTES,
-    NonceSource,
-    nonce_key,
-)
-from relay.core.policy import PeerPolicy
-from relay.core.rates import Rates
+from relay.core.nonces import SALT_BYTES
 from relay.core.relayed_ports import RelayedPorts, RelayHost
 from relay.core.server import TurnServer
 from relay.core.strangers import StrangerLimit
@@ -46,14 +37,29 @@ from relay.shell.binding import BindingService
 from relay.shell.connections import ConnectionLimiter
 from relay.shell.control import Control
 from relay.shell.datagrams import DatagramListener
-from relay.shell.own_addresses import OwnAddresses
 from relay.shell.relayed import RelayedUdpSocket
 from relay.shell.stream_listener import StreamListener
 from relay.shell.streams import StreamClient
+from relay.usage import UserTotals
+from relay.wiring import neighbourhood_of, rules_of
 
 __all__ = ["BindingService", "Challenge", "PeerMode", "RelayConfig", "RelayService"]
 
 logger = logging.getLogger(__name__)
+
+_FIXED_SETTINGS: Final = (
+    "udp",
+    "tcp",
+    "tls",
+    "relay_addresses",
+    "realm",
+    "port_first",
+    "port_last",
+    "metrics",
+    "control",
+    "log",
+)
+"""What needs a restart: it is bound, known to clients, or set up once."""
 
 
 class Challenge(NamedTuple):
@@ -97,24 +103,15 @@ class RelayService:
         self._registry = registry
         self._wall_clock = wall_clock
         self._log = _WatchedLog()
-        self._credentials = CredentialStore(
-            config.realm,
-            static_users=config.users,
-            shared_secrets=config.shared_secrets,
-            password_of=config.password_of,
-        )
-        # Without a shared secret nonces need not outlive the process: clients get 438 and go on.
-        key = nonce_key(config.shared_secrets[0]) if config.shared_secrets else token_bytes(32)
-        hidden_names = FEATURE_USERNAME_ANONYMITY if self._credentials.knows_all_names else 0
-        self._nonces = NonceSource(key, features=FEATURE_PASSWORD_ALGORITHMS | hidden_names)
         self._strangers = StrangerLimit()
         self._known = KnownHosts()
         self._limiter = ConnectionLimiter(config.connections)
-        self._policy = _policy(config, self._knows)
+        self._rules = rules_of(config, self._knows)
         self._tls = tls_context(config) if config.tls else None
         self._stack = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._control: Control | None = None
+        self._started_at = 0.0
         self._datagrams: dict[TransportAddress, DatagramListener] = {}
         self._streams: list[StreamListener] = []
 
@@ -127,6 +124,7 @@ class RelayService:
             ConnectivityError: An address cannot be bound.
         """
         self._loop = asyncio.get_running_loop()
+        self._started_at = self._loop.time()
         try:
             await self._open(self._stack)
         except BaseException:
@@ -141,7 +139,7 @@ class RelayService:
         await self._stack.aclose()
 
     async def drain(self, deadline_s: float) -> None:
-        """Refuse new allocations (508), and wait until those that exist have ended.
+        """Refuse new allocations (300 with another server, or 508), and wait until those that exist have ended.
 
         Args:
             deadline_s: How long to wait at most.
@@ -155,15 +153,33 @@ class RelayService:
                     self._log.ended.clear()
                     await self._log.ended.wait()
 
-    def reload_tls(self) -> None:
-        """Read the certificate and the key again; connections that exist keep the old ones.
+    def reload(self, config: RelayConfig) -> tuple[str, ...]:
+        """Take users, secrets, peers, limits, alternate servers and the certificate from a new configuration.
+
+        Allocations of users who are gone end, and so do permissions for peers that are no longer allowed. Connections
+        that exist keep the old certificate.
+
+        Args:
+            config: The new configuration.
+
+        Returns:
+            The names of settings that have changed and need a restart.
 
         Raises:
-            ConfigError: They cannot be used; the old ones stay in use.
+            ConfigError: It cannot be used; nothing has changed then.
         """
+        kept = {name: getattr(self.config, name) for name in _FIXED_SETTINGS}
+        changed = tuple(name for name, value in kept.items() if getattr(config, name) != value)
+        config = replace(config, **kept)
+        rules = rules_of(config, self._knows)
         if self._tls is not None:
-            tls_context(self.config)  # the one in use must not be left with half of a broken pair
-            load_certificate(self._tls, self.config)
+            tls_context(config)  # the one in use must not be left with half of a broken pair
+            load_certificate(self._tls, config)
+        self._rules = rules
+        self._running().server.apply(rules, self._now())
+        self._limiter.set_limits(config.connections)
+        self.config = config
+        return changed
 
     # --- for others in the same process --------------------------------------------------------------------
 
@@ -181,6 +197,32 @@ class RelayService:
     def tls_addresses(self) -> tuple[TransportAddress, ...]:
         """Where clients are served over TLS."""
         return tuple(listener.address for listener in self._streams if listener.has_tls)
+
+    def status(self) -> dict[str, Any]:
+        """Tell how the relay does, as JSON values; no addresses of clients, and no credentials."""
+        server, counters = self._running().server, self.counters
+        return {
+            "state": "draining" if server.is_draining else "serving",
+            "up_s": round(self._now() - self._started_at, 1),
+            "listeners": {
+                "udp": [str(address) for address in self.udp_addresses],
+                "tcp": [str(address) for address in self.tcp_addresses],
+                "tls": [str(address) for address in self.tls_addresses],
+            },
+            "allocations": {kind.value: server.table.count(kind) for kind in ClientTransport},
+            "allocations_made": counters.allocations_created,
+            "connections": len(self._limiter),
+            "ports": {host: {"used": used, "of": size} for host, (used, size) in self._ports.usage().items()},
+            "packets": {"to_peers": counters.packets_to_peers, "to_clients": counters.packets_to_clients},
+            "bytes": {"to_peers": counters.bytes_to_peers, "to_clients": counters.bytes_to_clients},
+            "drops": {drop.value: count for drop, count in counters.drops.items()},
+            "authentication_failures": dict(counters.authentication_failures),
+            "requests": {f"{method} {result}": count for (method, result), count in counters.requests.items()},
+            "users": [
+                {"user": user, "bytes": size}
+                for user, size in self._log.totals.top(server.table, self.config.metrics_users)
+            ],
+        }
 
     @property
     def allocations(self) -> int:
@@ -221,7 +263,9 @@ class RelayService:
 
     def challenge(self) -> Challenge:
         """Make what a client needs to allocate without being challenged first, to hand out with its credentials."""
-        return Challenge(self.config.realm, self._nonces.issue_in_advance(token_bytes(SALT_BYTES), self._wall_clock()))
+        return Challenge(
+            self.config.realm, self._rules.nonces.issue_in_advance(token_bytes(SALT_BYTES), self._wall_clock())
+        )
 
     # --- wiring --------------------------------------------------------------------------------------------
 
@@ -238,25 +282,22 @@ class RelayService:
                 self.counters,
                 self._control.server.table,
                 connections=lambda: len(self._limiter),
+                is_draining=lambda: self._running().server.is_draining,
+                ports=self._ports.usage,
+                top_users=lambda: self._log.totals.top(self._running().server.table, self.config.metrics_users),
                 kernel_drops=lambda: {str(at): port.kernel_drops for at, port in self._datagrams.items()},
             )
             collector.register(self._registry)
             stack.callback(self._registry.unregister, collector)
 
     def _make_server(self) -> TurnServer:
-        config = self.config
-        hosts = config.relay_hosts()
-        public_hosts = frozenset(host.public_host for host in hosts)
-        is_loopback_lab = config.danger_allow_loopback_peers and all(_is_loopback(host) for host in public_hosts)
+        self._ports = RelayedPorts(self.config.relay_hosts(), open_socket=self._open_relayed, random_bytes=token_bytes)
         return TurnServer(
-            authenticator=Authenticator(
-                realm=config.realm, credentials=self._credentials, nonces=self._nonces, counters=self.counters
-            ),
-            ports=RelayedPorts(hosts, open_socket=self._open_relayed, random_bytes=token_bytes),
-            neighbourhood=Neighbourhood(public_hosts, may_leave_process=is_loopback_lab),
-            policy=self._policy,
-            quota_limits=config.quotas,
-            rates=Rates(config.rates, clock=self._now),
+            realm=self.config.realm,
+            rules=self._rules,
+            ports=self._ports,
+            neighbourhood=neighbourhood_of(self.config),
+            clock=self._now,
             strangers=self._strangers,
             guesses=GuessLimit(),
             known=self._known,
@@ -323,31 +364,16 @@ class RelayService:
 
 
 class _WatchedLog(RelayLog):
-    """The log, and an event for whoever waits for allocations to end."""
+    """The log, what users have sent, and an event for whoever waits for allocations to end."""
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
+        self.totals = UserTotals()
 
     def allocation_ended(self, allocation: Allocation, reason: EndReason) -> None:
         super().allocation_ended(allocation, reason)
+        self.totals.add(allocation)
         self.ended.set()
-
-
-def _policy(config: RelayConfig, knows: Callable[[str], bool]) -> PeerPolicy:
-    listening = {address.host for address in (*config.udp, *config.tcp, *config.tls)}
-    relaying = {text for host in config.relay_hosts() for text in (host.bind_host, host.public_host)}
-    return PeerPolicy(
-        allow=config.allow_peers,
-        deny=config.deny_peers,
-        is_own=OwnAddresses(listening | relaying),
-        danger_allow_private_peers=config.danger_allow_private_peers,
-        danger_allow_loopback_peers=config.danger_allow_loopback_peers,
-        knows=knows if config.peer_mode is PeerMode.KNOWN else None,
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    return TransportAddress(host, 0).ip.is_loopback
 
 
 def _ignore(*_: object) -> None:

@@ -45,7 +45,7 @@ class StopSignals:
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
         for number in _STOPPING:
-            loop.add_signal_handler(number, self._stop)
+            loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         return self
 
@@ -67,5 +67,6 @@ class StopSignals:
             await self._over.wait()
             work.cancel()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Do what a signal does: drain, and end at once when called a second time."""
         (self._over if self._draining.is_set() else self._draining).set()

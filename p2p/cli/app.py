@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from p2p.cli import bench, connect, demo, expose, flags, gateway, identity, nat, ping, serve, status
+from p2p.cli import bench, connect, demo, expose, flags, gateway, identity, nat, ping, relay, serve, status
 
 # Plain help: typer's rich help imports rich, which doubles the time until `p2p --help` answers.
 app = typer.Typer(
@@ -64,5 +64,6 @@ app.command(epilog=nat.EPILOG)(nat.nat)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=serve.EPILOG)(serve.serve)
 app.command(epilog=gateway.EPILOG)(gateway.gateway)
+app.add_typer(relay.app, name="relay")
 app.command(epilog=demo.EPILOG)(demo.demo)
 app.add_typer(identity.app, name="identity")

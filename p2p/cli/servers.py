@@ -78,7 +78,7 @@ class Servers:
             # Port 0 is known only when it is bound, so the relay comes first and learns of the STUN service later.
             binding = _LateBinding()
             relay = await stack.enter_async_context(
-                RelayService(self._relay_config(), binding_service=binding, registry=registry)
+                RelayService(self._relay_config(self._options), binding_service=binding, registry=registry)
             )
             stun_port = relay.udp_addresses[0].port
             rendezvous = RendezvousService(
@@ -131,7 +131,7 @@ class Servers:
         return " and ".join(parts)
 
     def reload(self, options: ServeOptions) -> None:
-        """Take tokens and certificate files anew; addresses and ports stay as they are.
+        """Take tokens, certificate files and the relay's peers anew; addresses and ports stay as they are.
 
         Args:
             options: The new options. Clients that the new tokens do not admit are sent away.
@@ -147,8 +147,10 @@ class Servers:
             tokens=options.tokens,
             tls_cert=options.tls_cert,
             tls_key=options.tls_key,
+            relay_peers=options.relay_peers,
         )
         self._rendezvous.reload(self._rendezvous_config(changed, self._relay.udp_addresses[0].port))
+        self._relay.reload(self._relay_config(changed))
         self._options = changed
 
     async def drain(self) -> None:
@@ -159,8 +161,7 @@ class Servers:
             group.create_task(self._rendezvous.drain(defaults.RENDEZVOUS_DRAIN_S))
             group.create_task(self._relay.drain(defaults.DRAIN_TIMEOUT_S))
 
-    def _relay_config(self) -> RelayConfig:
-        options = self._options
+    def _relay_config(self, options: ServeOptions) -> RelayConfig:
         listeners = tuple(TransportAddress(host.bind, options.stun_port) for host in self._hosts)
         first, last = options.relay_ports or (defaults.RELAY_PORT_FIRST, defaults.RELAY_PORT_LAST)
         is_loopback = all(ipaddress.ip_address(host.bind).is_loopback for host in self._hosts)

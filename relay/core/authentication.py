@@ -49,9 +49,18 @@ class Authenticator:
         self, *, realm: str, credentials: CredentialStore, nonces: NonceSource, counters: RelayCounters
     ) -> None:
         self._realm = realm
+        self._counters = counters
+        self.use(credentials, nonces)
+
+    def use(self, credentials: CredentialStore, nonces: NonceSource) -> None:
+        """Go by these from now on.
+
+        Args:
+            credentials: Who may use the relay.
+            nonces: Issues and checks nonces; those of another source are stale.
+        """
         self._credentials = credentials
         self._nonces = nonces
-        self._counters = counters
 
     def authenticate(
         self, message: Message, five_tuple: FiveTuple, allocation: Allocation | None, now_wall: float

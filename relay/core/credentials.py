@@ -140,14 +140,34 @@ class CredentialStore:
         Raises:
             IntegrityError: Nobody has this name, or its time is over.
         """
+        found, expires_wall = self._look_up(username)
+        if expires_wall is not None and expires_wall <= now_wall:
+            raise IntegrityError("the credentials have expired")
+        return found
+
+    def still_holds(self, username: str, keys: LongTermKeys) -> bool:
+        """Tell whether keys are those of a user, expired or not.
+
+        Args:
+            username: The user's name.
+            keys: What the user once proved to have.
+        """
+        try:
+            found, _ = self._look_up(username)
+        except IntegrityError:
+            return False
+        return keys in found.keys
+
+    def _look_up(self, username: str) -> tuple[UserKeys, int | None]:
+        """Find a user, and the Unix time at which the credentials end, if they do."""
         static = self._static.get(username)
         if static is not None:
-            return static
+            return static, None
         expiry, separator, owner = username.partition(":")
+        expires_wall = None
         # Twelve digits reach past the year 30,000; int() of a longer text would be work for strangers.
         if self._shared_secrets and separator and expiry.isascii() and expiry.isdigit() and len(expiry) <= 12:
-            if int(expiry) <= now_wall:
-                raise IntegrityError("the credentials have expired")
+            expires_wall = int(expiry)
             passwords = [rest_password(secret, username) for secret in self._shared_secrets]
         else:
             password = self._password_of(username) if self._password_of is not None else None
@@ -155,4 +175,4 @@ class CredentialStore:
                 raise IntegrityError("unknown user name")
             passwords, owner = [password], username
         keys = tuple(LongTermKeys.derive(username, self._realm, password) for password in passwords)
-        return UserKeys(username, keys, owner or username)
+        return UserKeys(username, keys, owner or username), expires_wall

@@ -74,6 +74,11 @@ class RelayedPorts:
         """Whether there are relayed addresses of a family."""
         return any(host.is_ipv6 == is_ipv6 for host in self._pools)
 
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """How many ports of each public host are in use, and how many there are."""
+        sizes = {host: host.last_port - host.first_port + 1 for host in self._pools}
+        return {host.public_host: (sizes[host] - len(pool), sizes[host]) for host, pool in self._pools.items()}
+
     def open(self, is_ipv6: bool, now: float) -> RelayedSocket:
         """Open a socket on a random port.
 

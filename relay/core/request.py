@@ -20,6 +20,7 @@ CODE_REQUEST_REFUSED: Final = ErrorCode("P2P-5303", "See the STUN error number f
 class StunError(IntEnum):
     """Error numbers the relay answers with. Source: RFC 8489 section 14.8, RFC 8656 section 19."""
 
+    TRY_ALTERNATE = 300
     BAD_REQUEST = 400
     UNAUTHENTICATED = 401
     FORBIDDEN = 403

@@ -38,11 +38,12 @@ from relay.core.handlers.peers import ChannelBindHandler, CreatePermissionHandle
 from relay.core.handlers.refresh import RefreshHandler
 from relay.core.indications import Indications
 from relay.core.known_hosts import KnownHosts
-from relay.core.policy import PeerPolicy
-from relay.core.quotas import QuotaLimits, Quotas
+from relay.core.policy import PeerForbiddenError
+from relay.core.quotas import Quotas
 from relay.core.rates import Rates
 from relay.core.relayed_ports import RelayedPorts
 from relay.core.request import Proof, RefusedError, Request, StunError
+from relay.core.rules import Rules
 from relay.core.strangers import StrangerLimit
 from relay.core.table import AllocationTable, EndReason
 
@@ -101,12 +102,11 @@ class TurnServer:
     Timers: one, for the earliest end of an allocation, permission, channel or reservation.
 
     Args:
-        authenticator: Finds out who sent a request.
+        realm: The relay's realm.
+        rules: Who may use the relay, for what, and how much.
         ports: Where relayed sockets come from.
         neighbourhood: The relayed addresses of this relay.
-        policy: Who may be a peer.
-        quota_limits: How many allocations there may be.
-        rates: How fast data may be relayed.
+        clock: The same monotonic instant as ``now``, for limits on data.
         strangers: What addresses without a proof may get.
         guesses: How often credentials may be wrong.
         known: Is told of everybody who uses this server.
@@ -118,12 +118,11 @@ class TurnServer:
     def __init__(
         self,
         *,
-        authenticator: Authenticator,
+        realm: str,
+        rules: Rules,
         ports: RelayedPorts,
         neighbourhood: Neighbourhood,
-        policy: PeerPolicy,
-        quota_limits: QuotaLimits,
-        rates: Rates,
+        clock: Callable[[], float],
         strangers: StrangerLimit,
         guesses: GuessLimit,
         known: KnownHosts,
@@ -132,17 +131,20 @@ class TurnServer:
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self.counters = counters
-        self._authenticator = authenticator
+        self._authenticator = Authenticator(
+            realm=realm, credentials=rules.credentials, nonces=rules.nonces, counters=counters
+        )
         self._ports = ports
         self._strangers = strangers
         self._guesses = guesses
         self._known = known
         self._observer = observer
-        quotas = Quotas(quota_limits)
+        self._quotas = Quotas(rules.quotas)
+        self._rates = Rates(rules.rates, clock=clock)
         self.table = AllocationTable(
             neighbourhood=neighbourhood,
-            quotas=quotas,
-            rates=rates,
+            quotas=self._quotas,
+            rates=self._rates,
             release=self._release,
             counters=counters,
             on_removed=observer.allocation_ended,
@@ -150,17 +152,19 @@ class TurnServer:
         self._allocate = AllocateHandler(
             table=self.table,
             ports=ports,
-            quotas=quotas,
-            rates=rates,
+            quotas=self._quotas,
+            rates=self._rates,
             neighbourhood=neighbourhood,
             indications=Indications(random_bytes),
             counters=counters,
         )
+        self._allocate.alternate_servers = rules.alternate_servers
+        self._gates = (CreatePermissionHandler(self.table, rules.policy), ChannelBindHandler(self.table, rules.policy))
         self._handlers: dict[int, _Handler] = {
             Method.ALLOCATE: self._allocate,
             Method.REFRESH: RefreshHandler(self.table),
-            Method.CREATE_PERMISSION: CreatePermissionHandler(self.table, policy),
-            Method.CHANNEL_BIND: ChannelBindHandler(self.table, policy),
+            Method.CREATE_PERMISSION: self._gates[0],
+            Method.CHANNEL_BIND: self._gates[1],
         }
 
     # --- input ---------------------------------------------------------------------------------------------
@@ -206,6 +210,37 @@ class TurnServer:
         """End what was not refreshed in time."""
         self.table.expire(now)
         self._ports.expire(now)
+
+    def apply(self, rules: Rules, now: float) -> None:
+        """Go by other rules. What they do not allow ends: allocations of users who are gone, permissions for peers.
+
+        Quotas end nothing: they hold for what is asked for next.
+
+        Args:
+            rules: The new ones.
+            now: Monotonic instant in seconds.
+        """
+        self._authenticator.use(rules.credentials, rules.nonces)
+        self._quotas.set_limits(rules.quotas)
+        self._rates.set_limits(rules.rates)
+        self._allocate.alternate_servers = rules.alternate_servers
+        for gate in self._gates:
+            gate.policy = rules.policy
+        for allocation in list(self.table):
+            if not rules.credentials.still_holds(allocation.owner, allocation.keys):
+                self.table.remove(allocation, EndReason.DISMISSED, now)
+                continue
+            for host in list(allocation.permissions):
+                try:
+                    if not allocation.is_neighbour(host):
+                        rules.policy.check(host, is_renewal=True)
+                except PeerForbiddenError:
+                    self.table.revoke(allocation, host)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether new allocations are refused."""
+        return self._allocate.is_draining
 
     def stop_allocating(self) -> None:
         """Refuse new allocations from now on; those that exist go on."""

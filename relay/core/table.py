@@ -25,6 +25,8 @@ class EndReason(Enum):
     DISCONNECTED = "disconnected"
     """The client's TCP or TLS connection ended."""
     SHUTDOWN = "shutdown"
+    DISMISSED = "dismissed"
+    """The operator took the user's name or secret away."""
 
 
 class _PermissionKey(NamedTuple):
@@ -78,8 +80,9 @@ class AllocationTable:
         return self._size
 
     def __iter__(self) -> Iterator[Allocation]:
-        for clients in self._clients.values():
-            yield from clients.values()
+        # Copies: metrics are read from another thread.
+        for clients in list(self._clients.values()):
+            yield from list(clients.values())
 
     def clients_of(self, transport: ClientTransport, server: TransportAddress) -> dict[TransportAddress, Allocation]:
         """Return the live dict of the clients of one listener, to read and not to change.
@@ -200,6 +203,14 @@ class AllocationTable:
         self.permit(allocation, peer.host, now)
         allocation.channel_of_peer[peer] = channel
         self._expiries.schedule(_ChannelKey(allocation, number), now + RELAY_CHANNEL_LIFETIME_S)
+
+    def revoke(self, allocation: Allocation, host: str) -> None:
+        """Take a permission away, and the channels of its peers."""
+        self._expiries.cancel(_PermissionKey(allocation, host))
+        self._forbid(allocation, host)
+        for channel in [channel for channel in allocation.channels.values() if channel.peer.host == host]:
+            self._expiries.cancel(_ChannelKey(allocation, channel.number))
+            self._unbind(allocation, channel)
 
     def next_at(self) -> float | None:
         """When ``expire`` has something to do next, as a monotonic instant, or None."""

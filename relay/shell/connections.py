@@ -46,6 +46,10 @@ class ConnectionLimiter:
     def __len__(self) -> int:
         return len(self._connections)
 
+    def set_limits(self, limits: ConnectionLimits) -> None:
+        """Take other limits; connections beyond them stay."""
+        self._limits = limits
+
     def add(self, connection: Closable, host: str) -> bool:
         """Count a connection, unless there are too many.
 

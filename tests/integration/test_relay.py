@@ -372,13 +372,13 @@ async def test_certificates_are_read_again_and_a_broken_one_changes_nothing(tmp_
     async with RelayService(config) as service:
         before = await served_certificate(service)
         write_certificate(tmp_path, "after")
-        service.reload_tls()
+        service.reload(config)
         after = await served_certificate(service)
         assert b"after" in after
         assert after != before
         certificate.write_text("no certificate")
         with pytest.raises(ConfigError):
-            service.reload_tls()
+            service.reload(config)
         assert await served_certificate(service) == after
 
 

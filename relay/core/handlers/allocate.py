@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from p2p.address import TransportAddress
 from p2p.proto.stun.attributes import (
     ADDITIONAL_ADDRESS_FAMILY,
     ADDRESS_ERROR_CODE,
+    ALTERNATE_SERVER,
     EVEN_PORT,
     FAMILY_IPV4,
     FAMILY_IPV6,
@@ -67,6 +69,7 @@ class AllocateHandler:
         counters: RelayCounters,
     ) -> None:
         self.is_draining = False
+        self.alternate_servers: tuple[TransportAddress, ...] = ()
         self._table = table
         self._ports = ports
         self._quotas = quotas
@@ -93,11 +96,11 @@ class AllocateHandler:
         if wish.token is None and not any(map(self._ports.has_family, wish.families)):
             raise RefusedError(StunError.ADDRESS_FAMILY_NOT_SUPPORTED, "no relayed address of this family")
         if self.is_draining:
-            raise RefusedError(StunError.INSUFFICIENT_CAPACITY, "the relay is draining")
+            raise self._elsewhere(request, "the relay is draining")
         wanted = len(wish.families) + wish.reserve_next
         exceeded = self._quotas.exceeded(request.proof.quota_owner, request.client.host, wanted)
         if exceeded == "total":
-            raise RefusedError(StunError.INSUFFICIENT_CAPACITY, "the relay is full")
+            raise self._elsewhere(request, "the relay is full")
         if exceeded is not None:
             raise RefusedError(StunError.ALLOCATION_QUOTA_REACHED, f"quota of this {exceeded}")
         try:
@@ -121,6 +124,13 @@ class AllocateHandler:
                 answer.append(ADDRESS_ERROR_CODE(AddressErrorCode(family, number)))
         answer.append(XOR_MAPPED_ADDRESS(request.client))
         return tuple(answer)
+
+    def _elsewhere(self, request: Request, why: str) -> RefusedError:
+        """Name a server that the client can reach from where it is, if there is one. Source: RFC 8489 section 10."""
+        for server in self.alternate_servers:
+            if server.is_ipv6 == request.client.is_ipv6:
+                return RefusedError(StunError.TRY_ALTERNATE, why, ALTERNATE_SERVER(server))
+        return RefusedError(StunError.INSUFFICIENT_CAPACITY, why)
 
     def _allocation(self, request: Request, sockets: dict[bool, RelayedSocket]) -> Allocation:
         return Allocation(

@@ -24,7 +24,7 @@ class _PeerGate:
 
     def __init__(self, table: AllocationTable, policy: PeerPolicy) -> None:
         self._table = table
-        self._policy = policy
+        self.policy = policy
 
     def _check(self, allocation: Allocation, peer: TransportAddress) -> None:
         """Raise RefusedError unless the allocation may talk to the peer."""
@@ -33,7 +33,7 @@ class _PeerGate:
         if allocation.is_neighbour(peer.host):
             return  # data to the relay's own addresses reaches other allocations and nothing else
         try:
-            self._policy.check(peer.host, is_renewal=peer.host in allocation.permissions)
+            self.policy.check(peer.host, is_renewal=peer.host in allocation.permissions)
         except PeerForbiddenError as error:
             raise RefusedError(StunError.FORBIDDEN, error.detail) from error
 

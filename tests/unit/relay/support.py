@@ -26,7 +26,7 @@ from p2p.proto.stun.attributes import (
 from p2p.proto.stun.integrity import IntegrityAlgorithm, long_term_key, user_hash, verify
 from p2p.proto.stun.message import AttributeValue, Message, MessageClass, Method, decode_untrusted, encode
 from relay.core.allocation import Allocation, Neighbourhood, Payload
-from relay.core.authentication import OFFERED_ALGORITHMS, Authenticator
+from relay.core.authentication import OFFERED_ALGORITHMS
 from relay.core.counters import RelayCounters
 from relay.core.credentials import CredentialStore
 from relay.core.five_tuple import ClientTransport, FiveTuple
@@ -35,9 +35,10 @@ from relay.core.known_hosts import KnownHosts
 from relay.core.nonces import NonceSource
 from relay.core.policy import PeerPolicy
 from relay.core.quotas import QuotaLimits
-from relay.core.rates import RateLimits, Rates
+from relay.core.rates import RateLimits
 from relay.core.relayed_ports import RelayedPorts, RelayHost
 from relay.core.request import RefusedError
+from relay.core.rules import Rules
 from relay.core.server import TurnServer
 from relay.core.strangers import StrangerLimit
 from relay.core.table import EndReason
@@ -148,7 +149,6 @@ class Relay:
         self.counters = RelayCounters()
         self.observer = SilentObserver()
         self.known = KnownHosts()
-        self.rates = Rates(rates or RateLimits(), clock=lambda: self.now)
         hosts = [RelayHost(bind_host="10.0.0.20", public_host=RELAY_HOST, first_port=first_port, last_port=last_port)]
         if ipv6:
             hosts.append(
@@ -158,21 +158,23 @@ class Relay:
             )
         self.nonces = NonceSource(b"k" * 32)
         self.neighbourhood = Neighbourhood(frozenset(host.public_host for host in hosts))
+        self.policy = PeerPolicy(
+            is_own=lambda address: str(address) == RELAY_HOST,
+            knows=(lambda host: self.known.knows(host, self.now)) if known_peers_only else None,
+        )
+        self.rules = Rules(
+            credentials=CredentialStore(REALM_NAME, static_users=USERS, shared_secrets=(SECRET,)),
+            nonces=self.nonces,
+            policy=self.policy,
+            quotas=quotas or QuotaLimits(),
+            rates=rates or RateLimits(),
+        )
         self.server = TurnServer(
-            authenticator=Authenticator(
-                realm=REALM_NAME,
-                credentials=CredentialStore(REALM_NAME, static_users=USERS, shared_secrets=(SECRET,)),
-                nonces=self.nonces,
-                counters=self.counters,
-            ),
+            realm=REALM_NAME,
+            rules=self.rules,
             ports=RelayedPorts(hosts, open_socket=self._open, random_bytes=self.random_bytes),
             neighbourhood=self.neighbourhood,
-            policy=PeerPolicy(
-                is_own=lambda address: str(address) == RELAY_HOST,
-                knows=(lambda host: self.known.knows(host, self.now)) if known_peers_only else None,
-            ),
-            quota_limits=quotas or QuotaLimits(),
-            rates=self.rates,
+            clock=lambda: self.now,
             strangers=strangers or StrangerLimit(),
             guesses=guesses or GuessLimit(),
             known=self.known,

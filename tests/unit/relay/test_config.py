@@ -1,6 +1,10 @@
 """The configuration file: what it may say, what it must not, and that secrets stay in it."""
 
+import dataclasses
 import logging
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -153,6 +157,32 @@ def test_verify_prints_what_the_file_means(tmp_path):
     assert "known; 1 networks allowed" in result.output
     assert "is valid" in result.output
     assert SECRET not in result.output
+
+
+def test_the_example_names_every_setting_and_is_valid(tmp_path):
+    """What is commented out is a default, or an example where there is none."""
+    text = CliRunner().invoke(app, ["--example"]).output
+    assert text == config_file.example() == (Path(__file__).parents[3] / "deploy" / "relay.toml").read_text()
+    (tmp_path / "relay.secret").write_text(SECRET)
+    as_shipped = config_file.load(_write(tmp_path, text))
+    every = tomllib.loads(re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE))
+    fields = set(config_file._File.__struct_fields__) - {"shared_secret"}  # instead of shared_secret_file
+    assert set(every) == fields
+    for name, table in (
+        ("peers", config_file._Peers),
+        ("ports", config_file._Ports),
+        ("quotas", config_file._Quotas),
+        ("rates", config_file._Rates),
+        ("connections", config_file._Connections),
+    ):
+        assert set(every[name]) == set(table.__struct_fields__)
+    uncommented = config_file.load(_write(tmp_path, re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE)))
+    differs = {
+        field.name
+        for field in dataclasses.fields(RelayConfig)
+        if getattr(as_shipped, field.name) != getattr(uncommented, field.name)
+    }
+    assert differs == {"users", "allow_peers", "deny_peers", "alternate_servers", "metrics"}
 
 
 def test_verify_reads_the_certificate(tmp_path):

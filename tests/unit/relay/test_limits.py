@@ -121,7 +121,7 @@ def test_data_beyond_the_rate_is_dropped_and_counted_in_both_directions():
     client.indicate(Method.SEND, XOR_PEER_ADDRESS(PEER), DATA(b"z"))
     assert client.socket.sent[-1] == (PEER, b"z")
     client.release()
-    assert not relay.rates._of_user
+    assert not relay.server._rates._of_user
 
 
 # --- guesses ------------------------------------------------------------------------------------------------

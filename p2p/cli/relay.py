@@ -1,0 +1,147 @@
+"""``p2p relay``: a relay on a machine of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from p2p.cli import flags
+
+_DEFAULT_FILE: Final = Path("/etc/p2p/relay.toml")
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", metavar="FILE", envvar="P2P_RELAY_CONFIG", help="The configuration file.")
+]
+Socket = Annotated[
+    Path | None,
+    typer.Option("--socket", metavar="PATH", help="The relay's control socket. Default: what the file names."),
+]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="""Run a relay (TURN server) on a machine of its own.
+
+    `p2p serve` has one inside; this is for the time when one machine is not enough, or for a relay alone.
+    """,
+    epilog=flags.examples(
+        "p2p relay secret > relay.secret                  what rendezvous and relay share",
+        "p2p relay example > relay.toml                   every setting, explained",
+        "p2p relay verify -c relay.toml                   what the file means, and what is wrong with it",
+        "p2p relay run -c relay.toml",
+    ),
+)
+
+
+@app.command()
+def run(config: Config = _DEFAULT_FILE, verbose: flags.Verbose = False) -> None:
+    """Serve until SIGTERM, which drains; a second one ends at once. SIGHUP reads the file again."""
+    from p2p.cli.problems import reporting
+
+    with reporting(as_json=False, verbose=verbose):
+        from p2p.aio import loop
+        from relay import runner
+
+        loop.run(runner.serve(config, verbose=verbose))
+
+
+@app.command()
+def verify(config: Config = _DEFAULT_FILE) -> None:
+    """Check a configuration file and its certificate, and say what it means."""
+    from p2p.cli.problems import reporting
+
+    with reporting(as_json=False, verbose=False):
+        from relay.cli import verify_file
+
+        verify_file(config)
+
+
+@app.command()
+def example() -> None:
+    """Print a configuration file with every setting, explained."""
+    from relay.config_file import example
+
+    typer.echo(example(), nl=False)
+
+
+@app.command()
+def secret() -> None:
+    """Print a new random secret for time-limited credentials."""
+    import secrets
+
+    typer.echo(secrets.token_urlsafe(24))
+
+
+@app.command()
+def status(config: Config = _DEFAULT_FILE, socket: Socket = None, as_json: flags.Json = False) -> None:
+    """Show how the relay on this machine does."""
+    answer = _ask("status", config, socket, as_json=as_json)
+    if as_json:
+        from p2p.cli.output import print_json
+
+        print_json(answer)
+        return
+    for line in status_lines(answer):
+        typer.echo(line)
+
+
+@app.command()
+def reload(config: Config = _DEFAULT_FILE, socket: Socket = None) -> None:
+    """Let the relay read its configuration file again, and say what needs a restart."""
+    answer = _ask("reload", config, socket, as_json=False)
+    typer.echo("configuration read again")
+    if answer["needs_restart"]:
+        typer.echo(f"changed, and needs a restart: {', '.join(answer['needs_restart'])}")
+
+
+@app.command()
+def drain(config: Config = _DEFAULT_FILE, socket: Socket = None) -> None:
+    """Let the relay refuse new clients, serve those who are here for a while, and end. Twice: end at once."""
+    answer = _ask("drain", config, socket, as_json=False)
+    typer.echo(f"draining {answer['allocations']} allocations, at most {answer['within_s']:g} s")
+
+
+def _ask(command: str, config: Path, socket: Path | None, *, as_json: bool) -> dict[str, Any]:
+    from p2p.cli.problems import reporting
+
+    with reporting(as_json=as_json, verbose=False):
+        from p2p.errors import ConfigError
+        from relay import config_file
+        from relay.control_socket import ask
+
+        path = socket or config_file.load(config).control
+        if path is None:
+            raise ConfigError(f"{config}: names no control socket; set control, or give --socket")
+        return ask(path, command)
+
+
+def status_lines(status: dict[str, Any]) -> list[str]:
+    """Say in lines what the status says.
+
+    Args:
+        status: The answer of a relay.
+    """
+    listeners = "; ".join(f"{kind} {', '.join(found)}" for kind, found in status["listeners"].items() if found)
+    allocations = ", ".join(f"{count} {kind}" for kind, count in status["allocations"].items())
+    lines = [
+        f"State        {status['state']}, up {status['up_s']:.0f} s, process {status['pid']}",
+        f"Clients      {listeners}",
+        f"Allocations  {allocations}; {status['allocations_made']} since the start",
+        f"Connections  {status['connections']} TCP and TLS",
+    ]
+    for host, ports in status["ports"].items():
+        lines.append(f"Ports        {ports['used']} of {ports['of']} on {host}")
+    for words, key in (("To peers", "to_peers"), ("To clients", "to_clients")):
+        lines.append(f"{words:<13}{status['packets'][key]} datagrams, {status['bytes'][key]} bytes")
+    for words, key in (
+        ("Drops", "drops"),
+        ("Refused", "authentication_failures"),
+        ("Requests", "requests"),
+    ):
+        counts = sorted(status[key].items(), key=lambda item: -item[1])
+        lines.append(f"{words:<13}{', '.join(f'{count} {name}' for name, count in counts) or 'none'}")
+    for user in status["users"]:
+        lines.append(f"User         {user['bytes']} bytes, {user['user']}")
+    return lines
