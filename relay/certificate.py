@@ -19,6 +19,7 @@ def tls_context(config: RelayConfig) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["stun.turn", "http/1.1"])  # RFC 7443, and what a web server has
     load_certificate(context, config)
     return context
 

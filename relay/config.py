@@ -104,6 +104,8 @@ class RelayConfig:
     """A Unix socket on which the command tells its status and takes ``drain`` and ``reload``; None for none."""
     log: LogFormat = LogFormat.TEXT
     """How the command writes its log."""
+    trusted_proxies: tuple[IPNetwork, ...] = ()
+    """Fronts, such as HAProxy, whose TCP connections begin with a PROXY header, TLS or not; nobody else's may."""
     alternate_servers: tuple[TransportAddress, ...] = ()
     """Where clients are sent that this relay has no room for, or when it stops; one of the client's address family."""
     drain_s: float = RELAY_DRAIN_S

@@ -77,6 +77,7 @@ class _File(Struct, forbid_unknown_fields=True):
     metrics_users: int = 0
     control: str | None = None
     log: LogFormat = LogFormat.TEXT
+    trusted_proxies: tuple[str, ...] = ()
     alternate_servers: tuple[str, ...] = ()
     drain_s: float = defaults.RELAY_DRAIN_S
     peers: _Peers = msgspec.field(default_factory=_Peers)
@@ -194,6 +195,7 @@ def _build(content: _File, folder: Path) -> RelayConfig:
         metrics_users=content.metrics_users,
         control=folder / content.control if content.control else None,
         log=content.log,
+        trusted_proxies=tuple(_network(text) for text in content.trusted_proxies),
         alternate_servers=_addresses(content.alternate_servers, defaults.STUN_PORT),
         drain_s=content.drain_s,
     )

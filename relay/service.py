@@ -19,6 +19,7 @@ from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
 from p2p.aio.udp import UdpSocket
 from p2p.errors import LocalProtocolError
+from p2p.proto.observed import is_within
 from relay.certificate import load_certificate, tls_context
 from relay.config import PeerMode, RelayConfig
 from relay.core.allocation import Allocation, RelayedSocket
@@ -336,6 +337,7 @@ class RelayService:
                 counters=self.counters,
                 scope=scope,
                 tls=self._tls if kind is ClientTransport.TLS else None,
+                is_front=lambda host: is_within(host, self.config.trusted_proxies),
             )
             stack.callback(self._streams.remove, listener)
             stack.callback(listener.close)

@@ -49,7 +49,7 @@ def run(config: Config = _DEFAULT_FILE, verbose: flags.Verbose = False) -> None:
 
 @app.command()
 def verify(config: Config = _DEFAULT_FILE) -> None:
-    """Check a configuration file and its certificate, and say what it means."""
+    """Say what a configuration file means, and what is wrong."""
     from p2p.cli.problems import reporting
 
     with reporting(as_json=False, verbose=False):
@@ -89,7 +89,7 @@ def status(config: Config = _DEFAULT_FILE, socket: Socket = None, as_json: flags
 
 @app.command()
 def reload(config: Config = _DEFAULT_FILE, socket: Socket = None) -> None:
-    """Let the relay read its configuration file again, and say what needs a restart."""
+    """Let the relay read its file again."""
     answer = _ask("reload", config, socket, as_json=False)
     typer.echo("configuration read again")
     if answer["needs_restart"]:
@@ -98,7 +98,7 @@ def reload(config: Config = _DEFAULT_FILE, socket: Socket = None) -> None:
 
 @app.command()
 def drain(config: Config = _DEFAULT_FILE, socket: Socket = None) -> None:
-    """Let the relay refuse new clients, serve those who are here for a while, and end. Twice: end at once."""
+    """Let the relay serve who is here, nobody new, and end."""
     answer = _ask("drain", config, socket, as_json=False)
     typer.echo(f"draining {answer['allocations']} allocations, at most {answer['within_s']:g} s")
 

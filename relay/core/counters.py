@@ -35,6 +35,10 @@ class Drop(Enum):
     """Data that no ChannelData or indication can carry, or that must not be fragmented and would have to be."""
     CONNECTION_LIMIT = "connection_limit"
     """A connection beyond the limits on connections."""
+    HTTP = "http"
+    """A connection that asked for a web page, and was answered."""
+    PROXY_HEADER = "proxy_header"
+    """A connection of a trusted front that did not say whom it is for."""
 
 
 class RelayCounters:

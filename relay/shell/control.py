@@ -47,6 +47,11 @@ class Control:
             self._set_timer()
         return answer
 
+    @property
+    def now_wall(self) -> float:
+        """Unix time in seconds."""
+        return self._wall_clock()
+
     def disconnect(self, five_tuple: FiveTuple) -> None:
         """End the allocation of a client whose connection is gone."""
         if not self._is_closed:

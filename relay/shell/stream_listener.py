@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from p2p.address import TransportAddress
-from p2p.aio.tasks import TaskScope
+from p2p.aio.tasks import TaskScope, deadline
 from p2p.defaults import RELAY_ACCEPT_RETRY_S, RELAY_ACCEPTS_PER_WAKEUP, RELAY_TCP_BACKLOG, RELAY_TLS_HANDSHAKE_S
-from p2p.errors import ConnectivityError, ErrorCode
+from p2p.errors import ConnectivityError, DeadlineExceededError, DecodeError, ErrorCode
 from p2p.os_errors import reason_of
 from relay.core.counters import Drop, RelayCounters
 from relay.shell.connections import ConnectionLimiter
+from relay.shell.proxied import read_header
 from relay.shell.streams import StreamClient
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class StreamListener:
         counters: What is counted.
         scope: Where connections are set up.
         tls: The TLS context; None listens for plain TCP.
+        is_front: Whether a host passes on connections of others, each with a PROXY header.
 
     Raises:
         ConnectivityError: The address cannot be bound.
@@ -56,6 +58,7 @@ class StreamListener:
         counters: RelayCounters,
         scope: TaskScope,
         tls: ssl.SSLContext | None,
+        is_front: Callable[[str], bool] = lambda host: False,
     ) -> None:
         self._loop = loop
         self._make_client = make_client
@@ -63,6 +66,7 @@ class StreamListener:
         self._counters = counters
         self._scope = scope
         self._tls = tls
+        self._is_front = is_front
         self._retry: asyncio.TimerHandle | None = None
         self._socket = _listen(address)
         self.address = TransportAddress.from_socket(self._socket.getsockname())
@@ -95,7 +99,9 @@ class StreamListener:
             accepted.setblocking(False)
             client = self._make_client()
             host = TransportAddress.from_socket(sockaddr).host
-            if self._limiter.add(client, host):
+            if self._is_front(host):
+                self._scope.start(self._set_up_proxied(client, accepted), name=f"connection by {host}")
+            elif self._limiter.add(client, host):
                 self._scope.start(self._set_up(client, accepted, host), name=f"connection of {host}")
             else:
                 self._counters.drops[Drop.CONNECTION_LIMIT] += 1
@@ -104,6 +110,26 @@ class StreamListener:
     def _resume(self) -> None:
         self._retry = None
         self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    async def _set_up_proxied(self, client: StreamClient, accepted: socket.socket) -> None:
+        """Find out whose connection it is before anything is counted or decrypted."""
+        try:
+            async with deadline(RELAY_TLS_HANDSHAKE_S, "reading a PROXY header"):
+                header = await read_header(self._loop, accepted)
+        except (OSError, DecodeError, DeadlineExceededError) as error:
+            self._counters.drops[Drop.PROXY_HEADER] += 1
+            logger.debug("%s", error)
+            accepted.close()
+            return
+        except BaseException:
+            accepted.close()
+            raise
+        client.client_address = header.source or TransportAddress.from_socket(accepted.getpeername())
+        if self._limiter.add(client, client.client_address.host):
+            await self._set_up(client, accepted, client.client_address.host)
+        else:
+            self._counters.drops[Drop.CONNECTION_LIMIT] += 1
+            accepted.close()
 
     async def _set_up(self, client: StreamClient, accepted: socket.socket, host: str) -> None:
         is_set_up = False

@@ -17,6 +17,7 @@ from p2p.defaults import (
 )
 from p2p.proto.stun.message import HEADER_BYTES as STUN_HEADER_BYTES
 from p2p.proto.stun.message import MAGIC_COOKIE
+from relay.core import http_probe
 from relay.core.allocation import CHANNEL_DATA_MAX_BYTES, Allocation, Payload
 from relay.core.counters import Drop
 from relay.core.five_tuple import ClientTransport, FiveTuple
@@ -44,6 +45,9 @@ class StreamClient(asyncio.Protocol):
         control: Where messages go.
         limiter: Counts connections.
         transport_kind: What the connection is to clients; None finds out whether it carries TLS.
+
+    Attributes:
+        client_address: Set beforehand where a front passes the connection on: the client, not the front.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class StreamClient(asyncio.Protocol):
         self._rest = b""
         self._needed = _HEADER.size
         self._is_closed = False
+        self.client_address: TransportAddress | None = None
         self._message_max_bytes = RELAY_STREAM_FIRST_MESSAGE_BYTES
         self._refusals_left = RELAY_STREAM_REFUSALS
         self._timer: asyncio.TimerHandle | None = None
@@ -82,7 +87,7 @@ class StreamClient(asyncio.Protocol):
         if kind is None:
             has_tls = transport.get_extra_info("ssl_object") is not None
             kind = ClientTransport.TLS if has_tls else ClientTransport.TCP
-        client = TransportAddress.from_socket(peer)
+        client = self.client_address or TransportAddress.from_socket(peer)
         if not self._limiter.add(self, client.host):
             self._counters.drops[Drop.CONNECTION_LIMIT] += 1
             transport.abort()
@@ -160,6 +165,8 @@ class StreamClient(asyncio.Protocol):
             first = data[at]
             number, length = _HEADER.unpack_from(data, at)
             if length > self._message_max_bytes:
+                if at == 0 and self._allocation is None and http_probe.is_http(data):
+                    return self._answer_web(data)
                 self._counters.drops[Drop.MALFORMED] += 1
                 self.close()
                 return size
@@ -223,6 +230,19 @@ class StreamClient(asyncio.Protocol):
         if self._refusals_left <= 0 and self._transport is not None:
             self._transport.close()  # after the last answer: the client may want to read why
             self._is_closed = True
+
+    def _answer_web(self, data: bytes) -> int:
+        """Answer an HTTP request as soon as its head is whole; return how many bytes were used."""
+        answer = http_probe.answer(data, self._control.now_wall)
+        if answer is None:
+            self._needed = len(data) + 1
+            return 0
+        self._counters.drops[Drop.HTTP] += 1
+        self._write(answer, 1)
+        if self._transport is not None:
+            self._transport.close()
+        self._is_closed = True
+        return len(data)
 
     def _check_allocation(self) -> None:
         """Close a connection that has no allocation; look again later at one that has."""

@@ -11,6 +11,7 @@ with atheris.instrument_imports():
     from p2p.errors import P2PError
     from p2p.proto.stun.attributes import CHANNEL_NUMBER, REQUESTED_TRANSPORT, XOR_PEER_ADDRESS
     from p2p.proto.stun.message import Method
+    from relay.core import http_probe
     from relay.core.five_tuple import ClientTransport
     from relay.core.nonces import NonceSource
     from relay.core.policy import PeerPolicy
@@ -34,6 +35,7 @@ def test_one_input(data: bytes) -> None:
         client.raw(signed)
     relay.advance(4000.0)
     assert len(relay.server.table) == 0
+    http_probe.answer(b"GET " + data, 0.0)
     whole, chopped = _stream(data, len(data) or 1), _stream(data, 3)
     assert whole == chopped
     try:

@@ -182,7 +182,7 @@ def test_the_example_names_every_setting_and_is_valid(tmp_path):
         for field in dataclasses.fields(RelayConfig)
         if getattr(as_shipped, field.name) != getattr(uncommented, field.name)
     }
-    assert differs == {"users", "allow_peers", "deny_peers", "alternate_servers", "metrics"}
+    assert differs == {"users", "allow_peers", "deny_peers", "trusted_proxies", "alternate_servers", "metrics"}
 
 
 def test_verify_reads_the_certificate(tmp_path):

@@ -147,7 +147,7 @@ def test_unknown_channels_are_dropped_and_the_rest_is_not(fixture):
 @pytest.mark.parametrize(
     "garbage",
     [
-        b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"\xff" * 100,
         b"\x00\x01\x00\x00" + bytes(16),
