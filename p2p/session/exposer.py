@@ -158,7 +158,7 @@ class Exposer(Program):
             Why that is not possible: the gateway refuses, or cannot be reached at first.
         """
         try:
-            publisher = Publisher(public, self.options.targets, self.peer_options, on_event=self._publisher_said)
+            publisher = Publisher(self.options, public, self.peer_options, on_event=self._publisher_said)
         except P2PError as error:
             return error
         async with publisher:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from p2p.defaults import PUBLICATION_ANSWER_S
 from p2p.errors import ConfigError, DecodeError, ErrorCode, P2PError, SessionClosedError
-from p2p.forward.target import ServiceDialer
+from p2p.forward.announcing import AnnouncingAcceptor
+from p2p.forward.target import FlowAcceptor, ServiceDialer
 from p2p.proto.publication import (
     LINE_MAX_BYTES,
     PUBLICATION_SERVICE,
@@ -25,9 +26,9 @@ from p2p.proto.publication import (
 )
 from p2p.session.connector import Connector
 from p2p.session.events import Event, Public, Report, Visit
-from p2p.session.options import ConnectOptions, PeerOptions, PublicOptions
+from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions, ProxySource, PublicOptions
 from p2p.session.peer_session import PeerSession
-from p2p.target import Target
+from p2p.session.proxy_headers import announcer
 
 CODE_REFUSED: Final = ErrorCode("P2P-1504", "Choose another name or port, or ask the operator of the gateway.")
 CODE_NOT_NOW: Final = ErrorCode(
@@ -48,9 +49,9 @@ class Publisher(Connector):
     """Keeps services published at one gateway for as long as it runs.
 
     Args:
-        options: Where and how.
-        targets: The services, by the name that the gateway uses for each. The names of several services are the
-            names before the public, too.
+        options: Which services, and how the public reaches them. The names of several services are their names
+            before the public, too.
+        public: How the public reaches them; part of the options.
         peer: Who we are and where we meet.
         on_event: Told what happens.
 
@@ -61,17 +62,18 @@ class Publisher(Connector):
 
     def __init__(
         self,
-        options: PublicOptions,
-        targets: Mapping[str, Target],
+        options: ExposeOptions,
+        public: PublicOptions,
         peer: PeerOptions,
         *,
         on_event: Callable[[Event], None],
     ) -> None:
-        super().__init__(ConnectOptions(ticket=options.gateway), peer, on_event=on_event)
-        self._targets = {name or _ONLY_SERVICE: target for name, target in targets.items()}
-        self._requests = [_request(options, name) for name in self._targets]
+        super().__init__(ConnectOptions(ticket=public.gateway), peer, on_event=on_event)
+        self._proxy_version = options.proxy_protocol
+        self._targets = {name or _ONLY_SERVICE: target for name, target in options.targets.items()}
+        self._requests = [_request(public, name, wants_address=bool(self._proxy_version)) for name in self._targets]
         if len(self._requests) > 1:
-            if options.name or options.hosts or options.port:
+            if public.name or public.hosts or public.port:
                 raise ConfigError("several services cannot share one public name or port", code=CODE_SEVERAL)
             self._requests = [msgspec.structs.replace(request, name=request.service) for request in self._requests]
 
@@ -87,7 +89,12 @@ class Publisher(Connector):
         return await self.run_beside(stop, self.keep_session(self._publish))
 
     async def _publish(self, session: PeerSession) -> None:
-        session.multiplexer.acceptor = ServiceDialer(self._targets, asyncio.get_running_loop())
+        acceptor: FlowAcceptor = ServiceDialer(self._targets, asyncio.get_running_loop())
+        if self._proxy_version is not None:
+            # The gateway was chosen by our user, so its word about its visitors is taken.
+            announce = announcer(session, self.node, self._proxy_version, ProxySource.CLIENT)
+            acceptor = AnnouncingAcceptor(acceptor, announce)
+        session.multiplexer.acceptor = acceptor
         try:
             for request in self._requests:
                 await self._ask(session, request)
@@ -149,7 +156,7 @@ async def _read(reader: asyncio.StreamReader) -> GatewayMessage:
         raise SessionClosedError("the gateway talks nonsense") from error
 
 
-def _request(options: PublicOptions, service: str) -> Publish:
+def _request(options: PublicOptions, service: str, *, wants_address: bool) -> Publish:
     return Publish(
         service=service,
         kind=options.kind,
@@ -159,4 +166,5 @@ def _request(options: PublicOptions, service: str) -> Publish:
         group=options.group,
         weight=options.weight,
         access=options.access,
+        wants_address=wants_address,
     )

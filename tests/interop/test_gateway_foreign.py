@@ -19,6 +19,7 @@ import pytest
 
 from gateway.config import GatewayConfig
 from gateway.ingress.tls import CertificateFiles
+from p2p.session.options import ProxyVersion
 from tests.support.authority import Authority
 from tests.support.gateway_world import CONFIG, LOOPBACK, GatewayWorld, gateway_world, mirror, website
 from tests.support.ports import free_port, free_ports
@@ -27,6 +28,14 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 Front: TypeAlias = tuple[GatewayWorld, int, Authority]
 VISITOR = "127.0.0.7"
 FRONT = (ip_network("127.0.0.1/32"),)
+INNER = """
+server {{
+    listen 127.0.0.1:{port} proxy_protocol;
+    set_real_ip_from 127.0.0.1;
+    real_ip_header proxy_protocol;
+    location / {{ return 200 "$remote_addr $http_x_forwarded_for"; }}
+}}
+"""
 NGINX_TOP = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{}}
@@ -170,3 +179,25 @@ async def test_large_uploads_pass_a_front(tmp_path: Path, front: Callable[[Path]
         await there.publish(site, name="blog")
         answer = await curl(port, authority, "--data-binary", f"@{upload}", "--header", "Expect: 100-continue")
         assert json.loads(answer)["body"] == 8 << 20
+
+
+@contextmanager
+def inner_nginx(folder: Path) -> Iterator[int]:
+    """A site that reads the PROXY header and tells whom it sees."""
+    folder.mkdir()
+    port = free_port()
+    (folder / "gateway.conf").write_text(INNER.format(port=port))
+    (folder / "nginx.conf").write_text(NGINX_TOP.format(folder=folder))
+    with running(["nginx", "-c", f"{folder}/nginx.conf", "-p", str(folder)], port, folder):
+        yield port
+
+
+@pytest.mark.parametrize("version", list(ProxyVersion))
+@pytest.mark.parametrize("front", [behind_nginx, behind_haproxy, by_v1], ids=["nginx", "haproxy v2", "haproxy v1"])
+async def test_nginx_at_home_sees_the_visitor_through_a_front(
+    tmp_path: Path, front: Callable[[Path], object], version: ProxyVersion
+) -> None:
+    async with front(tmp_path) as (there, port, authority):  # type: ignore[attr-defined]
+        with inner_nginx(tmp_path / "inner") as site:
+            await there.publish(site, expose={"proxy_protocol": version}, name="blog")
+            assert await curl(port, authority) == f"{VISITOR} {VISITOR}"

@@ -31,10 +31,12 @@ class GatewayWorld:
         self.gateway = gateway
         self.visitor = visitor
 
-    async def publish(self, service_port: int, **fields: Any) -> tuple[Any, News, asyncio.Task[Any]]:
+    async def publish(
+        self, service_port: int, expose: dict[str, Any] | None = None, **fields: Any
+    ) -> tuple[Any, News, asyncio.Task[Any]]:
         """Expose a port and publish it."""
         public = PublicOptions(gateway=self.gateway.ticket, **fields)
-        exposer, news, task = await self.peers.expose(service_port, public=public)
+        exposer, news, task = await self.peers.expose(service_port, public=public, **expose or {})
         await news.wait_for(Public)
         return exposer, news, task
 
