@@ -678,6 +678,9 @@ PATHS_REMEMBERED: Final = 100
 """Path switches of a session that its report lists."""
 SESSION_SEEK_S: Final = 2.0
 """How often a session without a path asks relay and peer for one at first; an outage that ends is noticed so soon."""
+CHECKS_REMEMBERED: Final = 32_768
+"""Checks whose sessions a program remembers, for their answers: those of 10 s with 4,096 sessions, which have heartbeats
+on two paths each; 5 MiB."""
 CHECKS_UNPROVEN_PER_S: Final = 500.0
 """Checks of one program to addresses that never answered: 60 kB/s is no weapon, and 30 sessions a second need less."""
 CHECKS_UNPROVEN_BURST: Final = 2000.0

@@ -11,6 +11,7 @@ from typing import Protocol
 from p2p.address import TransportAddress
 from p2p.aio.udp import UdpSocket
 from p2p.defaults import CHECKS_UNPROVEN_BURST, CHECKS_UNPROVEN_PER_S
+from p2p.path.asked import AskedChecks
 from p2p.path.base import Base, SocketBase
 from p2p.path.demux import Buffer, is_stun, runs
 from p2p.proto.token_bucket import TokenBucket
@@ -66,6 +67,7 @@ class Endpoint:
 
     Attributes:
         stats: What could not be used, and what was sent to find paths.
+        asked: Which session's check an answer is for.
         check_budget: What the sessions on it may send to addresses that have not answered. A peer names the addresses
             that we check; whoever holds a ticket could name a stranger's in every offer, and the checks of many
             sessions together would be a flood. Checks on paths that have answered are heartbeats, and cost nothing.
@@ -73,6 +75,7 @@ class Endpoint:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink) -> None:
         self.stats = EndpointStats()
+        self.asked = AskedChecks()
         self.check_budget = TokenBucket(CHECKS_UNPROVEN_PER_S, CHECKS_UNPROVEN_BURST)
         self._loop = loop
         self._sink = sink

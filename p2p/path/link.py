@@ -52,6 +52,7 @@ class PathLink:
         self._endpoint = endpoint
         self._controller = controller
         self._on_event = on_event
+        self._fragment = controller.agent.local_credentials.ufrag
         self._timer: asyncio.TimerHandle | None = None
         self._bound: set[tuple[RelayBase, TransportAddress]] = set()
         self._allowance_bytes: int | None = None
@@ -199,6 +200,7 @@ class PathLink:
         stats = self._endpoint.stats
         if not is_check(transmit.data):
             return True
+        self._endpoint.asked.note(transmit.data, self._fragment)
         if self._controller.is_validated(transmit.base_id, transmit.destination):
             stats.heartbeats += 1
             return True

@@ -228,7 +228,9 @@ class Guessing:
     def _make_probe(self, base_id: int, now: float) -> bytes:
         """Write a check, or take the one that was just sent from the same socket."""
         if self._probe is None or self._probe[1] != base_id or now > self._probe[0] + GUESS_PROBE_RENEWAL_S:
-            self._probe = now, base_id, self._controller.agent.probe(base_id, now)
+            agent = self._controller.agent
+            self._probe = now, base_id, agent.probe(base_id, now)
+            self._node.endpoint.asked.note(self._probe[2], agent.local_credentials.ufrag)
         return self._probe[2]
 
     def _met(self) -> tuple[tuple[int, TransportAddress], ...]:

@@ -282,10 +282,9 @@ class Node:
             if session is not None:
                 session.stun_received(message, base_id, source, now)
         elif message.has_integrity:
-            # An answer, which only the session that asked can tell for its own.
-            for asking in list(self.sessions.values()):
-                if asking.stun_received(message, base_id, source, now):
-                    return
+            asking = self.sessions.get(self.endpoint.asked.asker(message.transaction_id) or "")
+            if asking is not None:
+                asking.stun_received(message, base_id, source, now)
 
     def quic_received(
         self, buffer: bytes, segment_size: int, base_id: int, source: TransportAddress, now: float

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from p2p.address import TransportAddress
+from p2p.path.asked import AskedChecks
 from p2p.path.endpoint import EndpointStats
 from p2p.path.link import PathLink
-from p2p.proto.ice import Transmit
+from p2p.proto.ice import Credentials, Transmit
 from p2p.proto.path.path import Path, PathKind
 from p2p.proto.token_bucket import TokenBucket
 
@@ -37,12 +39,14 @@ class Endpoint:
         self.bases = {0: self.base}
         self.check_budget = TokenBucket(rate_per_s=1.0, burst=10.0)
         self.stats = EndpointStats()
+        self.asked = AskedChecks()
 
 
 class Controller:
     """Wants to send what it is told."""
 
     def __init__(self) -> None:
+        self.agent = SimpleNamespace(local_credentials=Credentials("us", "password"))
         self.wanted: list[Transmit] = []
         self.sending_paths: tuple[Path, ...] = ()
 
@@ -78,6 +82,7 @@ async def test_checks_to_addresses_that_never_answered_are_bounded() -> None:
     assert len(endpoint.base.sent) == 10
     assert endpoint.check_budget.denied == 489
     assert (endpoint.stats.checks, endpoint.stats.heartbeats) == (10, 0)
+    assert endpoint.asked.asker(CHECK[8:20]) == "us"
 
 
 async def test_answers_and_heartbeats_go_when_the_budget_is_spent() -> None:

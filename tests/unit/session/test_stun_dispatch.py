@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from p2p.address import TransportAddress
+from p2p.path.asked import AskedChecks
 from p2p.proto.stun.attributes import PRIORITY, USERNAME, XOR_MAPPED_ADDRESS
 from p2p.proto.stun.message import Message, MessageClass, Method, decode_untrusted, encode
 from p2p.session import node as node_module
@@ -45,6 +47,7 @@ class NoSpareSockets:
 def node(monkeypatch: pytest.MonkeyPatch) -> Any:
     node: Any = Node.__new__(Node)
     node._discovery, node.spare_sockets = Discovery(), NoSpareSockets()
+    node.endpoint = SimpleNamespace(asked=AskedChecks(most=100))
     node.sessions = {f"user{number}": Session() for number in range(500)}
     node.decoded = 0
 
@@ -60,10 +63,37 @@ def offered(node: Any) -> int:
     return sum(len(session.offered) for session in node.sessions.values())
 
 
-def test_an_answer_is_decoded_once_for_all_sessions(node: Any) -> None:
-    answer = Message(MessageClass.SUCCESS, Method.BINDING, bytes(12), (XOR_MAPPED_ADDRESS(SOURCE),))
-    node.stun_received(encode(answer, integrity_key=KEY, fingerprint=True), 1, SOURCE, 0.0)
-    assert (node.decoded, offered(node)) == (1, 500)
+def check(number: int) -> bytes:
+    return encode(Message(MessageClass.REQUEST, Method.BINDING, number.to_bytes(12, "big"), ()))
+
+
+def answer_to(number: int) -> bytes:
+    answer = Message(MessageClass.SUCCESS, Method.BINDING, number.to_bytes(12, "big"), (XOR_MAPPED_ADDRESS(SOURCE),))
+    return encode(answer, integrity_key=KEY, fingerprint=True)
+
+
+def test_an_answer_reaches_the_session_that_asked(node: Any) -> None:
+    node.endpoint.asked.note(check(3), "user7")
+    node.endpoint.asked.note(check(4), "user8")
+    node.stun_received(answer_to(3), 1, SOURCE, 0.0)
+    assert (node.decoded, offered(node), len(node.sessions["user7"].offered)) == (1, 1, 1)
+
+
+def test_an_answer_that_nobody_asked_for_reaches_no_session(node: Any) -> None:
+    node.endpoint.asked.note(check(3), "user7")
+    node.stun_received(answer_to(4), 1, SOURCE, 0.0)
+    del node.sessions["user7"]
+    node.stun_received(answer_to(3), 1, SOURCE, 0.0)
+    assert offered(node) == 0
+
+
+def test_the_latest_checks_are_remembered(node: Any) -> None:
+    for number in range(150):
+        node.endpoint.asked.note(check(number), "user7")
+    node.stun_received(answer_to(49), 1, SOURCE, 0.0)
+    assert offered(node) == 0
+    node.stun_received(answer_to(50), 1, SOURCE, 0.0)
+    assert offered(node) == 1
 
 
 def test_an_answer_without_integrity_reaches_no_session(node: Any) -> None:
