@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,6 +12,7 @@ from gateway.ingress.tls import CertificateFiles
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError, ErrorCode
 from p2p.proto.observed import IpNetwork
+from p2p.proto.publication import Kind
 
 CODE_CONTRADICTION: Final = ErrorCode("P2P-1503", "Change one of the settings; `p2p gateway --help` explains them.")
 
@@ -34,10 +36,10 @@ class GatewayConfig:
     """Where to listen for HTTPS, and for TLS that is passed through."""
     certificates: tuple[CertificateFiles, ...] = ()
     """For HTTPS; the first one for names that none of the others has."""
-    tcp_hosts: tuple[str, ...] = ()
-    """IP addresses on which TCP ports are published."""
-    tcp_ports: tuple[int, int] | None = None
-    """The first and last TCP port that may be published; None publishes none."""
+    port_hosts: tuple[str, ...] = ()
+    """IP addresses on which ports are published."""
+    ports: Mapping[Kind, tuple[int, int]] = field(default_factory=dict)
+    """The first and last port that may be published, for ``tcp`` and for ``udp``."""
     fronts: tuple[IpNetwork, ...] = ()
     """Networks of the proxies in front, whose word about visitors is taken."""
     has_proxy_header: bool = False
@@ -56,12 +58,14 @@ class GatewayConfig:
     def __post_init__(self) -> None:
         if self.domain and not (names.is_host(self.domain) or self.domain == "localhost"):
             raise _contradiction(f"{self.domain!r} is not a host name")
-        if not (self.http or self.https or self.tcp_ports):
+        if not (self.http or self.https or self.ports):
             raise _contradiction("there is nothing to listen on")
         if self.https and not self.certificates:
             raise _contradiction("HTTPS needs a certificate")
         if self.has_proxy_header and not self.fronts:
             raise _contradiction("PROXY headers are taken from trusted fronts only, and none is named")
+        if self.ports and not self.port_hosts:
+            raise _contradiction("ports are to be published, and on no address")
         if (self.http or self.https) and not self.domain and not self.custom_hosts:
             raise _contradiction("without a domain and without custom hosts no HTTP service could have a name")
 

@@ -17,6 +17,7 @@ from p2p.errors import DecodeError
 from p2p.forward.datagram_flow import DatagramFlow
 from p2p.forward.sockets import Addresses
 from p2p.forward.target import DialDone, FlowAcceptor
+from p2p.forward.udp_listener import UdpListenerForward
 from p2p.forward.udp_port import DatagramsDone
 from p2p.proto.publication import (
     LINE_MAX_BYTES,
@@ -94,6 +95,11 @@ class Publisher(Instance):
             raise
         return ours
 
+    def attach(self, listener: UdpListenerForward) -> None:
+        """Give a listener's datagrams to this program from now on."""
+        listener.service = self._service
+        listener.attach(self._session.multiplexer)
+
     def tell_visit(self, visit: Visited) -> None:
         """Tell the publisher's user of a visit that has ended."""
         self._tell(visit)
@@ -105,8 +111,8 @@ class PublisherDesk:
     Args:
         registry: What is published.
         scope: Where the conversations run.
-        opened: Called with each service that gets its first instance; raises ``RefusedError`` to refuse it.
-        closed: Called with each service that lost its last one.
+        published: Called with each service that got an instance; raises ``RefusedError`` to refuse it.
+        withdrawn: Called with each service that lost one.
         urls_of: Tells how the public reaches a service.
     """
 
@@ -115,14 +121,14 @@ class PublisherDesk:
         registry: Registry[Publisher],
         scope: TaskScope,
         *,
-        opened: Callable[[Service[Publisher]], Awaitable[None]],
-        closed: Callable[[Service[Publisher]], None],
+        published: Callable[[Service[Publisher]], Awaitable[None]],
+        withdrawn: Callable[[Service[Publisher]], None],
         urls_of: Callable[[Service[Publisher]], tuple[str, ...]],
     ) -> None:
         self._registry = registry
         self._scope = scope
-        self._opened = opened
-        self._closed = closed
+        self._published = published
+        self._withdrawn = withdrawn
         self._urls_of = urls_of
 
     def acceptor(self, session: PeerSession) -> FlowAcceptor:
@@ -169,8 +175,7 @@ class PublisherDesk:
             tell(Refused(reason=refusal.detail, is_final=refusal.is_final))
             return
         try:
-            if len(service.instances) == 1:
-                await self._opened(service)
+            await self._published(service)
             tell(Published(urls=self._urls_of(service), instances=len(service.instances)))
             logger.info("%s published by %s", service.title, session.peer)
             # Nothing more is said; the end of the flow, or of the session, is what counts.
@@ -180,8 +185,7 @@ class PublisherDesk:
         finally:
             self._registry.withdraw(service, publisher)
             logger.info("%s withdrawn by %s", service.title, session.peer)
-            if not service.instances:
-                self._closed(service)
+            self._withdrawn(service)
 
 
 class _Acceptor:

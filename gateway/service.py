@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,9 +13,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from gateway.config import GatewayConfig
-from gateway.core.registry import RefusedError, Registry, Service
-from gateway.ingress.front import Arrival, Front
+from gateway.core.registry import Registry, Service
+from gateway.ingress.front import Arrival, Front, Handle
 from gateway.ingress.http import SERVER, HttpIngress
+from gateway.ingress.ports import PublishedPorts
 from gateway.ingress.raw import RawForwarder
 from gateway.ingress.tls import Certificates, server_name
 from gateway.ingress.upstream import Upstreams
@@ -68,7 +68,7 @@ class Gateway(Exposer):
         self.services = Registry[Publisher](
             domain=config.domain,
             reserved=config.reserved,
-            tcp_ports=config.tcp_ports,
+            ports=config.ports,
             custom_hosts=config.custom_hosts,
             random_bytes=os.urandom,
         )
@@ -79,11 +79,11 @@ class Gateway(Exposer):
         self._raw = RawForwarder(config.balance, self.metrics)
         self._upstreams = Upstreams()
         self._work = TaskScope()
-        self._ports: dict[int, AsyncExitStack] = {}
+        self._ports = PublishedPorts(config.port_hosts, self._front, self._raw)
         self._stack = AsyncExitStack()
         self._http: HttpIngress | None = None
         self._desk = PublisherDesk(
-            self.services, self._work, opened=self._open_port, closed=self._close_port, urls_of=self.urls_of
+            self.services, self._work, published=self._published, withdrawn=self._withdrawn, urls_of=self.urls_of
         )
 
     async def __aenter__(self) -> Self:
@@ -96,7 +96,7 @@ class Gateway(Exposer):
             self._http = await stack.enter_async_context(self._make_http())
             await stack.enter_async_context(self._work)
             self._work.start(self._renew_certificates(), name="certificates")
-            stack.push_async_callback(self._close_ports)
+            stack.push_async_callback(self._ports.close)
             for front, _ in fronts:
                 await stack.enter_async_context(front)
             await super().__aenter__()
@@ -117,8 +117,7 @@ class Gateway(Exposer):
         if isinstance(event, Ready):
             listeners = [f"http {address}" for address in self.http_addresses]
             listeners += [f"https {address}" for address in self.https_addresses]
-            if self.config.tcp_ports is not None:
-                listeners.append("tcp {}-{}".format(*self.config.tcp_ports))
+            listeners += [f"{kind} ports {first} to {last}" for kind, (first, last) in self.config.ports.items()]
             event = GatewayReady(
                 t_s=event.t_s, ticket=event.ticket, domain=self.config.domain, listeners=tuple(listeners)
             )
@@ -130,8 +129,8 @@ class Gateway(Exposer):
 
     def urls_of(self, service: Service[Publisher]) -> tuple[str, ...]:
         """How the public reaches a service."""
-        if service.kind == "tcp":
-            return (f"tcp://{self.config.domain or self.config.tcp_hosts[0]}:{service.port}",)
+        if service.port:
+            return (f"{service.kind}://{self.config.domain or self.config.port_hosts[0]}:{service.port}",)
         return tuple(f"{self._scheme(service)}://{host}{self._port(service)}" for host in service.hosts)
 
     # --- inside ------------------------------------------------------------------------------------------------
@@ -175,8 +174,16 @@ class Gateway(Exposer):
             except ConfigError as error:
                 self.tell(Problem(t_s=self.t_s, error=error))
 
-    def _front(self, address: TransportAddress, handle: Callable[[Arrival], object]) -> Front:
-        return Front(address, handle, fronts=self.config.fronts, has_proxy_header=self.config.has_proxy_header)  # type: ignore[arg-type]
+    async def _published(self, service: Service[Publisher]) -> None:
+        if service.port:
+            await self._ports.open(service)
+
+    def _withdrawn(self, service: Service[Publisher]) -> None:
+        if service.port and self._work.is_open:
+            self._work.start(self._ports.update(service), name=f"withdrawal of {service.title}")
+
+    def _front(self, address: TransportAddress, handle: Handle) -> Front:
+        return Front(address, handle, fronts=self.config.fronts, has_proxy_header=self.config.has_proxy_header)
 
     async def _arrived_http(self, arrival: Arrival) -> None:
         assert self._http is not None
@@ -196,32 +203,6 @@ class Gateway(Exposer):
             self._raw.forward(service, arrival)
         else:
             await self._http.serve(arrival, self._certificates.context)
-
-    async def _open_port(self, service: Service[Publisher]) -> None:
-        if service.kind != "tcp":
-            return
-
-        async def arrived(arrival: Arrival) -> None:
-            self._raw.forward(service, arrival)
-
-        async with AsyncExitStack() as stack:
-            for host in self.config.tcp_hosts:
-                try:
-                    front = self._front(TransportAddress(host, service.port), arrived)
-                except ConfigError as error:
-                    raise RefusedError(f"port {service.port} is taken on this machine", is_final=False) from error
-                await stack.enter_async_context(front)
-            self._ports[service.port] = stack.pop_all()
-
-    def _close_port(self, service: Service[Publisher]) -> None:
-        stack = self._ports.pop(service.port, None)
-        if stack is not None and self._work.is_open:
-            self._work.start(stack.aclose(), name=f"close port {service.port}")
-
-    async def _close_ports(self) -> None:
-        for stack in self._ports.values():
-            with contextlib.suppress(OSError):
-                await stack.aclose()
 
     def _own_site(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/healthz":

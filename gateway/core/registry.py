@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Generic
 
 from gateway.core import names
@@ -14,7 +14,8 @@ from p2p.identity import PeerId
 from p2p.proto.publication import Kind, Publish
 
 _CHOICES: Final = 64
-"""How many random names or ports are tried before giving up."""
+"""How many random names are tried before giving up."""
+_PORT_KINDS: Final = frozenset({"tcp", "udp"})
 
 
 class RefusedError(ConfigError):
@@ -35,8 +36,8 @@ class Service(Generic[InstanceT]):
 
     Attributes:
         kind: How visitors reach it.
-        hosts: Its host names; empty for a TCP port.
-        port: Its TCP port, or 0.
+        hosts: Its host names; empty for a port.
+        port: Its TCP or UDP port, or 0.
         policy: Who may come. The instance that came last decides.
         instances: Those that serve it.
     """
@@ -53,7 +54,7 @@ class Service(Generic[InstanceT]):
     @property
     def title(self) -> str:
         """What to call it in logs and on pages."""
-        return self.hosts[0] if self.hosts else f"port {self.port}"
+        return self.hosts[0] if self.hosts else f"{self.kind} port {self.port}"
 
     def admits(self, owner: PeerId, request: Publish) -> bool:
         """Whether another program may serve this name too."""
@@ -70,7 +71,7 @@ class Registry(Generic[InstanceT]):
     Args:
         domain: The gateway's own; names become hosts below it. Empty: publishers bring hosts of their own.
         reserved: Labels that nobody gets.
-        tcp_ports: The first and last port that may be published, or None.
+        ports: The first and last port that may be published, for ``tcp`` and for ``udp``; neither without it.
         custom_hosts: Whether publishers may bring host names outside the domain.
         random_bytes: Source of what nobody guesses.
     """
@@ -80,17 +81,17 @@ class Registry(Generic[InstanceT]):
         *,
         domain: str,
         reserved: frozenset[str],
-        tcp_ports: tuple[int, int] | None,
+        ports: Mapping[Kind, tuple[int, int]],
         custom_hosts: bool,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._domain = domain
         self._reserved = reserved
-        self._tcp_ports = tcp_ports
+        self._ports = ports
         self._custom_hosts = custom_hosts
         self._random_bytes = random_bytes
         self._by_host: dict[str, Service[InstanceT]] = {}
-        self._by_port: dict[int, Service[InstanceT]] = {}
+        self._by_port: dict[tuple[Kind, int], Service[InstanceT]] = {}
 
     def __iter__(self) -> Iterator[Service[InstanceT]]:
         yield from dict.fromkeys([*self._by_host.values(), *self._by_port.values()])
@@ -98,10 +99,6 @@ class Registry(Generic[InstanceT]):
     def of_host(self, host: str) -> Service[InstanceT] | None:
         """The service of a host name in lower case."""
         return self._by_host.get(host)
-
-    def of_port(self, port: int) -> Service[InstanceT] | None:
-        """The service of a TCP port."""
-        return self._by_port.get(port)
 
     def publish(self, owner: PeerId, request: Publish, instance: InstanceT) -> Service[InstanceT]:
         """Add an instance, and the service if it is the first.
@@ -119,7 +116,9 @@ class Registry(Generic[InstanceT]):
         """
         try:
             service = (
-                self._publish_port(owner, request) if request.kind == "tcp" else self._publish_host(owner, request)
+                self._publish_port(owner, request)
+                if request.kind in _PORT_KINDS
+                else self._publish_host(owner, request)
             )
             service.policy = AccessPolicy(request.access)
         except RefusedError:
@@ -143,7 +142,7 @@ class Registry(Generic[InstanceT]):
         if not service.instances:
             for host in service.hosts:
                 self._by_host.pop(host, None)
-            self._by_port.pop(service.port, None)
+            self._by_port.pop((service.kind, service.port), None)
 
     def _publish_host(self, owner: PeerId, request: Publish) -> Service[InstanceT]:
         hosts = tuple(dict.fromkeys(host.lower() for host in request.hosts)) or (self._own_host(request.name),)
@@ -184,26 +183,25 @@ class Registry(Generic[InstanceT]):
             raise RefusedError("this gateway serves names below its own domain only")
 
     def _publish_port(self, owner: PeerId, request: Publish) -> Service[InstanceT]:
-        if self._tcp_ports is None:
-            raise RefusedError("this gateway publishes no TCP ports")
-        first, last = self._tcp_ports
+        kind = request.kind
+        if kind not in self._ports:
+            raise RefusedError(f"this gateway publishes no {kind.upper()} ports")
+        first, last = self._ports[kind]
         if request.port and not first <= request.port <= last:
             raise RefusedError(f"port {request.port} is not among {first} to {last}, which this gateway publishes")
-        port = request.port or self._free_port(first, last)
-        existing = self._by_port.get(port)
+        port = request.port or self._free_port(kind, first, last)
+        existing = self._by_port.get((kind, port))
         if existing is not None:
             if not existing.admits(owner, request):
                 raise RefusedError(f"port {port} is in use by somebody else", is_final=False)
             return existing
-        service = self._by_port[port] = Service[InstanceT](owner, request, (), port)
+        service = self._by_port[kind, port] = Service[InstanceT](owner, request, (), port)
         return service
 
-    def _free_port(self, first: int, last: int) -> int:
-        for _ in range(_CHOICES):
-            port = first + int.from_bytes(self._random_bytes(4), "big") % (last - first + 1)
-            if port not in self._by_port:
-                return port
-        for port in range(first, last + 1):
-            if port not in self._by_port:
+    def _free_port(self, kind: Kind, first: int, last: int) -> int:
+        """Choose by chance, so that a port is not soon given to somebody else whose visitors expect its last owner."""
+        start: int = first + int.from_bytes(self._random_bytes(4), "big") % (last - first + 1)
+        for port in (*range(start, last + 1), *range(first, start)):
+            if (kind, port) not in self._by_port:
                 return port
         raise RefusedError("no port is free", is_final=False)

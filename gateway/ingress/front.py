@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
@@ -46,6 +46,10 @@ class Arrival(NamedTuple):
     is_from_front: bool
 
 
+Handle: TypeAlias = Callable[[Arrival], Awaitable[None]]
+"""Takes an arrival, and owns its socket from then on."""
+
+
 class Front:
     """A listening port.
 
@@ -54,7 +58,7 @@ class Front:
 
     Args:
         address: Where to listen; port 0 lets the system choose.
-        handle: Takes each arrival, and owns its socket from then on.
+        handle: Takes each arrival.
         fronts: Networks of the proxies in front of this gateway.
         has_proxy_header: Whether those send a PROXY header.
 
@@ -65,7 +69,7 @@ class Front:
     def __init__(
         self,
         address: TransportAddress,
-        handle: Callable[[Arrival], Awaitable[None]],
+        handle: Handle,
         *,
         fronts: tuple[IpNetwork, ...] = (),
         has_proxy_header: bool = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -44,8 +44,12 @@ def gateway(
     tcp_ports: Annotated[
         str | None, typer.Option("--tcp-ports", metavar="A-B", help="TCP ports that may be published.")
     ] = None,
-    tcp_listen: Annotated[
-        list[str] | None, typer.Option("--tcp-listen", metavar="IP", help="Where to publish them. Default: everywhere.")
+    udp_ports: Annotated[
+        str | None, typer.Option("--udp-ports", metavar="A-B", help="UDP ports that may be published.")
+    ] = None,
+    port_listen: Annotated[
+        list[str] | None,
+        typer.Option("--port-listen", metavar="IP", help="Where to open these ports. Default: all."),
     ] = None,
     front: Annotated[
         list[str] | None,
@@ -105,8 +109,8 @@ def gateway(
             https=https,
             certificates=list(zip(tls_cert or [], tls_key or [], strict=False)),
             pairs_match=len(tls_cert or []) == len(tls_key or []),
-            tcp_ports=tcp_ports,
-            tcp_listen=tcp_listen,
+            ports={"tcp": tcp_ports, "udp": udp_ports},
+            port_listen=port_listen,
             fronts=front or [],
             proxy_protocol=proxy_protocol,
             https_port=https_port,
@@ -152,8 +156,8 @@ def _config(
     https: list[str] | None,
     certificates: list[tuple[Path, Path]],
     pairs_match: bool,
-    tcp_ports: str | None,
-    tcp_listen: list[str] | None,
+    ports: dict[Literal["tcp", "udp"], str | None],
+    port_listen: list[str] | None,
     fronts: list[str],
     proxy_protocol: bool,
     https_port: int | None,
@@ -190,8 +194,8 @@ def _config(
         http=tuple(parse_public_listen(text) for text in wants_http),
         https=tuple(parse_public_listen(text) for text in wants_https),
         certificates=tuple(CertificateFiles(*pair) for pair in certificates),
-        tcp_hosts=tuple(TransportAddress.parse(text, default_port=0).host for text in tcp_listen or [everywhere]),
-        tcp_ports=None if tcp_ports is None else parse_port_range(tcp_ports),
+        port_hosts=tuple(TransportAddress.parse(text, default_port=0).host for text in port_listen or [everywhere]),
+        ports={kind: parse_port_range(text) for kind, text in ports.items() if text is not None},
         fronts=networks,
         has_proxy_header=proxy_protocol,
         public_https_port=https_port,

@@ -25,6 +25,9 @@ Host: TypeAlias = Annotated[
 Tcp: TypeAlias = Annotated[
     int | None, typer.Option("--tcp", metavar="PORT", help="Public: a TCP port instead of HTTP; 0 takes a free one.")
 ]
+Udp: TypeAlias = Annotated[
+    int | None, typer.Option("--udp", metavar="PORT", help="Public: a UDP port, for a udp: target; 0 takes a free one.")
+]
 Tls: TypeAlias = Annotated[
     bool, typer.Option("--tls", help="Public: pass TLS through; the service has the certificate.")
 ]
@@ -61,6 +64,7 @@ def public_options(
     name: str | None,
     host: list[str] | None,
     tcp: int | None,
+    udp: int | None,
     tls: bool,
     visitors: list[str] | None,
     no_visitors: list[str] | None,
@@ -77,10 +81,10 @@ def public_options(
     """
     from p2p.config import CODE_CONTRADICTION
     from p2p.errors import ConfigError
-    from p2p.session.options import Access, PublicOptions
+    from p2p.session.options import Access, Kind, PublicOptions
 
     if not is_public:
-        given = (host, tcp is not None, tls, visitors, no_visitors, login, bearer, rate, group, weight)
+        given = (host, tcp is not None, udp is not None, tls, visitors, no_visitors, login, bearer, rate, group, weight)
         if any(given):
             raise ConfigError("a flag for public services is given without --public", code=CODE_CONTRADICTION)
         return None
@@ -89,14 +93,17 @@ def public_options(
             "--public needs --gateway, or P2P_GATEWAY, with the ticket that p2p gateway printed",
             code=CODE_CONTRADICTION,
         )
-    if tls and tcp is not None:
-        raise ConfigError("--tls and --tcp are two ways to reach one service", code=CODE_CONTRADICTION)
+    ways: dict[Kind, int | None] = {"tls": 0 if tls else None, "tcp": tcp, "udp": udp}
+    chosen = [(kind, port) for kind, port in ways.items() if port is not None] or [("http", 0)]
+    if len(chosen) > 1:
+        raise ConfigError("--tls, --tcp and --udp are different ways to one service", code=CODE_CONTRADICTION)
+    kind, port = chosen[0]
     return PublicOptions(
         gateway=gateway,
-        kind="tls" if tls else "http" if tcp is None else "tcp",
+        kind=kind,
         name=name or "",
         hosts=tuple(host or ()),
-        port=tcp or 0,
+        port=port,
         group=group or "",
         weight=weight or 1,
         access=Access(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -33,11 +33,20 @@ class UdpListenerForward:
         address: Where to listen; port 0 lets the system choose.
         loop: The event loop.
         service: What to ask the other side for; empty means the session's own service.
+        admits: Whether a source may send at all; what others send is dropped.
     """
 
-    def __init__(self, address: TransportAddress, *, loop: asyncio.AbstractEventLoop, service: str = "") -> None:
+    def __init__(
+        self,
+        address: TransportAddress,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        service: str = "",
+        admits: Callable[[TransportAddress], bool] = lambda _: True,
+    ) -> None:
         self.service = service
         self._dropped = 0
+        self._admits = admits
         self._requested = address
         self._loop = loop
         self._socket: UdpSocket | None = None
@@ -113,6 +122,9 @@ class UdpListenerForward:
     def _received(self, buffer: bytes, size: int, source: TransportAddress, now: float) -> None:
         flow = self._flows.get(source)
         if flow is None:
+            if not self._admits(source):
+                self._dropped += 1
+                return
             flow = None if self._waiting else self._open(source, now)
             if flow is None:
                 self._wait(now, source, buffer, size)

@@ -27,8 +27,8 @@ _Texts: TypeAlias = Annotated[tuple[_Text, ...], Meta(max_length=64)]
 _Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
 
-Kind: TypeAlias = Literal["http", "tls", "tcp"]
-"""Virtual host of the gateway's HTTP server; TLS passed through by its server name; a TCP port."""
+Kind: TypeAlias = Literal["http", "tls", "tcp", "udp"]
+"""Virtual host of the gateway's HTTP server; TLS passed through by its server name; a TCP or a UDP port."""
 
 
 class Access(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,7 +61,7 @@ class Publish(Struct, frozen=True, kw_only=True, tag="publish", omit_defaults=Tr
     hosts: _Texts = ()
     """Whole host names of the publisher's own, instead of a name."""
     port: _Port = 0
-    """For ``tcp``: the port; 0 lets the gateway choose."""
+    """For ``tcp`` and ``udp``: the port; 0 lets the gateway choose."""
     group: _Text = ""
     """A secret that several publishers of one name share; empty: all programs of one key."""
     weight: Annotated[int, Meta(ge=1, le=1000)] = 1
@@ -75,7 +75,7 @@ class Published(Struct, frozen=True, kw_only=True, tag="published"):
     """The service is before the public."""
 
     urls: _Texts
-    """Where: ``https://blog.example``, ``tcp://example:2222``."""
+    """Where: ``https://blog.example``, ``tcp://example:2222``, ``udp://example:9000``."""
     instances: int = 1
     """How many instances serve the name now, this one included."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from p2p import defaults
 from p2p.proto.publication import Access as Access
-from p2p.proto.publication import Kind
+from p2p.proto.publication import Kind as Kind
 from p2p.target import Target
 
 
@@ -77,13 +77,13 @@ class PublicOptions:
     gateway: str = field(repr=False)
     """The gateway's ticket; it carries a secret."""
     kind: Kind = "http"
-    """Virtual host, TLS passed through, or TCP port."""
+    """Virtual host, TLS passed through, TCP or UDP port."""
     name: str = ""
     """The label below the gateway's domain; empty lets the gateway choose."""
     hosts: tuple[str, ...] = ()
     """Host names of one's own, instead of a name."""
     port: int = 0
-    """For TCP: the port; 0 lets the gateway choose."""
+    """For TCP and UDP: the port; 0 lets the gateway choose."""
     group: str = field(default="", repr=False)
     """A secret that several publishers of one name share."""
     weight: int = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -25,6 +26,7 @@ from tests.support.authority import Authority
 from tests.support.gateway_world import CONFIG, LOOPBACK, GatewayWorld, gateway_world, mirror, website
 from tests.support.peers import echo, echo_service
 from tests.support.ports import free_ports
+from tests.support.udp_services import exchange, receive, udp_client, udp_echo_service
 
 
 async def test_a_published_site_is_reached_by_name(tmp_path):
@@ -139,11 +141,37 @@ async def test_websockets_pass(tmp_path):
 
 async def test_a_tcp_port_is_published(tmp_path):
     first, last = free_ports(2)
-    async with gateway_world(tmp_path, replace(CONFIG, tcp_ports=(first, last))) as there, echo_service() as port:
+    async with (
+        gateway_world(tmp_path, replace(CONFIG, ports={"tcp": (first, last)})) as there,
+        echo_service() as port,
+    ):
         _, news, _ = await there.publish(port, kind="tcp", port=last)
         assert (await news.wait_for(Public)).urls == (f"tcp://gw.test:{last}",)
         await echo(TransportAddress("127.0.0.1", last), bytes(1 << 20))
         assert (await news.wait_for(Visit)).visitor.startswith("127.0.0.1:")
+
+
+async def test_a_udp_port_is_published_and_goes_on_with_another_instance(tmp_path):
+    first, last = free_ports(2)
+    config = replace(CONFIG, ports={"udp": (first, last)})
+    async with gateway_world(tmp_path, config) as there, udp_echo_service() as place:
+        _, news, _ = await there.publish(place, kind="udp", port=first, group="g")
+        assert (await news.wait_for(Public)).urls == (f"udp://gw.test:{first}",)
+        await there.publish(place, kind="udp", port=first, group="g")
+        with udp_client(TransportAddress("127.0.0.1", first)) as client:
+            await exchange(client, b"hello")
+            session = next(iter(there.gateway.sessions.values()))
+            session.close()
+            async with asyncio.timeout(10):
+                while True:
+                    with contextlib.suppress(TimeoutError):
+                        await exchange(client, b"again", attempts=1)
+                        break
+        await there.publish(place, kind="udp", port=last, access=Access(deny=("127.0.0.0/8",)))
+        with udp_client(TransportAddress("127.0.0.1", last)) as client:
+            client.send(b"not from here")
+            with pytest.raises(TimeoutError):
+                await receive(client, within_s=0.3)
 
 
 async def test_two_instances_share_the_visitors_and_cover_for_each_other(tmp_path):

@@ -20,7 +20,7 @@ from p2p.session.options import PublicOptions
 from tests.support.peers import News, World, world
 
 LOOPBACK = TransportAddress("127.0.0.1", 0)
-CONFIG = GatewayConfig(domain="gw.test", http=(LOOPBACK,), tcp_hosts=("127.0.0.1",))
+CONFIG = GatewayConfig(domain="gw.test", http=(LOOPBACK,), port_hosts=("127.0.0.1",))
 
 
 class GatewayWorld:
@@ -32,7 +32,7 @@ class GatewayWorld:
         self.visitor = visitor
 
     async def publish(
-        self, service_port: int, expose: dict[str, Any] | None = None, **fields: Any
+        self, service_port: Any, expose: dict[str, Any] | None = None, **fields: Any
     ) -> tuple[Any, News, asyncio.Task[Any]]:
         """Expose a port and publish it."""
         public = PublicOptions(gateway=self.gateway.ticket, **fields)
