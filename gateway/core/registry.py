@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Final, Generic
 
 from gateway.core import names
@@ -200,8 +201,8 @@ class Registry(Generic[InstanceT]):
 
     def _free_port(self, kind: Kind, first: int, last: int) -> int:
         """Choose by chance, so that a port is not soon given to somebody else whose visitors expect its last owner."""
-        start: int = first + int.from_bytes(self._random_bytes(4), "big") % (last - first + 1)
-        for port in (*range(start, last + 1), *range(first, start)):
+        start = first + int.from_bytes(self._random_bytes(4), "big") % (last - first + 1)
+        for port in chain(range(start, last + 1), range(first, start)):
             if (kind, port) not in self._by_port:
                 return port
         raise RefusedError("no port is free", is_final=False)
