@@ -484,6 +484,8 @@ RELAY_MAX_CONNECTIONS_PER_ADDRESS: Final = 1024
 RELAY_SOCKET_BUFFER_BYTES: Final = 1 << 20
 """Receive buffer of one relayed address: 900 full packets in the kernel's accounting, 9 ms at 1 Gbit/s, and no more
 memory for one client that is flooded."""
+RELAY_MOBILE_GAP_S: Final = 120.0
+"""How long an allocation waits for a client that lost its connection and has a mobility ticket: a tunnel, a lift."""
 RELAY_USERS_COUNTED: Final = 10_000
 """Users without an allocation whose traffic is remembered: 1 MiB."""
 RELAY_CONTROL_TIMEOUT_S: Final = 5.0

@@ -127,6 +127,7 @@ class Allocation:
         channel_of_peer: Channels by peer, while the peer's permission lasts.
         expires_at: When it ends, unless refreshed.
         rates: How fast it may relay.
+        ticket: With it the client may move the allocation to another five-tuple; empty if it did not ask for one.
         created_response: The answer to the Allocate request, sent again for a retransmission.
         packets: Datagrams relayed in both directions.
         relayed_bytes: Their payload.
@@ -151,6 +152,7 @@ class Allocation:
         "rates",
         "relayed_bytes",
         "sockets",
+        "ticket",
         "transaction_id",
     )
 
@@ -183,6 +185,7 @@ class Allocation:
         self.created_at = created_at
         self.expires_at = created_at
         self.created_response = b""
+        self.ticket = b""
         self.rates = rates
         self.packets = 0
         self.relayed_bytes = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from p2p.defaults import RELAY_MOBILE_GAP_S
 from p2p.errors import DecodeError
 from p2p.proto.stun.attributes import (
     CHANNEL_NUMBER,
@@ -15,6 +16,7 @@ from p2p.proto.stun.attributes import (
     LIFETIME,
     MESSAGE_INTEGRITY,
     MESSAGE_INTEGRITY_SHA256,
+    MOBILITY_TICKET,
     NONCE,
     PASSWORD_ALGORITHM,
     REALM,
@@ -157,12 +159,13 @@ class TurnServer:
             neighbourhood=neighbourhood,
             indications=Indications(random_bytes),
             counters=counters,
+            random_bytes=random_bytes,
         )
         self._allocate.alternate_servers = rules.alternate_servers
         self._gates = (CreatePermissionHandler(self.table, rules.policy), ChannelBindHandler(self.table, rules.policy))
         self._handlers: dict[int, _Handler] = {
             Method.ALLOCATE: self._allocate,
-            Method.REFRESH: RefreshHandler(self.table),
+            Method.REFRESH: RefreshHandler(self.table, random_bytes),
             Method.CREATE_PERMISSION: self._gates[0],
             Method.CHANNEL_BIND: self._gates[1],
         }
@@ -197,9 +200,13 @@ class TurnServer:
         return self._answer(message, five_tuple, leg, now, now_wall)
 
     def disconnect(self, five_tuple: FiveTuple, now: float) -> None:
-        """End the allocation of a client whose connection is gone."""
+        """End the allocation of a client whose connection is gone; one with a ticket waits for its client a while."""
         allocation = self.table.find(five_tuple)
-        if allocation is not None:
+        if allocation is None:
+            return
+        if allocation.ticket:
+            self.table.lose_client(allocation, now + RELAY_MOBILE_GAP_S)
+        else:
             self.table.remove(allocation, EndReason.DISCONNECTED, now)
 
     def get_timer(self) -> float | None:
@@ -267,6 +274,8 @@ class TurnServer:
                 return None
         proof: Proof | None = None
         method = Method(message.method)
+        if allocation is None and method is Method.REFRESH:
+            allocation = self.table.find_by_ticket(message.get(MOBILITY_TICKET) or b"")
         try:
             if method is not Method.BINDING:
                 if allocation is None and message.has_integrity and not self._guesses.may_try(five_tuple.client, now):

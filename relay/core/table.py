@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from p2p.address import TransportAddress
 from p2p.defaults import RELAY_CHANNEL_LIFETIME_S, RELAY_PERMISSION_LIFETIME_S
-from relay.core.allocation import Allocation, Channel, Neighbourhood, RelayedSocket
+from relay.core.allocation import Allocation, Channel, ClientLeg, Neighbourhood, RelayedSocket
 from relay.core.counters import RelayCounters
 from relay.core.expiry import ExpiryWheel
 from relay.core.five_tuple import ClientTransport, FiveTuple
@@ -74,6 +74,8 @@ class AllocationTable:
         self._on_removed = on_removed
         self._clients: dict[tuple[ClientTransport, TransportAddress], dict[TransportAddress, Allocation]] = {}
         self._expiries: ExpiryWheel[_Key] = ExpiryWheel()
+        self._by_ticket: dict[bytes, Allocation] = {}
+        self._detached: set[Allocation] = set()
         self._size = 0
 
     def __len__(self) -> int:
@@ -83,6 +85,7 @@ class AllocationTable:
         # Copies: metrics are read from another thread.
         for clients in list(self._clients.values()):
             yield from list(clients.values())
+        yield from list(self._detached)
 
     def clients_of(self, transport: ClientTransport, server: TransportAddress) -> dict[TransportAddress, Allocation]:
         """Return the live dict of the clients of one listener, to read and not to change.
@@ -100,6 +103,61 @@ class AllocationTable:
     def find(self, five_tuple: FiveTuple) -> Allocation | None:
         """Find the allocation of a five-tuple."""
         return self.clients_of(five_tuple.transport, five_tuple.server).get(five_tuple.client)
+
+    def find_by_ticket(self, ticket: bytes) -> Allocation | None:
+        """Find the allocation that a ticket moves."""
+        return self._by_ticket.get(ticket)
+
+    def issue_ticket(self, allocation: Allocation, ticket: bytes) -> None:
+        """Let a ticket move an allocation from now on; the one before moves it no more.
+
+        Args:
+            allocation: Whose ticket.
+            ticket: Nobody can guess it.
+
+        Source: RFC 8016 section 3.
+        """
+        self._by_ticket.pop(allocation.ticket, None)
+        allocation.ticket = ticket
+        self._by_ticket[ticket] = allocation
+
+    def move(self, allocation: Allocation, five_tuple: FiveTuple, leg: ClientLeg) -> None:
+        """Let an allocation belong to another five-tuple, with all its permissions and channels.
+
+        Args:
+            allocation: One with a ticket.
+            five_tuple: Where its client is now; without an allocation.
+            leg: The way there.
+
+        Source: RFC 8016 section 3.2.
+        """
+        size = len(allocation.sockets)
+        self._detach(allocation)
+        self._quotas.remove(allocation.quota_owner, allocation.five_tuple.client.host, size)
+        self._rates.leave(allocation.rates)
+        allocation.five_tuple, allocation.leg = five_tuple, leg
+        self._quotas.add(allocation.quota_owner, five_tuple.client.host, size)
+        allocation.rates = self._rates.join(allocation.quota_owner, five_tuple.client.host)
+        self.clients_of(five_tuple.transport, five_tuple.server)[five_tuple.client] = allocation
+
+    def lose_client(self, allocation: Allocation, until: float) -> None:
+        """Keep an allocation without a five-tuple, for its client to come back with the ticket.
+
+        Args:
+            allocation: One with a ticket, whose connection has ended.
+            until: Monotonic instant at which it ends if nobody comes.
+        """
+        self._detach(allocation)
+        self._detached.add(allocation)
+        if until < allocation.expires_at:
+            self.refresh(allocation, until)
+
+    def _detach(self, allocation: Allocation) -> None:
+        if allocation in self._detached:
+            self._detached.remove(allocation)
+            return
+        five_tuple = allocation.five_tuple
+        del self.clients_of(five_tuple.transport, five_tuple.server)[five_tuple.client]
 
     def add(self, allocation: Allocation, expires_at: float) -> None:
         """Take in a new allocation.
@@ -135,7 +193,8 @@ class AllocationTable:
         allocation.channels.clear()
         allocation.channel_of_peer.clear()
         five_tuple = allocation.five_tuple
-        del self.clients_of(five_tuple.transport, five_tuple.server)[five_tuple.client]
+        self._detach(allocation)
+        self._by_ticket.pop(allocation.ticket, None)
         self._quotas.remove(allocation.quota_owner, five_tuple.client.host, len(allocation.sockets))
         self._rates.leave(allocation.rates)
         for socket in allocation.sockets.values():

@@ -56,6 +56,7 @@ class Control:
         """End the allocation of a client whose connection is gone."""
         if not self._is_closed:
             self.server.disconnect(five_tuple, self._loop.time())
+            self._set_timer()
 
     def close(self) -> None:
         """End all allocations."""

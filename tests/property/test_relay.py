@@ -11,6 +11,7 @@ from p2p.proto.stun.attributes import (
     CHANNEL_NUMBER,
     DATA,
     LIFETIME,
+    MOBILITY_TICKET,
     REQUESTED_TRANSPORT,
     XOR_PEER_ADDRESS,
     XOR_RELAYED_ADDRESS,
@@ -47,6 +48,7 @@ class Model:
         self.ends_at = ends_at
         self.permissions: dict[str, float] = {}
         self.channels: dict[int, tuple[TransportAddress, float]] = {}
+        self.ticket = b""
 
 
 class AllocationTableMachine(RuleBasedStateMachine):
@@ -93,7 +95,7 @@ class AllocationTableMachine(RuleBasedStateMachine):
     @rule(number=clients, lifetime_s=st.sampled_from([0, 600, 900, 3600, 10**6]))
     def allocate(self, number: int, lifetime_s: int) -> None:
         client = self.clients[number]
-        answer = client.request(Method.ALLOCATE, REQUESTED_TRANSPORT(17), LIFETIME(lifetime_s))
+        answer = client.request(Method.ALLOCATE, REQUESTED_TRANSPORT(17), LIFETIME(lifetime_s), MOBILITY_TICKET(b""))
         if number in self.models:
             assert error_of(answer) == 437
             return
@@ -106,6 +108,7 @@ class AllocationTableMachine(RuleBasedStateMachine):
             granted_s = min(max(lifetime_s, 600), 3600)
             assert answer.get(LIFETIME) == granted_s
             self.models[number] = Model(answer.get(XOR_RELAYED_ADDRESS), self.relay.now + granted_s)
+            self.models[number].ticket = answer.get(MOBILITY_TICKET)
 
     @rule(number=clients, lifetime_s=st.sampled_from([0, 600, 3600]))
     def refresh(self, number: int, lifetime_s: int) -> None:
@@ -121,8 +124,30 @@ class AllocationTableMachine(RuleBasedStateMachine):
 
     @rule(number=clients)
     def vanish(self, number: int) -> None:
+        """Its connection ends, and it does not come back in time."""
         self.relay.server.disconnect(self.clients[number].five_tuple, self.relay.now)
         self.models.pop(number, None)
+        self.time_passes(121.0)
+
+    @rule(number=clients, to=clients, is_lost=st.booleans())
+    def move(self, number: int, to: int, is_lost: bool) -> None:
+        """A client goes on where another one is, with the other one's user name or its own."""
+        if number not in self.models or to in self.models:
+            return
+        if is_lost:
+            self.relay.server.disconnect(self.clients[number].five_tuple, self.relay.now)
+        same_user = self.clients[to].username == self.clients[number].username
+        answer = self.clients[to].refresh(LIFETIME(900), MOBILITY_TICKET(self.models[number].ticket))
+        if same_user:
+            assert error_of(answer) == 0
+            model = self.models[to] = self.models.pop(number)
+            model.ticket = answer.get(MOBILITY_TICKET)
+            model.ends_at = self.relay.now + 900
+        else:
+            assert error_of(answer) == 441
+            if is_lost:
+                del self.models[number]
+                self.time_passes(121.0)
 
     @rule(number=clients, peer=peers)
     def permit(self, number: int, peer: TransportAddress) -> None:
@@ -189,7 +214,7 @@ class AllocationTableMachine(RuleBasedStateMachine):
         if not hasattr(self, "models"):
             return
         table = self.relay.server.table
-        assert len(table) == len(self.models) == len(list(table))
+        assert len(table) == len(self.models) == len(list(table)) == len(table._by_ticket)
         directory = self.relay.neighbourhood.by_relayed_address
         assert set(directory) == {model.relayed for model in self.models.values()}
         for number, model in self.models.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,7 @@ from p2p.proto.stun.attributes import (
     FAMILY_IPV4,
     FAMILY_IPV6,
     LIFETIME,
+    MOBILITY_TICKET,
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
@@ -26,6 +28,7 @@ from p2p.proto.stun.message import AttributeValue, Message
 from relay.core.allocation import Allocation, IndicationEncoder, Neighbourhood, RelayedSocket
 from relay.core.counters import RelayCounters
 from relay.core.handlers.lifetimes import granted_lifetime_s
+from relay.core.handlers.refresh import MOBILITY_TICKET_BYTES
 from relay.core.quotas import Quotas
 from relay.core.rates import Rates
 from relay.core.relayed_ports import NoPortError, RelayedPorts
@@ -55,6 +58,7 @@ class AllocateHandler:
         neighbourhood: The relayed addresses of this relay.
         indications: Given to the allocations.
         counters: Given to the allocations.
+        random_bytes: Source of mobility tickets.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class AllocateHandler:
         neighbourhood: Neighbourhood,
         indications: IndicationEncoder,
         counters: RelayCounters,
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         self.is_draining = False
         self.alternate_servers: tuple[TransportAddress, ...] = ()
@@ -77,6 +82,7 @@ class AllocateHandler:
         self._neighbourhood = neighbourhood
         self._indications = indications
         self._counters = counters
+        self._random_bytes = random_bytes
 
     def handle(self, request: Request) -> tuple[AttributeValue, ...]:
         """Make an allocation.
@@ -114,6 +120,9 @@ class AllocateHandler:
             socket.attach(allocation)
         attributes = [XOR_RELAYED_ADDRESS(socket.relayed_address) for socket in sockets.values()]
         answer: list[AttributeValue] = [*attributes, LIFETIME(lifetime_s)]
+        if request.message.get(MOBILITY_TICKET) is not None:
+            self._table.issue_ticket(allocation, ticket := self._random_bytes(MOBILITY_TICKET_BYTES))
+            answer.append(MOBILITY_TICKET(ticket))
         if token is not None:
             answer.append(RESERVATION_TOKEN(token))
         for is_ipv6 in wish.families:
@@ -183,6 +192,8 @@ def _wish_of(message: Message) -> _Wish:
         raise RefusedError(StunError.BAD_REQUEST, "no REQUESTED-TRANSPORT")
     if transport != TRANSPORT_UDP:
         raise RefusedError(StunError.UNSUPPORTED_TRANSPORT, f"transport {transport}")
+    if message.get(MOBILITY_TICKET):
+        raise RefusedError(StunError.BAD_REQUEST, "a mobility ticket with a new allocation")
     token, even_port = message.get(RESERVATION_TOKEN), message.get(EVEN_PORT)
     family, additional = message.get(REQUESTED_ADDRESS_FAMILY), message.get(ADDITIONAL_ADDRESS_FAMILY)
     if token is not None and not (even_port is None and family is None and additional is None):

@@ -1,12 +1,17 @@
-"""Refresh: keeps an allocation, or gives it up. Source: RFC 8656 section 8.2."""
+"""Refresh: keeps an allocation, moves it, or gives it up. Source: RFC 8656 section 8.2, RFC 8016 section 3.2."""
 
 from __future__ import annotations
 
-from p2p.proto.stun.attributes import FAMILY_IPV4, FAMILY_IPV6, LIFETIME, REQUESTED_ADDRESS_FAMILY
+from collections.abc import Callable
+from typing import Final
+
+from p2p.proto.stun.attributes import FAMILY_IPV4, FAMILY_IPV6, LIFETIME, MOBILITY_TICKET, REQUESTED_ADDRESS_FAMILY
 from p2p.proto.stun.message import AttributeValue
 from relay.core.handlers.lifetimes import granted_lifetime_s
 from relay.core.request import RefusedError, Request, StunError
 from relay.core.table import AllocationTable, EndReason
+
+MOBILITY_TICKET_BYTES: Final = 20
 
 
 class RefreshHandler:
@@ -14,13 +19,15 @@ class RefreshHandler:
 
     Args:
         table: Where allocations are.
+        random_bytes: Source of mobility tickets.
     """
 
-    def __init__(self, table: AllocationTable) -> None:
+    def __init__(self, table: AllocationTable, random_bytes: Callable[[int], bytes]) -> None:
         self._table = table
+        self._random_bytes = random_bytes
 
     def handle(self, request: Request) -> tuple[AttributeValue, ...]:
-        """Refresh or end the allocation.
+        """Refresh or end the allocation; one that was found by its ticket moves to where the request came from.
 
         Args:
             request: Authenticated.
@@ -29,9 +36,14 @@ class RefreshHandler:
             The attributes of the success response.
 
         Raises:
-            RefusedError: 437, 441 or 443.
+            RefusedError: 400, 437, 441 or 443.
         """
+        ticket = request.message.get(MOBILITY_TICKET)
+        if ticket and request.allocation is None:
+            raise RefusedError(StunError.BAD_REQUEST, "no allocation for this mobility ticket")
         allocation = request.require_allocation()
+        if allocation.five_tuple != request.five_tuple:
+            self._table.move(allocation, request.five_tuple, request.leg)
         family = request.message.get(REQUESTED_ADDRESS_FAMILY)
         is_ipv6 = family == FAMILY_IPV6
         if family is not None and (family not in (FAMILY_IPV4, FAMILY_IPV6) or is_ipv6 not in allocation.sockets):
@@ -45,4 +57,7 @@ class RefreshHandler:
             return (LIFETIME(0),)
         lifetime_s = granted_lifetime_s(requested_s)
         self._table.refresh(allocation, request.now + lifetime_s)
-        return (LIFETIME(lifetime_s),)
+        if ticket is None or not allocation.ticket:
+            return (LIFETIME(lifetime_s),)
+        self._table.issue_ticket(allocation, self._random_bytes(MOBILITY_TICKET_BYTES))
+        return (LIFETIME(lifetime_s), MOBILITY_TICKET(allocation.ticket))
