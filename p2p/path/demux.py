@@ -2,6 +2,7 @@
 
     first byte     protocol
     0 to 3         STUN
+    8              direct signalling, from peer to peer
     64 to 127      QUIC, short header; from a relay's address 64 to 79 is TURN ChannelData
     192 to 255     QUIC, long header
     other          nothing of ours
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from p2p.proto.direct import FIRST_BYTE
+
 Buffer = bytes | memoryview
 
 STUN_BELOW = 4
@@ -22,6 +25,11 @@ QUIC_BIT = 0x40
 def is_stun(first_byte: int) -> bool:
     """Whether a datagram that begins with this byte is STUN."""
     return first_byte < STUN_BELOW
+
+
+def is_direct_signalling(first_byte: int) -> bool:
+    """Whether a datagram that begins with this byte is signalling from peer to peer."""
+    return first_byte == FIRST_BYTE
 
 
 def is_quic(first_byte: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -13,7 +13,7 @@ from p2p.aio.udp import UdpSocket
 from p2p.defaults import CHECKS_UNPROVEN_BURST, CHECKS_UNPROVEN_PER_S
 from p2p.path.asked import AskedChecks
 from p2p.path.base import Base, SocketBase
-from p2p.path.demux import Buffer, is_stun, runs
+from p2p.path.demux import Buffer, is_direct_signalling, is_stun, runs
 from p2p.proto.token_bucket import TokenBucket
 
 
@@ -71,12 +71,14 @@ class Endpoint:
         check_budget: What the sessions on it may send to addresses that have not answered. A peer names the addresses
             that we check; whoever holds a ticket could name a stranger's in every offer, and the checks of many
             sessions together would be a flood. Checks on paths that have answered are heartbeats, and cost nothing.
+        direct_signalling: Who takes signalling from peer to peer that arrives on the sockets of all sessions.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink) -> None:
         self.stats = EndpointStats()
         self.asked = AskedChecks()
         self.check_budget = TokenBucket(CHECKS_UNPROVEN_PER_S, CHECKS_UNPROVEN_BURST)
+        self.direct_signalling: Callable[[bytes, TransportAddress, float], object] | None = None
         self._loop = loop
         self._sink = sink
         self._bases: dict[int, Base] = {}
@@ -154,8 +156,17 @@ class Endpoint:
                 self._sink.quic_received(_as_bytes(part), segment_size, base_id, source, now)
             elif is_stun(part[0]):
                 self._sink.stun_received(_as_bytes(part), base_id, source, now)
+            elif is_direct_signalling(part[0]) and self.direct_signalling is not None and self._is_shared(base_id):
+                self.direct_signalling(_as_bytes(part), source, now)
             else:
                 self.stats.dropped_unknown_protocol += 1
+
+    def send_from_socket(self, datagram: bytes, destination: TransportAddress) -> None:
+        """Send a datagram from the socket of its address family that all sessions share; without one it is lost."""
+        for base in self.sockets:
+            if base.local_address.is_ipv6 is destination.is_ipv6:
+                base.send((datagram,), destination)
+                return
 
     def drained(self, now: float) -> None:
         """Pass on that a base has handed over all it had."""
@@ -166,6 +177,10 @@ class Endpoint:
         for base_id in list(self._bases):
             self.remove(base_id)
         self._receivers.clear()
+
+    def _is_shared(self, base_id: int) -> bool:
+        base = self._bases.get(base_id)
+        return isinstance(base, SocketBase) and not base.is_spare
 
     def _batch_received(
         self, base_id: int, buffer: bytes, segment_size: int, source: TransportAddress, now: float
