@@ -493,6 +493,51 @@ RELAY_CONTROL_TIMEOUT_S: Final = 5.0
 RELAY_DRAIN_S: Final = 60.0
 """How long a stopping relay serves what it has: clients that get 508 for new allocations go elsewhere meanwhile."""
 
+# --- Direct signalling: peers without a rendezvous -----------------------------------------------------------
+DIRECT_PIECE_BYTES: Final = 1100
+"""Of a message in one datagram: with its header below the 1,232 bytes that pass everywhere over IPv6."""
+DIRECT_FIRST_RETRY_S: Final = 0.1
+"""When an unanswered datagram is sent again; then the wait doubles. Longer than most
+round trips take, and a lost one costs little."""
+DIRECT_CALL_RETRY_MAX_S: Final = 2.0
+"""Longest wait between two calls to an address that is silent: a host that joins the network is found about then."""
+DIRECT_ATTEMPTS: Final = 6
+"""How often a message is sent before its receiver counts as gone: over 6.3 s, as long as an idle path may be silent."""
+DIRECT_QUEUE: Final = 64
+"""Messages that may wait for one receiver: a session sends some ten in its first second."""
+DIRECT_LINES: Final = 256
+"""Addresses with which messages are exchanged at a time; the one that was silent longest goes first. 3 MiB at worst."""
+DIRECT_MESSAGES_PER_S: Final = 20.0
+"""Messages a second taken from one host: what a rendezvous takes of one connection."""
+DIRECT_MESSAGES_BURST: Final = 200.0
+"""The same at once."""
+DIRECT_CALLS_PER_S: Final = 100.0
+"""Calls answered a second in all: each costs three hashes and 48 bytes, and only who has a ticket can make one."""
+DIRECT_CALLS_BURST: Final = 200.0
+"""The same at once."""
+DIRECT_CALLED: Final = 32
+"""Addresses at which one peer is called: those of a ticket, and four answers to a search. The oldest give way."""
+DIRECT_RECEIPT_S: Final = 0.5
+"""When a message without a receipt is sent by the rendezvous as well: several round trips."""
+DIRECT_PATIENCE_S: Final = 2.0
+"""How long a peer that the rendezvous cannot reach may take to answer directly: multicast DNS asks three times by then,
+and a call is repeated five times."""
+LAN_PATIENCE_S: Final = 4.0
+"""The same where there is no rendezvous: Wi-Fi delivers multicast to sleeping receivers late, or at the next try."""
+LAN_QUERY_S: Final = 3.0
+"""How long one question by multicast DNS may go unanswered; the library repeats it meanwhile."""
+LAN_LOOK_AFTER_S: Final = 0.08
+"""When multicast DNS is asked, if there are addresses to call: on one network they have answered by then. It takes
+80 ms of work to load, and tells everybody that we look for something."""
+LAN_WATCH_S: Final = 1.0
+"""How soon an announcement follows a change of addresses, beyond what it takes to notice that."""
+LAN_READY_S: Final = 2.0
+"""How long `p2p expose --lan` waits for its rendezvous, if it has one, before it shows the ticket all the same."""
+TICKET_ADDRESSES: Final = 6
+"""Direct addresses in a ticket: two of each kind; each costs 11 (IPv4) or 31 characters (IPv6)."""
+TICKET_ADDRESSES_OF_A_KIND: Final = 2
+"""Of one kind, such as private IPv4: containers and virtual machines give a host many that lead nowhere."""
+
 # --- Signalling: the client --------------------------------------------------------------------------------
 SIGNALLING_BACKOFF_MIN_S: Final = 0.25
 """Upper bound of the first random wait before a reconnect: a restarted server is back about then."""

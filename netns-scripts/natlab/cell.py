@@ -113,17 +113,18 @@ def _has_only_ipv6(lab: Lab, host: str) -> bool:
 def _start_exposer(
     plan: CellPlan, lab: Lab, programs: Programs, stack: ExitStack, stop: threading.Event
 ) -> tuple[str, ObservedProgram]:
-    """Start the server, the service and the exposing program, and wait for its ticket."""
+    """Start the server, if there is one, the service and the exposing program, and wait for its ticket."""
 
     def start(host: str, name: str, command: list[str]) -> ObservedProgram:
         return stack.enter_context(ObservedProgram.of(programs, lab, host, name, command, stop=stop))
 
-    server = start(SERVER, "serve", programs.serve())
-    wait_for_server(lab, server, stop)
+    has_server = plan.setup.has_server
+    if has_server:
+        wait_for_server(lab, start(SERVER, "serve", programs.serve()), stop)
     exposer_host = plan.setup.exposer_host
     service = stack.enter_context(ExchangeService(lambda: lab.entered(exposer_host), timeout_s=_EXCHANGE_TIMEOUT_S))
     by_ipv6 = _has_only_ipv6(lab, exposer_host)
-    exposer = start(exposer_host, "expose", programs.expose(service.port, by_ipv6=by_ipv6))
+    exposer = start(exposer_host, "expose", programs.expose(service.port, by_ipv6=by_ipv6, has_server=has_server))
     return str(exposer.require("ready", within_s=_START_TIMEOUT_S).values["ticket"]), exposer
 
 

@@ -78,15 +78,17 @@ class Programs:
         config.write_text(_SERVER_CONFIG.format(addresses=quoted, port=RENDEZVOUS_PORT))
         return [*self.command, "serve", "--config", str(config)]
 
-    def expose(self, target: int | str, *, by_ipv6: bool = False) -> list[str]:
+    def expose(self, target: int | str, *, by_ipv6: bool = False, has_server: bool = True) -> list[str]:
         """The command line of the exposing side.
 
         Args:
             target: The service's port on its own host, or whatever else `expose` takes.
             by_ipv6: Whether it reaches the server by IPv6.
+            has_server: Whether there is one.
         """
         url = RENDEZVOUS_URL6 if by_ipv6 else RENDEZVOUS_URL
-        return [*self.command, "expose", str(target), "--json", "--rendezvous", url, *self.flags]
+        where = ["--rendezvous", url] if has_server else ["--lan"]
+        return [*self.command, "expose", str(target), "--json", *where, *self.flags]
 
     def connect(self, ticket: str, *, by_ipv6: bool | None = None, listen: str = f"{LISTEN_ADDRESS}:0") -> list[str]:
         """The command line of the dialing side.

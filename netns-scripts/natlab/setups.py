@@ -31,6 +31,7 @@ class Setup:
         bounds: How good it has to be.
         dialer_host: Where the dialer is.
         exposer_host: Where the exposer is.
+        has_server: Whether there is a server for them to meet at.
         summary: What it is, in a few words; empty for two routers and nothing else.
     """
 
@@ -40,6 +41,7 @@ class Setup:
     bounds: Bounds
     dialer_host: str = f"{DIALER}1"
     exposer_host: str = f"{EXPOSER}1"
+    has_server: bool = True
     summary: str = ""
 
     @property
@@ -174,6 +176,12 @@ _SCENARIOS: Final[dict[str, tuple[str, Callable[[str, str, float], Setup]]]] = {
     "lan": (
         "two hosts on one LAN",
         lambda name, text, delay_s: _one_router(name, text, delay_s, isolated=False, hairpin=False),
+    ),
+    "lan-alone": (
+        "two hosts on one LAN, and no server",
+        lambda name, text, delay_s: replace(
+            _one_router(name, text, delay_s, isolated=False, hairpin=False), has_server=False
+        ),
     ),
     "hairpin": (
         "two guests behind one NAT that sends packets back in",

@@ -64,8 +64,8 @@ TARGETS: Final = {
         Target(name="both-random", text="random ports on both sides", pairs=(("sym", "sym"),)),
         Target(
             name="near",
-            text="IPv6 firewalls, one LAN, hairpin",
-            scenarios=("ipv6", "lan", "hairpin", "carrier-hairpin"),
+            text="IPv6 firewalls, one LAN with and without a server, hairpin",
+            scenarios=("ipv6", "lan", "lan-alone", "hairpin", "carrier-hairpin"),
         ),
         Target(
             name="forwarded",

@@ -15,6 +15,8 @@ EPILOG: Final = flags.examples(
     "p2p connect TICKET --listen udp:27015     a game that speaks UDP",
     "p2p connect TICKET web=8080 ssh=2222      two of several services",
     "",
+    "A ticket of `p2p expose --lan` needs no flag: it names no rendezvous, so this network is asked.",
+    "",
     "SSH through it, with nothing listening:",
     "  ssh -o ProxyCommand='p2p connect TICKET --stdio' user@nas",
 )
@@ -38,6 +40,7 @@ def connect(
     stdio: Annotated[
         bool, typer.Option("--stdio", help="Make one connection and join it to standard input and output.")
     ] = False,
+    lan: flags.Lan = False,
     rendezvous: flags.Rendezvous = None,
     token: flags.Token = None,
     ca_file: flags.CaFile = None,
@@ -79,7 +82,8 @@ def connect(
             raise ConfigError("services are named, so that --listen and --stdio have none", code=CODE_CONTRADICTION)
         places = None if listen is None else {"": parse_place(listen)}
         metrics_address = None if metrics is None else parse_listen(metrics)
-        options = ConnectOptions(ticket=ticket, listen=parse_places(services) if services else places, stdio=stdio)
+        at = parse_places(services) if services else places
+        options = ConnectOptions(ticket=ticket, listen=at, stdio=stdio, lan=lan)
         peer = flags.peer_options(
             rendezvous=rendezvous,
             token=token,
@@ -93,6 +97,7 @@ def connect(
             timeout=timeout,
             verbose=verbose,
         )
+        flags.check_lan(peer, lan=lan)
         log.set_up(verbose=peer.verbose, log_file=log_file)
         # Wrong input is answered before the heavy part is imported.
         from p2p.session.connector import Connector

@@ -70,7 +70,8 @@ def describe(event: Event) -> tuple[Line, ...]:
 
 @describe.register
 def _(event: Ready) -> tuple[Line, ...]:
-    return (Line(f"{text.printable(event.name)} is on offer at {event.rendezvous or 'no rendezvous'}", Tone.GOOD),)
+    where = f"at {event.rendezvous}" if event.rendezvous else "to this network, without a rendezvous"
+    return (Line(f"{text.printable(event.name)} is on offer {where}", Tone.GOOD),)
 
 
 @describe.register

@@ -19,6 +19,7 @@ EPILOG: Final = flags.examples(
     "p2p expose 8080 --expires 2h --json      for programs; the ticket works for two hours",
     "p2p expose 22 --allow-bench              and permit the other side to measure the way with p2p bench",
     "p2p expose 8080 --public --name blog     and a public URL at the gateway of P2P_GATEWAY",
+    "p2p expose 8080 --lan                    for machines of this network; no rendezvous is needed",
     "",
     "Ctrl-C waits for open connections; a second Ctrl-C ends at once.",
 )
@@ -78,6 +79,7 @@ def expose(
             help="Whose address that is: the connecting machine's as seen from here, or its client's by its own word.",
         ),
     ] = "peer",
+    lan: flags.Lan = False,
     rendezvous: flags.Rendezvous = None,
     token: flags.Token = None,
     ca_file: flags.CaFile = None,
@@ -96,7 +98,8 @@ def expose(
     """Put services on offer and print a ticket for them.
 
     Whoever has the ticket reaches them with `p2p connect`, as long as this command runs, and nobody else does.
-    The ticket stays the same when the command is started again, unless --once or --expires limit it.
+    A ticket goes on working when the command is started again, unless --once or --expires limit it; only its list of
+    addresses, which works without a rendezvous, is then an old one.
     """
     from p2p.cli.problems import reporting
 
@@ -119,6 +122,7 @@ def expose(
             name=name or "",
             allow=resolve_peers(allow or []),
             once=once,
+            lan=lan,
             expires_s=None if expires is None else parse_duration(expires),
             allow_bench=allow_bench,
             public=public.public_options(
@@ -153,6 +157,7 @@ def expose(
             timeout=timeout,
             verbose=verbose,
         )
+        flags.check_lan(peer, lan=lan)
         log.set_up(verbose=peer.verbose, log_file=log_file)
         # Wrong input is answered before the heavy part is imported.
         from p2p.session.exposer import Exposer

@@ -43,6 +43,12 @@ RelayOnly = Annotated[
     typer.Option("--relay-only", help="Never go direct: the peers do not learn each other's addresses."),
 ]
 NoRelay = Annotated[bool, typer.Option("--no-relay", help="Never use a relay: direct, or not at all.")]
+Lan = Annotated[
+    bool,
+    typer.Option(
+        "--lan", help="Meet on this network by multicast DNS: announce the service, or look for it. Needs no server."
+    ),
+]
 NoBirthday = Annotated[
     bool, typer.Option("--no-birthday", help="Spend no burst of sockets and probes on difficult NATs.")
 ]
@@ -116,6 +122,23 @@ def peer_options(
         }
     )
     return replace(options, shared_folder=runtime_folder() / "guessing")
+
+
+def check_lan(options: PeerOptions, *, lan: bool) -> None:
+    """Refuse to meet on a network whose peers must not learn this host's addresses.
+
+    Args:
+        options: Merged.
+        lan: Whether the user wants to meet by multicast DNS.
+
+    Raises:
+        ConfigError: Both cannot be.
+    """
+    from p2p import config
+    from p2p.session.options import RelayPolicy
+
+    if lan and options.relay_policy is RelayPolicy.ONLY:
+        raise ConfigError("--lan shows this host's addresses, --relay-only hides them", code=config.CODE_CONTRADICTION)
 
 
 def examples(*lines: str) -> str:

@@ -25,7 +25,9 @@ _PHASE_TONE: Final = {
     SignallingPhase.CONNECTING: Tone.WARNING,
     SignallingPhase.OFFLINE: Tone.BAD,
     SignallingPhase.CLOSED: Tone.QUIET,
+    SignallingPhase.NONE: Tone.QUIET,
 }
+_NO_RENDEZVOUS: Final = "none: peers are called at their addresses"
 
 
 class Rate(NamedTuple):
@@ -113,7 +115,8 @@ class StatusView:
             grid.add_row("Service", Text(f"{name} at {status.target}" if name != status.target else name))
         else:
             grid.add_row("Listening", Text(f"{status.target or 'not yet'}{f', for {name}' if name else ''}"))
-        state = Text("● ", style=_PHASE_TONE[status.signalling]).append(str(status.signalling), style="default")
+        phase = _NO_RENDEZVOUS if status.signalling is SignallingPhase.NONE else str(status.signalling)
+        state = Text("● ", style=_PHASE_TONE[status.signalling]).append(phase, style="default")
         if is_wide and status.rendezvous:
             state.append(f"  {status.rendezvous}", style="dim")
         grid.add_row("Rendezvous", state)

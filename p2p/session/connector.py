@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
 from p2p.errors import ConfigError, ForwardError, P2PError
@@ -21,6 +22,7 @@ from p2p.session.backoff import wait_after_s
 from p2p.session.describe import path_fields, short_id
 from p2p.session.dialing import Dial, new_session_id
 from p2p.session.events import Connected, Event, Listening, Problem, Report
+from p2p.session.lan import call_at, direct_signalling, look_on_lan
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
 from p2p.session.offered import free_places, missing_service
@@ -43,7 +45,7 @@ class Connector(Program):
 
     Raises:
         IdentityError: The ticket cannot be read, or has expired.
-        ConfigError: Neither ticket nor options name a rendezvous.
+        ConfigError: The ticket names no rendezvous, and the peers must not learn each other's addresses.
     """
 
     role = "connect"
@@ -53,8 +55,9 @@ class Connector(Program):
         self.options = options
         self.ticket = Ticket.parse(options.ticket)
         self.ticket.check_expiry(now_wall=time.time())
-        self._urls = peer.rendezvous_urls or self.ticket.rendezvous_urls
-        if not self._urls:
+        # An exposer that is at a rendezvous names it.
+        self._urls = (peer.rendezvous_urls or self.ticket.rendezvous_urls) if self.ticket.rendezvous_urls else ()
+        if not self._urls and peer.relay_policy is RelayPolicy.ONLY:
             raise ConfigError("the ticket names no rendezvous", code=CODE_NO_RENDEZVOUS)
         self._listeners: Listeners | None = None
         self._flow_error: ForwardError | None = None
@@ -63,14 +66,23 @@ class Connector(Program):
 
     def make_node(self) -> Node:
         """See ``Program``."""
-        return Node(
+        identity = Identity.load_or_create(self.peer_options.identity_path)
+        instance = f"connect-{new_session_id()[:16]}"
+        node = Node(
             self.peer_options,
-            Identity.load_or_create(self.peer_options.identity_path),
+            identity,
             self._urls,
-            instance=f"connect-{new_session_id()[:16]}",
+            instance=instance,
             wants_relay=self.peer_options.relay_policy is RelayPolicy.ONLY,
             on_signal=self.signal_received,
+            direct=direct_signalling(
+                self.ticket, identity, self.peer_options.relay_policy, instance=instance, is_dialer=True
+            ),
         )
+        if not self._urls:
+            named = self.ticket.direct_addresses
+            node.is_local = bool(named) and all(address.ip.is_loopback for address in named)
+        return node
 
     @property
     def status(self) -> Status:
@@ -104,7 +116,12 @@ class Connector(Program):
         Raises:
             P2PError: It cannot be opened.
         """
-        await self.reach_rendezvous()
+        call_at(self.node, self.ticket.direct_addresses)
+        if self.options.lan or not self.ticket.rendezvous_urls:
+            # Who meets at a rendezvous does not tell every network what he looks for.
+            self.node.signalling.look = partial(look_on_lan, self.node, self.ticket)
+        if not self.node.signalling.can_call(self.ticket.peer_id, self.ticket.service):
+            await self.reach_rendezvous()
         engine_connection = self.node.engine.client(EngineConfig())
         session = PeerSession(
             self.node,
@@ -120,10 +137,11 @@ class Connector(Program):
         self.add_session(session)
         self._dials[session.session_id] = dial
         self._lost[session.session_id] = asyncio.get_running_loop().create_future()
+        relaying = self._scope.start(dial.get_relay_if_needed(), name="relay if needed")
         try:
-            self._scope.start(dial.get_relay_if_needed(), name="relay if needed")
             await dial.run(timeout_s)
         except BaseException:
+            relaying.cancel()
             session.close()
             raise
         finally:

@@ -7,7 +7,7 @@ import os
 
 from p2p.aio.tasks import deadline
 from p2p.defaults import RELAY_UNLESS_MAPPED_MAX_S, RELAY_UNLESS_MAPPED_MIN_S, RELAY_UNLESS_OPEN_S
-from p2p.errors import AllPathsFailedError, DeadlineExceededError, P2PError
+from p2p.errors import AllPathsFailedError, DeadlineExceededError, P2PError, SignallingError
 from p2p.identity import Ticket, proof
 from p2p.proto.ice import CandidateType
 from p2p.proto.signalling.bodies import Answer, Offer, PeerBody, Refusal, encode
@@ -54,8 +54,10 @@ class Dial:
         """
         try:
             async with deadline(timeout_s, "opening the session"):
-                offer = self._offer(self._session.start())
-                await self._node.signalling.send(self._ticket.peer_id, encode(offer), instance=self._ticket.service)
+                self._session.start()
+                await self._node.signalling.ask(
+                    self._ticket.peer_id, lambda: encode(self._offer()), instance=self._ticket.service
+                )
                 answer = await self._answered
                 self._session.set_remote(answer)
                 self._session.receive_flight(answer.flight)
@@ -65,7 +67,10 @@ class Dial:
                 await self._opened
         except DeadlineExceededError as error:
             if not self._answered.done():
-                raise
+                if (silent := self._node.signalling.why_silent()) is None:
+                    raise
+                # That time is up says less than why nothing came.
+                raise silent from silent.__cause__
             report = [str(line) for line in self._session.controller.report()]
             raise AllPathsFailedError("the peer answered, but no path to it works", report=report) from error
 
@@ -110,7 +115,7 @@ class Dial:
                 # Whoever waits for the other one learns it; this one may have nobody.
                 future.exception()
 
-    def _offer(self, flight: tuple[bytes, ...]) -> Offer:
+    def _offer(self) -> Offer:
         session = self._session
         return Offer(
             session=session.session_id,
@@ -122,7 +127,7 @@ class Dial:
             end=self._node.is_gathered,
             nat=self._node.facts.to_wire(),
             seen_at=self._node.seen_at,
-            flight=flight,
+            flight=session.flight,
         )
 
     def _ticket_proof(self, binding: bytes) -> bytes:
@@ -135,9 +140,18 @@ class Dial:
         )
 
     async def get_relay_if_needed(self) -> None:
-        """Take an address on a relay of our own when UDP does not pass, or when the exposer's is not enough."""
-        connecting_s = self._node.signalling.connecting_s
-        await asyncio.sleep(min(max(connecting_s, RELAY_UNLESS_MAPPED_MIN_S), RELAY_UNLESS_MAPPED_MAX_S))
+        """Take an address on a relay of our own when UDP does not pass, or when the exposer's is not enough.
+
+        Relays come from a rendezvous: before it has let us in there is nothing to wait for.
+        """
+        client = self._node.signalling.rendezvous
+        if client is None:
+            return
+        try:
+            await client.welcome()
+        except SignallingError:
+            return
+        await asyncio.sleep(min(max(client.connecting_s, RELAY_UNLESS_MAPPED_MIN_S), RELAY_UNLESS_MAPPED_MAX_S))
         if self._node.mapped_address is None:
             self._node.want_relay()
             return

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 
+from p2p.address import TransportAddress
 from p2p.defaults import (
+    LAN_READY_S,
     LOGIN_WATCH_S,
     READY_WITHOUT_RELAY_S,
     SESSION_OPENING_TIMEOUT_S,
@@ -28,9 +30,10 @@ from p2p.quic.engine import EngineConfig, ServerCredentials
 from p2p.session.access import AccessRefusedError, ServiceAccess, service_of
 from p2p.session.admission import OfferAdmission
 from p2p.session.built_in import BuiltInServices
-from p2p.session.candidates import write_lines
+from p2p.session.candidates import shown, write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
 from p2p.session.events import Event, Problem, Public, Ready, Report, SessionOpened, Visit
+from p2p.session.lan import announce, direct_signalling, ticket_addresses
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
 from p2p.session.offered import offered
@@ -40,7 +43,7 @@ from p2p.session.program import Program
 from p2p.session.proxy_headers import announcer
 from p2p.session.publisher import Publisher
 from p2p.session.status import Status
-from p2p.signalling.client import SignallingState
+from p2p.signalling.client import SignallingClient, SignallingState
 
 logger = logging.getLogger(__name__)
 
@@ -54,21 +57,21 @@ class Exposer(Program):
         on_event: Told what happens.
 
     Raises:
-        ConfigError: There is no rendezvous to meet at.
+        ConfigError: There is no rendezvous to meet at, and no network that may know our addresses.
     """
 
     role = "expose"
 
     def __init__(self, options: ExposeOptions, peer: PeerOptions, *, on_event: Callable[[Event], None]) -> None:
         super().__init__(peer, on_event)
-        if not peer.rendezvous_urls:
+        if not peer.rendezvous_urls and (not options.lan or peer.relay_policy is RelayPolicy.ONLY):
             raise ConfigError("no rendezvous to publish the service at", code=CODE_NO_RENDEZVOUS)
         self.options = options
         self._service = ""
         self._access: ServiceAccess | None = None
         self._built_in: BuiltInServices | None = None
         self._admission = OfferAdmission()
-        self._ticket = ""
+        self._ticket_text = ""
         self._done = asyncio.Event()
         self._publishing: asyncio.Task[P2PError | None] | None = None
 
@@ -76,17 +79,19 @@ class Exposer(Program):
         """See ``Program``."""
         identity = Identity.load_or_create(self.peer_options.identity_path)
         self._service = service_of(self.options, identity)
-        node = Node(
+        self._access = ServiceAccess.from_options(self.options, identity, now_wall=time.time())
+        self._ticket = self._access.ticket(identity.peer_id, self.peer_options.rendezvous_urls)
+        return Node(
             self.peer_options,
             identity,
             self.peer_options.rendezvous_urls,
             instance=self._service,
             wants_relay=self.peer_options.relay_policy is not RelayPolicy.NEVER,
             on_signal=self.signal_received,
+            direct=direct_signalling(
+                self._ticket, identity, self.peer_options.relay_policy, instance=self._service, is_dialer=False
+            ),
         )
-        self._access = ServiceAccess.from_options(self.options, identity, now_wall=time.time())
-        self._ticket = self._access.ticket(identity.peer_id, self.peer_options.rendezvous_urls).encode()
-        return node
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -97,8 +102,8 @@ class Exposer(Program):
 
     @property
     def ticket(self) -> str:
-        """The text that opens the service; empty before the block is entered."""
-        return self._ticket
+        """The text that opens the service; empty before it works."""
+        return self._ticket_text
 
     @property
     def status(self) -> Status:
@@ -107,7 +112,7 @@ class Exposer(Program):
             self.base_status(),
             service=self._service,
             name=self.options.name or self.options.target,
-            ticket=self._ticket,
+            ticket=self._ticket_text,
             target=self.options.target,
         )
 
@@ -123,33 +128,65 @@ class Exposer(Program):
         return await self.run_beside(stop, self._serve())
 
     async def _serve(self) -> None:
-        await self.reach_rendezvous()
-        await self.node.signalling.publish(self._service)
-        if self.peer_options.relay_policy is not RelayPolicy.NEVER:
-            # A ticket that works at once: the relayed address is what the first packet of a dialer needs.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(READY_WITHOUT_RELAY_S):
-                    await self.node.relay_gained.wait()
+        if self.options.lan:
+            self._scope.start(announce(self.node, self._ticket, self._tell_problem), name="announcement")
+        await self._be_found()
+        self._ticket_text = replace(self._ticket, direct_addresses=self._direct_addresses()).encode()
         self.tell(
             Ready(
                 t_s=self.t_s,
-                ticket=self._ticket,
+                ticket=self._ticket_text,
                 name=self.options.name or self.options.target,
                 service=self._service,
                 peer_id=str(self.node.identity.peer_id),
-                rendezvous=self.peer_options.rendezvous_urls[0],
+                rendezvous=next(iter(self.peer_options.rendezvous_urls), ""),
                 services={name: str(target) for name, target in self.options.targets.items()},
                 nat=nat_facts(self.node),
             )
         )
         if self.node.relay is None and self.node.last_relay_error is not None:
-            self.tell(Problem(t_s=self.t_s, error=self.node.last_relay_error))
+            self._tell_problem(self.node.last_relay_error)
         if self.options.public is not None:
             self._publishing = self._scope.start(self._publish(self.options.public), name="publisher")
             self._publishing.add_done_callback(lambda _: self._done.set())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.options.expires_s):
                 await self._end_of_offer()
+
+    async def _be_found(self) -> None:
+        """Make the ticket work: publish the service where there is a rendezvous, and be reached over a relay."""
+        client = self.node.signalling.rendezvous
+        if client is None:
+            return
+        try:
+            async with asyncio.timeout(LAN_READY_S if self.options.lan else None):
+                await self.reach_rendezvous()
+                await client.publish(self._service)
+        except TimeoutError:
+            # Announced on this network; the rest follows as soon as the rendezvous is there.
+            self._scope.start(self._be_found_late(client), name="publish")
+            return
+        if self.peer_options.relay_policy is not RelayPolicy.NEVER:
+            # A ticket that works at once: the relayed address is what the first packet of a dialer needs.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(READY_WITHOUT_RELAY_S):
+                    await self.node.relay_gained.wait()
+
+    async def _be_found_late(self, client: SignallingClient) -> None:
+        try:
+            await client.welcome()
+            await client.publish(self._service)
+        except P2PError as error:
+            self._tell_problem(error)
+
+    def _direct_addresses(self) -> tuple[TransportAddress, ...]:
+        """Where a dialer may call us; nowhere when it must not learn our addresses."""
+        return ticket_addresses(
+            shown(self.node.candidates, self.peer_options.relay_policy), self.node.mapped_ports.addresses
+        )
+
+    def _tell_problem(self, error: P2PError) -> None:
+        self.tell(Problem(t_s=self.t_s, error=error))
 
     async def _publish(self, public: PublicOptions) -> P2PError | None:
         """Keep the services before the public.
@@ -181,9 +218,10 @@ class Exposer(Program):
             P2PError: The gateway does not publish the service.
         """
         while not self._done.is_set():
-            if self.node.signalling.state is SignallingState.FAILED:
-                assert self.node.signalling.last_error is not None
-                raise self.node.signalling.last_error
+            client = self.node.signalling.rendezvous
+            if client is not None and client.state is SignallingState.FAILED:
+                assert client.last_error is not None
+                raise client.last_error
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOGIN_WATCH_S):
                     await self._done.wait()
@@ -198,6 +236,8 @@ class Exposer(Program):
             if session is None:
                 self._take_offer(peer, instance, body)
             elif self._admission.may_reply(self.t_s):
+                # The same offer on the other way, which a rendezvous has added to: whichever answer is first is taken.
+                session.permit_seen(body.seen_at)
                 self.send_signal(session, self._answer(session))
         elif isinstance(body, Trickle):
             self._reply(peer, instance, Farewell(session=body.session, text="no such session"))
@@ -226,7 +266,8 @@ class Exposer(Program):
             return
         session = self._make_session(peer, instance, offer)
         session.permit_seen(offer.seen_at)
-        self.send_signal(session, self._answer(session, session.start(offer.flight)))
+        session.start(offer.flight)
+        self.send_signal(session, self._answer(session))
         session.set_remote(offer)
         self._scope.start(self._expect(session), name="opening of a session")
 
@@ -262,14 +303,14 @@ class Exposer(Program):
             acceptor = AnnouncingAcceptor(acceptor, announce)
         return self._built_in.before(acceptor)
 
-    def _answer(self, session: PeerSession, flight: tuple[bytes, ...] = ()) -> Answer:
+    def _answer(self, session: PeerSession) -> Answer:
         return Answer(
             session=session.session_id,
             ice=session.credentials.to_wire(),
             candidates=write_lines(session.local_candidates()),
             end=self.node.is_gathered,
             nat=self.node.facts.to_wire(),
-            flight=flight,
+            flight=session.flight,
         )
 
     def _reply(self, peer: PeerId, instance: str, body: PeerBody) -> None:

@@ -11,7 +11,8 @@ from p2p.signalling.client import SignallingClient
 
 CODE_NO_RENDEZVOUS: Final = ErrorCode(
     "P2P-1140",
-    "Name one with --rendezvous or P2P_RENDEZVOUS; `p2p serve` runs one on any machine with a public address.",
+    "Name one with --rendezvous or P2P_RENDEZVOUS; `p2p serve` runs one on any machine with a public address. "
+    "Or meet on one network, without: --lan.",
 )
 
 

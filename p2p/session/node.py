@@ -49,6 +49,8 @@ from p2p.session.port_mapping import MappedPorts
 from p2p.session.spare_sockets import SpareSockets, StunTaker
 from p2p.session.trust import trust
 from p2p.signalling.client import SignallingClient
+from p2p.signalling.direct import DirectSignalling
+from p2p.signalling.ways import SignallingWays
 
 logger = logging.getLogger(__name__)
 
@@ -99,10 +101,11 @@ class Node:
     Args:
         options: What the user wants.
         identity: Who we are.
-        urls: Rendezvous servers, the preferred one first.
+        urls: Rendezvous servers, the preferred one first; none where peers meet without.
         instance: Tells the programs of one identity apart; a login with the same one takes over.
         wants_relay: Whether to hold an address on a relay from the start; ``want_relay`` asks for one later.
         on_signal: Called with the sender, its instance and the opened body of each signal.
+        direct: Signals without a server; None where the user wants no direct path.
     """
 
     def __init__(
@@ -114,16 +117,15 @@ class Node:
         instance: str,
         wants_relay: bool,
         on_signal: Callable[[PeerId, str, bytes], None],
+        direct: DirectSignalling | None = None,
     ) -> None:
         self.options = options
         self.identity = identity
         self.engine: Engine = load_engine(options.engine)
         self.router = CidRouter()
         self.ssl_context = trust(options)
-        self.signalling = SignallingClient(
-            urls, self.identity, instance=instance, token=options.token, ssl_context=self.ssl_context
-        )
-        self.signalling.on_signal = on_signal
+        client = partial(SignallingClient, instance=instance, token=options.token, ssl_context=self.ssl_context)
+        self.signalling = SignallingWays(client(urls, identity) if urls else None, direct, on_signal)
         self.listeners: list[NodeListener] = []
         self.sessions: dict[str, StunTaker] = {}
         """By the user name fragment of their ICE credentials."""
@@ -143,6 +145,8 @@ class Node:
         self._look_around_at = 0.0
         self._scope = TaskScope()
         self._urls = tuple(urls)
+        self.is_local = any_on_this_host(urls)
+        """Whether this is for peers on this host; to be changed before the block is entered."""
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -169,17 +173,16 @@ class Node:
         self._sockets = HostSockets(
             self.endpoint, self._book, are_candidates=self.options.relay_policy is not RelayPolicy.ONLY
         )
-        is_local = any_on_this_host(self._urls)
-        self._mapped_ports = MappedPorts(self.endpoint, self._book, on_change=self._announce)
+        self.mapped_ports = MappedPorts(self.endpoint, self._book, on_change=self._announce)
         self._monitor = NetworkMonitor(
-            loop, read_state=partial(network_state, loopback=is_local), on_change=self._network_changed
+            loop, read_state=partial(network_state, loopback=self.is_local), on_change=self._network_changed
         )
         await self._scope.__aenter__()
         try:
             self._monitor.start()
             self.hosts = self._monitor.state.addresses
             self._sockets.update(self.hosts)
-            self.signalling.on_welcome = self._welcomed
+            self.signalling.begin(loop, self.endpoint, on_welcome=self._welcomed)
             await self.signalling.__aenter__()
         except BaseException as error:
             self._monitor.close()
@@ -187,8 +190,8 @@ class Node:
             await self._scope.__aexit__(type(error), error, error.__traceback__)
             raise
         self._scope.start(self._warm_up(), name="engine warm-up")
-        if self.options.port_mapping and self.options.relay_policy is not RelayPolicy.ONLY and not is_local:
-            self._mapped_ports.start(self._scope)
+        if self.options.port_mapping and self.options.relay_policy is not RelayPolicy.ONLY:
+            self.mapped_ports.start(self._scope, self._urls, self.hosts)
         if self._wants_relay:
             self._start_relay()
         return self
@@ -249,7 +252,7 @@ class Node:
     @property
     def is_gathered(self) -> bool:
         """Whether no more addresses and facts are expected for now."""
-        return self._discovery.is_done
+        return self._discovery.is_done or self.signalling.rendezvous is None
 
     def look_around(self) -> None:
         """Ask STUN servers and relay again what the outside knows us by: something makes us doubt it."""
@@ -258,7 +261,7 @@ class Node:
             return
         self._look_around_at = now + LOOK_AROUND_S
         self._discovery.ask_again()
-        self._mapped_ports.check()
+        self.mapped_ports.check()
         if (relay := self.relay) is not None:
             relay.probe()
         else:
@@ -315,7 +318,7 @@ class Node:
         if change.moved and not change.is_cut_off:
             self._book.doubt_mapped()
             self._discovery.restart()
-            self._mapped_ports.network_changed()
+            self.mapped_ports.network_changed()
             self._relay_keeper.network_changed(is_elsewhere=change.is_elsewhere)
         local_host = self.signalling.local_host
         is_dead = local_host is not None and not is_own(local_host, self.hosts)
@@ -368,11 +371,11 @@ class Node:
             return
         before = self._book.mapped_address(base_id, server)
         self._announce(self._book.set_mapped(base_id, mapped, server))
-        self._mapped_ports.seen_outside()
+        self.mapped_ports.seen_outside()
         if before is not None and before.host != mapped.host:
             # The router has another address, and forgot all connections: nothing on this host tells us so.
             logger.info("the outside sees us at %s instead of %s", mapped.host, before.host)
-            self._mapped_ports.network_changed()
+            self.mapped_ports.network_changed()
             self.signalling.reconnect()
             for listener in list(self.listeners):
                 listener.network_changed(moved=True)

@@ -104,6 +104,8 @@ class ExposeOptions:
     """Peer ids that may connect; empty admits every holder of the ticket."""
     once: bool = False
     """Whether to end after the first session."""
+    lan: bool = False
+    """Whether to announce the service to this network by multicast DNS; then no rendezvous is needed."""
     expires_s: float | None = None
     """How long the ticket works, in seconds from now; None means as long as the command runs."""
     public: PublicOptions | None = None
@@ -130,5 +132,7 @@ class ConnectOptions:
     """The ticket's text; it carries a secret."""
     listen: Mapping[str, Target] | None = None
     """Where each service appears here, by its name; port 0 lets the system choose; None puts each at a free port."""
+    lan: bool = False
+    """Whether to look for the service in this network by multicast DNS though the ticket names a rendezvous."""
     stdio: bool = False
     """Whether standard input and output are the one connection."""

@@ -39,7 +39,7 @@ class TrickleOutbox(Generic[SenderT]):
 
     Args:
         loop: The event loop.
-        is_connected: Whether we are logged in.
+        can_send: Whether there is a way to a session's peer now.
         send: Sends a session's news.
     """
 
@@ -47,11 +47,11 @@ class TrickleOutbox(Generic[SenderT]):
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        is_connected: Callable[[], bool],
+        can_send: Callable[[SenderT], bool],
         send: Callable[[SenderT, Trickle], object],
     ) -> None:
         self._loop = loop
-        self._is_connected = is_connected
+        self._can_send = can_send
         self._send = send
         self._budget = TokenBucket(TRICKLES_PER_S, TRICKLES_BURST)
         self._waiting: dict[str, tuple[SenderT, Trickle]] = {}
@@ -66,7 +66,7 @@ class TrickleOutbox(Generic[SenderT]):
             news: With the session's id.
         """
         waits = self._waiting.get(session.session_id)
-        if waits is None and self._is_connected() and self._budget.take(self._loop.time()):
+        if waits is None and self._can_send(session) and self._budget.take(self._loop.time()):
             self._send_now(session, news)
             return
         self._waiting[session.session_id] = session, news if waits is None else merge(waits[1], news)
@@ -85,7 +85,7 @@ class TrickleOutbox(Generic[SenderT]):
             if sent_at >= lost_since:
                 waits = self._waiting.get(session_id)
                 self._waiting[session_id] = session, news if waits is None else merge(news, waits[1])
-        self._flush()
+        self.flush()
 
     def close(self) -> None:
         """Drop everything; nothing stays with the loop."""
@@ -95,15 +95,14 @@ class TrickleOutbox(Generic[SenderT]):
             self._timer.cancel()
             self._timer = None
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what waits, as far as it can be sent: a way to a peer has been found."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for session_id, (session, news) in list(self._waiting.items()):
-            if not self._is_connected():
-                return
             # The offer of a session that the peer does not know yet must be there before its news.
-            if session.has_remote:
+            if session.has_remote and self._can_send(session):
                 if not self._budget.take(self._loop.time()):
                     break
                 del self._waiting[session_id]
@@ -120,9 +119,9 @@ class TrickleOutbox(Generic[SenderT]):
         self._send(session, news)
 
     def _set_timer(self) -> None:
-        # Disconnected, there is no need for one: ``connected`` comes.
-        if self._waiting and self._timer is None and self._is_connected():
-            self._timer = self._loop.call_later(1 / TRICKLES_PER_S, self._flush)
+        # Where there is no way, there is no need for one: ``connected`` or ``flush`` comes.
+        if self._timer is None and any(self._can_send(session) for session, _ in self._waiting.values()):
+            self._timer = self._loop.call_later(1 / TRICKLES_PER_S, self.flush)
 
 
 def merge(earlier: Trickle, later: Trickle) -> Trickle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
@@ -32,3 +33,22 @@ def is_loopback_url(url: str) -> bool:
 def any_on_this_host(urls: Iterable[str]) -> bool:
     """Tell whether one of the rendezvous servers is on this very host: then it is for peers on this host."""
     return any(is_loopback_url(url) for url in urls)
+
+
+async def any_leads_here(urls: Iterable[str], hosts: Collection[str]) -> bool:
+    """Tell whether one of the rendezvous servers is on this very host, by whatever name or address it is reached.
+
+    Args:
+        urls: Of rendezvous servers.
+        hosts: The addresses of this host.
+    """
+    loop = asyncio.get_running_loop()
+    for name in filter(None, (urlsplit(url).hostname for url in urls)):
+        try:
+            found = {str(entry[4][0]).partition("%")[0] for entry in await loop.getaddrinfo(name, None)}
+        except OSError:
+            # Only a proxy may know the name: then it is elsewhere.
+            continue
+        if any(host in hosts or ipaddress.ip_address(host).is_loopback for host in found):
+            return True
+    return False

@@ -95,6 +95,8 @@ class PeerSession:
         self.reason: RelayReason | None = None
         self.error: P2PError | None = None
         self.is_established = False
+        self.flight: tuple[bytes, ...] = ()
+        """Our first packets, which travel with offer or answer."""
         self.history: deque[tuple[float, PathKind]] = deque(maxlen=PATHS_REMEMBERED)
         """When packets went over to which kind of path; the owner keeps it, by its own clock."""
         self._node = node
@@ -184,16 +186,15 @@ class PeerSession:
         self.add_remote(half.candidates)
         self.set_remote_facts(half.nat)
 
-    def start(self, flight: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+    def start(self, flight: Sequence[bytes] = ()) -> None:
         """Begin the QUIC handshake; a dialer's first packets come with its offer.
 
-        Returns:
-            The first packets of this side, for the peer.
+        Afterwards ``flight`` has the first packets of this side, for the peer.
         """
         self.link.hold()
         self.connection.start()
         self.receive_flight(flight)
-        return self.link.take_held()
+        self.flight = self.link.take_held()
 
     def receive_flight(self, flight: Sequence[bytes]) -> None:
         """Take packets of the handshake that came with a signal; what they call for waits for the first path."""

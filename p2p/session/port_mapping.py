@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
@@ -12,6 +12,7 @@ from p2p.path.base import SocketBase
 from p2p.path.endpoint import Endpoint
 from p2p.proto.portmap.mapping import PortMapping, is_public
 from p2p.proto.portmap.pcp import PCP_PORT
+from p2p.session.own_addresses import any_leads_here
 
 
 class MappedPort:
@@ -50,6 +51,11 @@ class MappedPort:
             self._port, on_mapped=self._mapped, on_lost=self._lost, on_announced=on_announced, is_ipv6=is_ipv6
         )
         self._is_wanted = False
+
+    @property
+    def address(self) -> TransportAddress | None:
+        """Where the router forwards to us, as far as that is believed."""
+        return self._mapping.external if self._mapping is not None and self._announced is not None else None
 
     def start(self, scope: TaskScope) -> None:
         """Ask from now on; the port is given back when the scope ends."""
@@ -122,10 +128,26 @@ class MappedPorts:
             for is_ipv6 in (False, True)
         )
 
-    def start(self, scope: TaskScope) -> None:
-        """See ``MappedPort.start``."""
-        for port in self._ports:
-            port.start(scope)
+    @property
+    def addresses(self) -> tuple[TransportAddress, ...]:
+        """Where routers forward to us, or let packets in, as far as that is believed."""
+        return tuple(port.address for port in self._ports if port.address is not None)
+
+    def start(self, scope: TaskScope, urls: Sequence[str], hosts: Sequence[str]) -> None:
+        """Ask from now on, where a rendezvous elsewhere will tell whether it works; see ``MappedPort.start``.
+
+        Args:
+            scope: Where it runs.
+            urls: Of rendezvous servers; nothing is asked where there is none, or one is on this host.
+            hosts: The addresses of this host.
+        """
+        if urls:
+            scope.start(self._start(scope, urls, hosts), name="port mappings")
+
+    async def _start(self, scope: TaskScope, urls: Sequence[str], hosts: Sequence[str]) -> None:
+        if not await any_leads_here(urls, hosts):
+            for port in self._ports:
+                port.start(scope)
 
     def network_changed(self) -> None:
         """See ``MappedPort.network_changed``."""

@@ -89,9 +89,17 @@ class Program:
         self._loop = loop
         self._started_at = loop.time()
         self._outbox = TrickleOutbox(
-            loop, is_connected=lambda: self.node.signalling.connected, send=self._start_sending
+            loop,
+            can_send=self._can_send,
+            send=self._start_sending,
         )
-        self.node.signalling.on_state = self._signalling_changed
+        ways = self.node.signalling
+        if ways.rendezvous is None:
+            self._phase = SignallingPhase.NONE
+        else:
+            ways.rendezvous.on_state = self._signalling_changed
+        if ways.direct is not None:
+            ways.direct.on_heard = self._outbox.flush
         await self.node.__aenter__()
         try:
             await self._scope.__aenter__()
@@ -129,8 +137,9 @@ class Program:
         return self.report()
 
     async def reach_rendezvous(self) -> None:
-        """Wait until the rendezvous has let us in; see ``p2p.session.meeting``."""
-        await reach_rendezvous(self.node.signalling, self.peer_options.timeout_s)
+        """Wait until the rendezvous has let us in; see ``p2p.session.meeting``. Without one there is nothing to do."""
+        if (client := self.node.signalling.rendezvous) is not None:
+            await reach_rendezvous(client, self.peer_options.timeout_s)
 
     # --- telling -------------------------------------------------------------------------------------------
 
@@ -157,7 +166,7 @@ class Program:
             taken_at=self._loop.time(),
             peer_id=str(self.node.identity.peer_id),
             signalling=self._phase,
-            rendezvous=self.node.signalling.url or "",
+            rendezvous=self.node.signalling.url,
             nat=nat_facts(self.node),
             sessions=self._open_sessions(),
             datagrams_dropped=self.datagrams_dropped,
@@ -275,8 +284,13 @@ class Program:
         if isinstance(body, Trickle):
             assert self._outbox is not None
             self._outbox.put(session, body)
-        elif self.node.signalling.connected:
+        elif self._can_send(session):
             self._start_sending(session, body)
+
+    def _can_send(self, session: PeerSession) -> bool:
+        """Whether there is a way to a session's peer now, or one that may be found: not yet while it is being asked."""
+        way = session.peer, session.peer_instance
+        return self.node.signalling.can_reach(*way) or (session.has_remote and self.node.signalling.can_call(*way))
 
     def _start_sending(self, session: PeerSession, body: PeerBody) -> None:
         if self._scope.is_open:
@@ -331,7 +345,8 @@ class Program:
             # Attempts that fail alternate with waits; an outage is counted when it begins.
             self._outages += self._phase is SignallingPhase.ONLINE and phase is SignallingPhase.OFFLINE
             self._phase = phase
-            error = self.node.signalling.last_error
+            client = self.node.signalling.rendezvous
+            error = None if client is None else client.last_error
             detail = error.detail if error is not None and phase is SignallingPhase.OFFLINE else ""
             self.tell(SignallingChanged(t_s=self.t_s, state=phase, detail=detail))
 

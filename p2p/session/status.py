@@ -35,6 +35,8 @@ class SignallingPhase(StrEnum):
     ONLINE = "online"
     OFFLINE = "offline"
     CLOSED = "closed"
+    NONE = "none"
+    """There is no rendezvous: the peers are on one network, or the ticket says where to call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

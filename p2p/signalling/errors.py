@@ -36,6 +36,11 @@ CODE_SERVER: Final = ErrorCode("P2P-3208", "Report it to the operator of the ser
 CODE_PEER_OFFLINE: Final = ErrorCode(
     "P2P-3301", "Start `p2p expose` on the other side, or wait for it.", retryable=True
 )
+CODE_PEER_SILENT: Final = ErrorCode(
+    "P2P-3302",
+    "Start `p2p expose --lan` on the other side, in the same network; if it runs, take the ticket that it prints now.",
+    retryable=True,
+)
 
 _OF_WIRE: Final = {
     SignallingCode.TOKEN_REQUIRED: CODE_TOKEN_REQUIRED,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
 from p2p.address import TransportAddress
@@ -32,7 +33,7 @@ from p2p.session.options import RelayPolicy
 from relay.core.allocation import RelayedSocket
 from rendezvous.core.registry import Seat
 from tests.support.hostile import hostile_world
-from tests.support.peers import echo, echo_service
+from tests.support.peers import echo, echo_service, without_addresses
 from tests.support.rendezvous_world import until
 
 EVE = Identity.from_seed(b"eve" + bytes(29))
@@ -49,7 +50,7 @@ def spellings(value: str | bytes) -> list[bytes]:
 async def test_signals_show_no_address_password_secret_or_nat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with hostile_world(tmp_path, monkeypatch) as (here, attacker), echo_service() as port:
         offer, _, _ = await here.expose(port)
-        connector, news, _, address = await here.connect(offer.ticket)
+        connector, news, _, address = await here.connect(without_addresses(offer.ticket))
         await news.wait_for(Connected)
         await echo(address, MARKER * 1000)
         secrets: list[str | bytes] = [Ticket.parse(offer.ticket).secret, "endpoint", "mapping", "candidate", "ufrag"]
@@ -69,7 +70,7 @@ async def test_signals_show_no_address_password_secret_or_nat(tmp_path: Path, mo
 async def _no_session(here: object, offer: Exposer, limit_s: float = 8.0) -> P2PError:
     """Dial, and see that no session comes of it, within a time that a person waits."""
     began_at = time.monotonic()
-    _, news, task, _ = await here.connect(offer.ticket, options=here.options(timeout_s=2.0))  # type: ignore[attr-defined]
+    _, news, task, _ = await here.connect(without_addresses(offer.ticket), options=here.options(timeout_s=2.0))  # type: ignore[attr-defined]
     result = await asyncio.wait_for(task, limit_s)
     assert isinstance(result, P2PError), result
     assert time.monotonic() - began_at < limit_s
@@ -150,7 +151,9 @@ async def test_tls_that_ends_in_the_middle_is_refused(
     It sees that packet only when the exposer's answer did not bring the server's half of the handshake.
     """
     answer = Exposer._answer
-    monkeypatch.setattr(Exposer, "_answer", lambda self, session, flight=(): answer(self, session))
+    monkeypatch.setattr(
+        Exposer, "_answer", lambda self, session: msgspec.structs.replace(answer(self, session), flight=())
+    )
     asked: list[AuthRequest] = []
     authenticate = Multiplexer.authenticate
     monkeypatch.setattr(
@@ -178,7 +181,7 @@ async def test_tls_that_ends_in_the_middle_is_refused(
             return None
 
         attacker.on_relayed = terminate
-        _, _, task, _ = await here.connect(offer.ticket, options=here.options(engine=engine))
+        _, _, task, _ = await here.connect(without_addresses(offer.ticket), options=here.options(engine=engine))
         error = await asyncio.wait_for(task, 15)
         assert isinstance(error, IdentityError), error
         assert error.code == "P2P-2501"
@@ -208,9 +211,9 @@ async def test_a_proof_is_worth_nothing_in_another_connection(tmp_path: Path, mo
     async with hostile_world(tmp_path, monkeypatch) as (here, _), echo_service() as port:
         victim = Identity.load_or_create(tmp_path / "victim.pem").peer_id
         offer, exposer_news, _ = await here.expose(port, allow=(str(victim),))
-        _, news, _, _ = await here.connect(offer.ticket, options=here.options("victim"))
+        _, news, _, _ = await here.connect(without_addresses(offer.ticket), options=here.options("victim"))
         await news.wait_for(Connected)
-        _, _, task, _ = await here.connect(offer.ticket, options=here.options("victim"))
+        _, _, task, _ = await here.connect(without_addresses(offer.ticket), options=here.options("victim"))
         error = await asyncio.wait_for(task, 15)
         assert isinstance(error, IdentityError), error
         assert error.code == "P2P-6306"
@@ -231,7 +234,7 @@ async def test_another_key_cannot_ride_on_the_victims_offer(tmp_path: Path, monk
     async with hostile_world(tmp_path, monkeypatch) as (here, _), echo_service() as port:
         victim = Identity.load_or_create(tmp_path / "victim.pem").peer_id
         offer, exposer_news, _ = await here.expose(port, allow=(str(victim),))
-        _, _, task, _ = await here.connect(offer.ticket, options=here.options("victim"))
+        _, _, task, _ = await here.connect(without_addresses(offer.ticket), options=here.options("victim"))
         error = await asyncio.wait_for(task, 15)
         assert isinstance(error, IdentityError), error
         assert error.code == "P2P-6306"
@@ -245,11 +248,12 @@ def _proof_of_eve(binding: bytes, server: object) -> bytes:
 async def test_an_old_offer_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with hostile_world(tmp_path, monkeypatch) as (here, attacker), echo_service() as port:
         offer, exposer_news, _ = await here.expose(port)
-        connector, news, _, address = await here.connect(offer.ticket)
+        connector, news, _, address = await here.connect(without_addresses(offer.ticket))
         await news.wait_for(Connected)
         sender, request = attacker.signals[0]
         exposer = Ticket.parse(offer.ticket).peer_id
-        signalling = offer.node.signalling
+        signalling = offer.node.signalling.rendezvous
+        assert signalling is not None
 
         async def replay() -> None:
             await attacker.inject(exposer, request.instance, sender.peer_id, request.body)
@@ -287,7 +291,7 @@ async def test_an_old_login_is_refused_and_takes_nobodys_seat(tmp_path: Path, mo
         async with aiohttp.ClientSession() as session, session.ws_connect(url, headers=header) as socket:
             assert (await socket.receive_json())["type"] == "challenge"
         assert offer.node.signalling.connected
-        _, news, _, _ = await here.connect(offer.ticket)
+        _, news, _, _ = await here.connect(without_addresses(offer.ticket))
         await news.wait_for(Connected)
 
 
@@ -298,7 +302,7 @@ async def test_the_relay_sees_no_payload_and_peers_no_addresses(
     async with hostile_world(tmp_path, monkeypatch) as (here, attacker), echo_service() as port:
         options = [here.options(**(ONLY if side in ("both", who) else {})) for who in ("exposer", "dialer")]
         offer, _, _ = await here.expose(port, options=options[0])
-        connector, news, _, address = await here.connect(offer.ticket, options=options[1])
+        connector, news, _, address = await here.connect(without_addresses(offer.ticket), options=options[1])
         await news.wait_for(Connected)
         payload = MARKER * 20_000
         await echo(address, payload)
@@ -339,7 +343,7 @@ async def test_a_relay_that_drops_changes_and_repeats_only_slows_down(
 
         attacker.on_relayed = meddle
         offer, _, _ = await here.expose(port, options=here.options(**ONLY))
-        _, news, _, address = await here.connect(offer.ticket, options=here.options(**ONLY))
+        _, news, _, address = await here.connect(without_addresses(offer.ticket), options=here.options(**ONLY))
         await news.wait_for(Connected, timeout_s=25)
         await asyncio.wait_for(echo(address, os.urandom(300_000)), 60)
         assert not [event for event in news.events if isinstance(event, Problem) and not event.error.retryable]

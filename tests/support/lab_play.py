@@ -34,7 +34,7 @@ from natlab.programs import Programs, find_program
 
 from tests.support.lab import LabFactory, lab_factory, routers
 
-__all__ = ["Play", "Traffic", "is_direct", "is_relay", "lab_factory", "play"]
+__all__ = ["Play", "Traffic", "echo_on", "is_direct", "is_relay", "lab_factory", "play"]
 
 CHUNK = bytes(range(256)) * 64
 
@@ -48,7 +48,7 @@ class Play:
         self._stack = stack
         self._programs = Programs(find_program(), folder)
         self.server = self.start_server()
-        port = stack.enter_context(_echo(lab, "e1"))
+        port = stack.enter_context(echo_on(lab, "e1"))
         self.exposer = self._start("e1", "expose", self._programs.expose(port))
         ticket = str(self.exposer.require("ready", within_s=20).values["ticket"])
         self.dialer = self._start("d1", "connect", self._programs.connect(ticket))
@@ -79,7 +79,7 @@ class Play:
 
 
 @contextmanager
-def _echo(lab: Lab, host: str) -> Iterator[int]:
+def echo_on(lab: Lab, host: str) -> Iterator[int]:
     with lab.entered(host):
         listener = socket.create_server(("127.0.0.1", 0))
 

@@ -14,6 +14,7 @@ from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
 from p2p.cli.servers import Servers
 from p2p.config import ServeOptions
+from p2p.identity import Ticket
 from p2p.session.connector import Connector
 from p2p.session.events import Event, Listening, Ready, Report
 from p2p.session.exposer import Exposer
@@ -152,3 +153,8 @@ async def echo(address: TransportAddress, payload: bytes) -> None:
         assert hashlib.sha256(received.result()).digest() == hashlib.sha256(payload).digest()
     finally:
         writer.close()
+
+
+def without_addresses(ticket: str) -> str:
+    """Take the direct addresses out of a ticket, so that its holder has to go by the rendezvous."""
+    return replace(Ticket.parse(ticket), direct_addresses=()).encode()

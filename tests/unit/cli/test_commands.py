@@ -72,6 +72,8 @@ def test_version() -> None:
         (["expose", "80", "--allow", "nobody"], "Error P2P-2402", 3),
         (["connect", "T", "--listen", "nas:80"], "Error P2P-1103", 2),
         (["connect", "T", "--stdio", "--listen", "80"], "Error P2P-1113", 2),
+        (["expose", "80", "--lan", "--relay-only"], "Error P2P-1113", 2),
+        (["connect", "T", "--lan", "--relay-only"], "Error P2P-1113", 2),
         (["nat", "--log-file", "/nowhere/log"], "Error P2P-1120", 2),
         (["serve", "--listen", "localhost"], "--listen: 'localhost'", 2),
         (["serve", "--config", "/nowhere/p2p.toml"], "Error P2P-1110", 2),

@@ -23,7 +23,7 @@ class World:
         self.sent: list[Trickle] = []
         self.outbox: TrickleOutbox[Session] = TrickleOutbox(
             self.loop,  # type: ignore[arg-type]
-            is_connected=lambda: self.is_connected,
+            can_send=lambda session: self.is_connected,
             send=lambda session, news: self.sent.append(news),
         )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from typing import Any
+
 import pytest
 
 from p2p.address import TransportAddress
@@ -10,7 +13,7 @@ from p2p.gather.relay_server import RelayServer
 from p2p.proto.signalling.messages import TurnServer, Welcome
 from p2p.session.node import Node
 from p2p.session.options import PeerOptions
-from p2p.session.own_addresses import is_loopback_url
+from p2p.session.own_addresses import any_leads_here, is_loopback_url
 
 
 class Recorder:
@@ -71,3 +74,30 @@ def test_a_rendezvous_elsewhere_sends_nobody_to_loopback_services() -> None:
 )
 def test_only_a_loopback_address_is_one(url: str, is_loopback: bool) -> None:
     assert is_loopback_url(url) is is_loopback
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here"),
+    [
+        ("192.0.2.1", True),
+        ("[2001:DB8:0::1]", True),
+        ("127.0.0.1", True),
+        ("home.example", True),
+        ("192.0.2.2", False),
+        ("[2001:db8::2]", False),
+        ("meet.example", False),
+        ("known-to-a-proxy.example", False),
+    ],
+)
+async def test_a_server_is_on_this_host_by_any_name(monkeypatch: pytest.MonkeyPatch, host: str, is_here: bool) -> None:
+    names = {"home.example": "192.0.2.1", "meet.example": "203.0.113.1"}
+    resolve = socket.getaddrinfo
+
+    def look_up(name: str, *arguments: Any, **more: Any) -> Any:
+        if name.startswith("known"):
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return resolve(names.get(name, name), *arguments, **more)
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    hosts = ("192.0.2.1", "2001:db8::1")
+    assert await any_leads_here([f"wss://{host}:8443/x", "wss://203.0.113.9"], hosts) is is_here
