@@ -726,8 +726,8 @@ PATHS_REMEMBERED: Final = 100
 SESSION_SEEK_S: Final = 2.0
 """How often a session without a path asks relay and peer for one at first; an outage that ends is noticed so soon."""
 CHECKS_REMEMBERED: Final = 32_768
-"""Checks whose sessions a program remembers, for their answers: those of 10 s with 4,096 sessions, which have heartbeats
-on two paths each; 5 MiB."""
+"""Checks whose sessions a program remembers, for their answers: those of 10 s with 4,096 sessions, which have
+heartbeats on two paths each; 5 MiB."""
 CHECKS_UNPROVEN_PER_S: Final = 500.0
 """Checks of one program to addresses that never answered: 60 kB/s is no weapon, and 30 sessions a second need less."""
 CHECKS_UNPROVEN_BURST: Final = 2000.0
@@ -792,6 +792,30 @@ BENCH_FIRST_BYTE_S: Final = 10.0
 """How long the first byte of a part may take before the measurement has failed."""
 BENCH_REST_S: Final = 3.0
 """How long it waits between two parts for what is still under way, which would slow down the next one."""
+FILES_CONNECTIONS_MAX: Final = 256
+"""Connections to an exposed folder at once, for all peers: browsers open six each."""
+FILES_KEEPALIVE_S: Final = 75.0
+"""How long one may be idle between two requests: what browsers are used to."""
+FILES_SHUTDOWN_S: Final = 0.2
+"""How long the end waits for answers under way: their sessions have ended before, so nobody hears them."""
+FILES_WRITE_BYTES: Final = 1 << 20
+"""What of an upload is collected before a thread writes it: a thread costs 0.1 ms each time."""
+FILES_ROOM_LEFT_BYTES: Final = 256 << 20
+"""What uploads leave free of the file system, so that the machine of who takes files goes on to work."""
+FILES_PART_LIFETIME_S: Final = 7 * 86_400.0
+"""How long half a file is kept for who broke off: over a weekend."""
+FILES_SMALL_BYTES: Final = 256 << 10
+"""Files up to this size are copied by one request and begun anew: at 1 Mbit/s they take 2 s."""
+FILES_DEPTH_MAX: Final = 64
+"""Folders in folders that are copied; deeper ones are somebody's joke."""
+COPY_FILES_AT_ONCE: Final = 4
+"""Files that `p2p cp` has under way: small ones take a round trip each, and wait for it side by side."""
+COPY_PROGRESS_S: Final = 0.2
+"""How often it shows how far it is."""
+COPY_ATTEMPTS: Final = 5
+"""How often it opens a session again that was lost, without a byte copied in between."""
+FILES_CHUNK_BYTES: Final = 256 << 10
+"""What is read of a file at once where the kernel cannot send it by itself."""
 CLASSIC_TEST_TIMEOUT_S: Final = 0.5
 """How long pystun3 waits for each of its four tries at most: longer than any round trip on Earth."""
 CLASSIC_TEST_LEAST_S: Final = 0.15

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError, ErrorCode
-from p2p.target import Target, TcpTarget, UdpTarget, UnixTarget
+from p2p.target import FolderTarget, Offered, Target, TcpTarget, UdpTarget, UnixTarget
 
 CODE_BAD_DURATION: Final = ErrorCode("P2P-1101", "Write a number and a unit: 90s, 15m, 2h, 7d, or 1h30m.")
 CODE_BAD_TARGET: Final = ErrorCode(
     "P2P-1102", "Write a port (8080), host:port (localhost:8080, [::1]:8080), udp:53 or unix:/path."
 )
+CODE_BAD_FOLDER: Final = ErrorCode("P2P-1106", "Name a folder that is there; for a Unix socket write unix:PATH.")
 CODE_BAD_LISTEN: Final = ErrorCode(
     "P2P-1103", "Write a port (9000), IP:port (127.0.0.1:9000, [::1]:9000), udp:9000 or unix:/path."
 )
@@ -71,6 +73,38 @@ def parse_target(text: str) -> Target:
     if port == 0:
         raise ConfigError(f"port 0 in {text!r} is no port a service can be reached on", code=CODE_BAD_TARGET)
     return (UdpTarget if kind == "udp" else TcpTarget)(host or "localhost", port)
+
+
+def parse_offer(text: str) -> Offered:
+    """Read what to put on offer: a target, or a folder such as ``./public``, ``/srv/files``, ``~``.
+
+    Args:
+        text: As typed. A name without a slash is a folder's if there is one, and it could be nothing else.
+
+    Raises:
+        ConfigError: Not a target, or there is no such folder.
+    """
+    cleaned = text.strip()
+    is_path = "://" not in cleaned and (
+        cleaned in {".", "..", "~"} or cleaned.startswith(("/", "./", "../", "~/")) or cleaned.endswith("/")
+    )
+    is_name = ":" not in cleaned and not cleaned.isdigit() and os.path.isdir(cleaned)
+    return parse_folder(cleaned) if is_path or is_name else parse_target(text)
+
+
+def parse_folder(text: str) -> FolderTarget:
+    """Read the name of a folder of this machine.
+
+    Args:
+        text: As typed; ``~`` is the user's home.
+
+    Raises:
+        ConfigError: There is no such folder.
+    """
+    path = os.path.abspath(os.path.expanduser(text))
+    if not os.path.isdir(path):
+        raise ConfigError(f"{path!r} is no folder", code=CODE_BAD_FOLDER)
+    return FolderTarget(path)
 
 
 def parse_place(text: str) -> Target:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from p2p import defaults
 from p2p.errors import ConfigError, ErrorCode
-from p2p.parse import parse_place, parse_target
-from p2p.target import Target, TcpTarget, UdpTarget, UnixTarget
+from p2p.parse import parse_offer, parse_place
+from p2p.target import FolderTarget, Offered, Target, TcpTarget, UdpTarget, UnixTarget
 
 CODE_BAD_SERVICES: Final = ErrorCode(
     "P2P-1105", "Write services as NAME=TARGET, each name once: web=8080 ssh=nas.lan:22 game=udp:27015 8000-8010."
 )
 
 _NAMED: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9._:-]{0,63})=(.+)", re.DOTALL)
+_PATHS: Final = ("unix:", "/", "./", "../", "~")
 _RANGE: Final = re.compile(r"(|.*[:.-])(\d{1,5})-(\d{1,5})", re.DOTALL)
 
 
-def parse_targets(texts: Sequence[str], known: Mapping[str, str]) -> dict[str, Target]:
+OfferedT = TypeVar("OfferedT", bound=Offered)
+
+
+def parse_targets(texts: Sequence[str], known: Mapping[str, str]) -> dict[str, Offered]:
     """Read what ``p2p expose`` puts on offer.
 
     Args:
@@ -39,8 +43,8 @@ def parse_targets(texts: Sequence[str], known: Mapping[str, str]) -> dict[str, T
     if not named:
         raise ConfigError("nothing to expose: no target, and no services in the file", code=CODE_BAD_SERVICES)
     if len(named) == 1 and not _NAMED.fullmatch(named[0]) and not _is_range(named[0]):
-        return {"": parse_target(named[0])}
-    return _collect(named, parse_target)
+        return {"": parse_offer(named[0])}
+    return _collect(named, parse_offer)
 
 
 def parse_places(texts: Sequence[str]) -> dict[str, Target]:
@@ -59,8 +63,8 @@ def parse_places(texts: Sequence[str]) -> dict[str, Target]:
     return _collect(texts, parse_place)
 
 
-def _collect(texts: Sequence[str], parse: Callable[[str], Target]) -> dict[str, Target]:
-    found: dict[str, Target] = {}
+def _collect(texts: Sequence[str], parse: Callable[[str], OfferedT]) -> dict[str, OfferedT]:
+    found: dict[str, OfferedT] = {}
     for text in texts:
         for name, target in _expand(text, parse):
             if name in found:
@@ -71,7 +75,7 @@ def _collect(texts: Sequence[str], parse: Callable[[str], Target]) -> dict[str, 
     return found
 
 
-def _expand(text: str, parse: Callable[[str], Target]) -> Iterator[tuple[str, Target]]:
+def _expand(text: str, parse: Callable[[str], OfferedT]) -> Iterator[tuple[str, OfferedT]]:
     """Make names and targets of one text, one for each port of a range."""
     match = _NAMED.fullmatch(text.strip())
     name, rest = (match[1], match[2]) if match else ("", text.strip())
@@ -95,7 +99,7 @@ def _expand(text: str, parse: Callable[[str], Target]) -> Iterator[tuple[str, Ta
 
 
 def _is_range(text: str) -> bool:
-    return not text.startswith("unix:") and _RANGE.fullmatch(text) is not None
+    return not text.startswith(_PATHS) and _RANGE.fullmatch(text) is not None
 
 
 def _ports(text: str, whole: str) -> tuple[str, range]:
@@ -107,12 +111,12 @@ def _ports(text: str, whole: str) -> tuple[str, range]:
     return match[1], ports
 
 
-def _name_of(target: Target, text: str) -> str:
+def _name_of(target: Offered, text: str) -> str:
     """Call a service by its port, as both sides do without being told."""
     match target:
         case UdpTarget(_, port) if port:
             return f"udp:{port}"
         case TcpTarget(_, port) if port:
             return str(port)
-        case UdpTarget() | TcpTarget() | UnixTarget():
+        case UdpTarget() | TcpTarget() | UnixTarget() | FolderTarget():
             raise ConfigError(f"{text!r} needs a name: NAME={text}", code=CODE_BAD_SERVICES)

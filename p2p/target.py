@@ -53,7 +53,20 @@ class UnixTarget:
         return f"unix:{self.path}"
 
 
+@dataclass(frozen=True, slots=True)
+class FolderTarget:
+    """A folder, which the exposing side serves itself."""
+
+    path: str
+    """The folder, from the root."""
+
+    def __str__(self) -> str:
+        return self.path
+
+
 Target: TypeAlias = TcpTarget | UdpTarget | UnixTarget
+Offered: TypeAlias = Target | FolderTarget
+"""What can be put on offer: a service that is there, or one that is made."""
 
 
 def _join(host: str, port: int) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from p2p.cli import bench, connect, demo, expose, flags, gateway, identity, nat, ping, relay, serve, status
+from p2p.cli import bench, connect, cp, demo, expose, flags, gateway, identity, nat, ping, relay, serve, status
 
 # Plain help: typer's rich help imports rich, which doubles the time until `p2p --help` answers.
 app = typer.Typer(
@@ -58,6 +58,7 @@ def _main(
 
 app.command(epilog=expose.EPILOG)(expose.expose)
 app.command(epilog=connect.EPILOG)(connect.connect)
+app.command(epilog=cp.EPILOG)(cp.cp)
 app.command(epilog=ping.EPILOG)(ping.ping)
 app.command(epilog=bench.EPILOG)(bench.bench)
 app.command(epilog=nat.EPILOG)(nat.nat)

@@ -17,6 +17,8 @@ EPILOG: Final = flags.examples(
     "p2p expose web=8080 ssh=22 9000-9010     several services with one ticket",
     "p2p expose 5432 --allow PEER --once      one session, and only for the peer with this id",
     "p2p expose 8080 --expires 2h --json      for programs; the ticket works for two hours",
+    "p2p expose ./public                      a folder, to read with a browser or p2p cp",
+    "p2p expose --inbox ~/incoming            take files that others send with p2p cp",
     "p2p expose 22 --allow-bench              and permit the other side to measure the way with p2p bench",
     "p2p expose 8080 --public --name blog     and a public URL at the gateway of P2P_GATEWAY",
     "p2p expose 8080 --lan                    for machines of this network; no rendezvous is needed",
@@ -31,8 +33,8 @@ def expose(
         typer.Argument(
             metavar="[NAME=]TARGET...",
             show_default=False,
-            help="Port, host:port, udp:PORT, unix:PATH, a range of ports, or a name in the file's table [services]; "
-            "without any, all of that table.",
+            help="Port, host:port, udp:PORT, unix:PATH, a range of ports, a folder such as ./public, or a name in the "
+            "file's table [services]; without any, all of that table.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call the service. Default: the target.")] = None,
@@ -46,6 +48,13 @@ def expose(
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="TIME", help="How long the ticket works: 90s, 15m, 2h, 7d.")
     ] = None,
+    inbox: Annotated[
+        str | None,
+        typer.Option("--inbox", metavar="FOLDER", help="Let whoever may connect put files into this folder (p2p cp)."),
+    ] = None,
+    hidden: Annotated[
+        bool, typer.Option("--hidden", help="Show, serve and take names that begin with a dot too.")
+    ] = False,
     allow_bench: Annotated[
         bool,
         typer.Option(
@@ -95,7 +104,7 @@ def expose(
     log_file: flags.LogFile = None,
     metrics: flags.Metrics = None,
 ) -> None:
-    """Put services on offer and print a ticket for them.
+    """Put services and folders on offer and print a ticket for them.
 
     Whoever has the ticket reaches them with `p2p connect`, as long as this command runs, and nobody else does.
     A ticket goes on working when the command is started again, unless --once or --expires limit it; only its list of
@@ -105,17 +114,25 @@ def expose(
 
     with reporting(as_json=as_json, verbose=verbose):
         import asyncio
+        from pathlib import Path
 
         from p2p.cli.output import choose_output
         from p2p.cli.preflight import look_for_targets
         from p2p.cli.runner import run_peer
-        from p2p.config import load_services
+        from p2p.config import CODE_CONTRADICTION, load_services
+        from p2p.errors import ConfigError
         from p2p.observe import log
-        from p2p.parse import parse_duration, parse_listen
+        from p2p.parse import parse_duration, parse_folder, parse_listen
         from p2p.parse_services import parse_targets
         from p2p.session.options import ExposeOptions, ProxySource, ProxyVersion
+        from p2p.target import FolderTarget
 
-        places = parse_targets(targets or [], load_services())
+        known = load_services()
+        # An inbox is an offer by itself.
+        places = parse_targets(targets or [], known) if targets or known or inbox is None else {}
+        if is_public and not places:
+            raise ConfigError("an inbox has nothing to show to the public", code=CODE_CONTRADICTION)
+        services = [place for place in places.values() if not isinstance(place, FolderTarget)]
         metrics_address = None if metrics is None else parse_listen(metrics)
         options = ExposeOptions(
             targets=places,
@@ -124,6 +141,8 @@ def expose(
             once=once,
             lan=lan,
             expires_s=None if expires is None else parse_duration(expires),
+            inbox=None if inbox is None else Path(parse_folder(inbox).path),
+            hidden=hidden,
             allow_bench=allow_bench,
             public=public.public_options(
                 is_public=is_public,
@@ -166,7 +185,7 @@ def expose(
             run_peer(
                 lambda on_event: Exposer(options, peer, on_event=on_event),
                 choose_output(as_json=as_json),
-                preflight=lambda: look_for_targets(places.values()),
+                preflight=lambda: look_for_targets(services),
                 metrics_address=metrics_address,
             )
         )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
+from typing import Self
 
 from p2p.address import TransportAddress
 from p2p.defaults import (
@@ -29,7 +30,7 @@ from p2p.proto.tunnel.frames import AuthRequest
 from p2p.quic.engine import EngineConfig, ServerCredentials
 from p2p.session.access import AccessRefusedError, ServiceAccess, service_of
 from p2p.session.admission import OfferAdmission
-from p2p.session.built_in import BuiltInServices
+from p2p.session.built_in import BuiltInServices, services_there
 from p2p.session.candidates import shown, write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
 from p2p.session.events import Event, Problem, Public, Ready, Report, SessionOpened, Visit
@@ -70,6 +71,7 @@ class Exposer(Program):
         self._service = ""
         self._access: ServiceAccess | None = None
         self._built_in: BuiltInServices | None = None
+        self._stack = contextlib.AsyncExitStack()
         self._admission = OfferAdmission()
         self._ticket_text = ""
         self._done = asyncio.Event()
@@ -93,12 +95,21 @@ class Exposer(Program):
             ),
         )
 
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            loop = asyncio.get_running_loop()
+            self._built_in = await stack.enter_async_context(BuiltInServices(self.options, loop))
+            await super().__aenter__()
+            self._stack = stack.pop_all()
+        return self
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._built_in is not None:
-            self._built_in.close()
-        await super().__aexit__(kind, error, traceback)
+        try:
+            await super().__aexit__(kind, error, traceback)
+        finally:
+            await self._stack.aclose()
 
     @property
     def ticket(self) -> str:
@@ -194,8 +205,11 @@ class Exposer(Program):
         Returns:
             Why that is not possible: the gateway refuses, or cannot be reached at first.
         """
+        assert self._built_in is not None
         try:
-            publisher = Publisher(self.options, public, self.peer_options, on_event=self._publisher_said)
+            publisher = Publisher(
+                self.options, public, self.peer_options, built_in=self._built_in, on_event=self._publisher_said
+            )
         except P2PError as error:
             return error
         async with publisher:
@@ -295,9 +309,8 @@ class Exposer(Program):
     def make_acceptor(self, session: PeerSession) -> FlowAcceptor:
         """Make what connects the flows that the dialer of a session opens."""
         assert self._loop is not None
-        if self._built_in is None:
-            self._built_in = BuiltInServices(self.options, self._loop)
-        acceptor: FlowAcceptor = ServiceDialer(self.options.targets, self._loop)
+        assert self._built_in is not None
+        acceptor: FlowAcceptor = ServiceDialer(services_there(self.options.targets), self._loop)
         if self.options.proxy_protocol is not None:
             announce = announcer(session, self.node, self.options.proxy_protocol, self.options.proxy_source)
             acceptor = AnnouncingAcceptor(acceptor, announce)

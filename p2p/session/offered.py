@@ -8,12 +8,12 @@ from p2p.errors import ForwardError
 from p2p.proto.tunnel.codes import StreamCode, stream_error
 from p2p.proto.tunnel.frames import Hello, OfferedService
 from p2p.proto.tunnel.header import FlowKind
-from p2p.target import Target, TcpTarget, UdpTarget
+from p2p.target import Offered, Target, TcpTarget, UdpTarget
 
 _NAMED_IN_AN_ERROR = 8
 
 
-def offered(targets: Mapping[str, Target]) -> tuple[OfferedService, ...]:
+def offered(targets: Mapping[str, Offered]) -> tuple[OfferedService, ...]:
     """What the exposer tells whom it has let in."""
     return tuple(
         OfferedService(name, FlowKind.DATAGRAMS if isinstance(target, UdpTarget) else FlowKind.STREAM)

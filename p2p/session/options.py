@@ -10,7 +10,7 @@ from pathlib import Path
 from p2p import defaults
 from p2p.proto.publication import Access as Access
 from p2p.proto.publication import Kind as Kind
-from p2p.target import Target
+from p2p.target import Offered, Target
 
 
 class ProxyVersion(StrEnum):
@@ -96,7 +96,7 @@ class PublicOptions:
 class ExposeOptions:
     """What to put on offer, and to whom."""
 
-    targets: Mapping[str, Target]
+    targets: Mapping[str, Offered]
     """Where each service is, as seen from here, by its name; the ticket's own has the empty name."""
     name: str = ""
     """A name for people; empty takes the text of the targets."""
@@ -110,6 +110,10 @@ class ExposeOptions:
     """How long the ticket works, in seconds from now; None means as long as the command runs."""
     public: PublicOptions | None = None
     """How it is put before the public as well; None: only ticket holders come."""
+    inbox: Path | None = None
+    """The folder that whoever may connect may put files into; None takes none."""
+    hidden: bool = False
+    """Whether names that begin with a dot are shown, served and taken."""
     allow_bench: bool = False
     """Whether whoever may connect may also measure, which takes all the bandwidth there is."""
 
@@ -121,6 +125,8 @@ class ExposeOptions:
     @property
     def target(self) -> str:
         """The targets as a person writes them."""
+        if not self.targets and self.inbox is not None:
+            return f"inbox {self.inbox}"
         return ", ".join(f"{name}={target}" if name else str(target) for name, target in self.targets.items())
 
 

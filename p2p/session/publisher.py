@@ -24,6 +24,7 @@ from p2p.proto.publication import (
     decode_gateway_line_untrusted,
     encode_line,
 )
+from p2p.session.built_in import BuiltInServices, services_there
 from p2p.session.connector import Connector
 from p2p.session.events import Event, Public, Report, Visit
 from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions, ProxySource, PublicOptions
@@ -53,6 +54,7 @@ class Publisher(Connector):
             before the public, too.
         public: How the public reaches them; part of the options.
         peer: Who we are and where we meet.
+        built_in: Serves folders.
         on_event: Told what happens.
 
     Raises:
@@ -66,9 +68,11 @@ class Publisher(Connector):
         public: PublicOptions,
         peer: PeerOptions,
         *,
+        built_in: BuiltInServices,
         on_event: Callable[[Event], None],
     ) -> None:
         super().__init__(ConnectOptions(ticket=public.gateway), peer, on_event=on_event)
+        self._built_in = built_in
         self._proxy_version = options.proxy_protocol
         self._targets = {name or _ONLY_SERVICE: target for name, target in options.targets.items()}
         self._requests = [_request(public, name, wants_address=bool(self._proxy_version)) for name in self._targets]
@@ -89,12 +93,12 @@ class Publisher(Connector):
         return await self.run_beside(stop, self.keep_session(self._publish))
 
     async def _publish(self, session: PeerSession) -> None:
-        acceptor: FlowAcceptor = ServiceDialer(self._targets, asyncio.get_running_loop())
+        acceptor: FlowAcceptor = ServiceDialer(services_there(self._targets), asyncio.get_running_loop())
         if self._proxy_version is not None:
             # The gateway was chosen by our user, so its word about its visitors is taken.
             announce = announcer(session, self.node, self._proxy_version, ProxySource.CLIENT)
             acceptor = AnnouncingAcceptor(acceptor, announce)
-        session.multiplexer.acceptor = acceptor
+        session.multiplexer.acceptor = self._built_in.before_public(acceptor, self._targets)
         try:
             for request in self._requests:
                 await self._ask(session, request)

@@ -13,6 +13,9 @@ import atheris
 with atheris.instrument_imports():
     from p2p.errors import DecodeError
     from p2p.proto.bench import decode_reports_untrusted, decode_request_untrusted, encode_request
+    from p2p.services.digest import format_digest, parse_digest_untrusted
+    from p2p.services.file_client import read_listing_untrusted
+    from p2p.services.tree import PART_PREFIX, names_untrusted
 
 
 def test_one_input(data: bytes) -> None:
@@ -21,6 +24,23 @@ def test_one_input(data: bytes) -> None:
         assert encode_request(decode_request_untrusted(data)) == data
     _, rest = decode_reports_untrusted(data)
     assert data.endswith(rest)
+    text = data.decode("latin-1")
+    digest = parse_digest_untrusted(text)
+    assert digest is None or parse_digest_untrusted(format_digest(digest)) == digest
+    with contextlib.suppress(DecodeError):
+        for name in names_untrusted(text):
+            _check_name(name)
+    with contextlib.suppress(DecodeError):
+        entries, _ = read_listing_untrusted(data)
+        for entry in entries:
+            _check_name(entry.name)
+            assert not entry.name.startswith(PART_PREFIX)
+
+
+def _check_name(name: str) -> None:
+    assert name not in {"", ".", ".."}, name
+    assert "/" not in name, name
+    assert "\0" not in name, name
 
 
 if __name__ == "__main__":

@@ -143,9 +143,10 @@ class Peers:
         self._count = 0
 
     @contextmanager
-    def expose(self, port: int, *flags: str) -> Iterator[tuple[str, Command]]:
-        """Offer a port of this machine; gives the ticket."""
-        with Command(self._home(), ["expose", f"127.0.0.1:{port}", "--rendezvous", self.rendezvous, *flags]) as command:
+    def expose(self, target: int | str, *flags: str) -> Iterator[tuple[str, Command]]:
+        """Offer a port of this machine, or whatever else can be; gives the ticket."""
+        text = f"127.0.0.1:{target}" if isinstance(target, int) else target
+        with Command(self._home(), ["expose", text, "--rendezvous", self.rendezvous, *flags]) as command:
             yield command.wait_for("ready")["ticket"], command
 
     @contextmanager

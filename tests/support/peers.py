@@ -19,7 +19,7 @@ from p2p.session.connector import Connector
 from p2p.session.events import Event, Listening, Ready, Report
 from p2p.session.exposer import Exposer
 from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions
-from p2p.target import Target, TcpTarget, UnixTarget
+from p2p.target import Offered, Target, TcpTarget, UnixTarget
 
 ANYWHERE = TcpTarget("127.0.0.1", 0)
 EventT = TypeVar("EventT", bound=Event)
@@ -63,7 +63,7 @@ class World:
         return replace(PeerOptions(rendezvous_urls=(self.url,), identity_path=key, timeout_s=10.0), **changes)
 
     async def expose(
-        self, target: int | Target | Mapping[str, Target], *, options: PeerOptions | None = None, **fields: Any
+        self, target: int | Offered | Mapping[str, Offered], *, options: PeerOptions | None = None, **fields: Any
     ) -> tuple[Exposer, News, asyncio.Task[Report]]:
         news = News()
         place = TcpTarget("127.0.0.1", target) if isinstance(target, int) else target

@@ -18,7 +18,7 @@ from p2p.cli.expose import resolve_peers
 from p2p.cli.problems import InternalError, find_error, reporting
 from p2p.errors import ConfigError, IdentityError, RelayError
 
-COMMANDS = ["expose", "connect", "ping", "bench", "nat", "status", "serve", "relay", "demo", "identity"]
+COMMANDS = ["expose", "connect", "cp", "ping", "bench", "nat", "status", "serve", "relay", "demo", "identity"]
 
 
 @pytest.fixture(autouse=True)
