@@ -28,7 +28,7 @@ lab-packages:
 	@netns-scripts/install-packages iproute2 nftables conntrack procps
 
 interop-packages: lab-packages
-	@netns-scripts/install-packages --optional coturn stun-client openssh-server openssh-client rsync curl postgresql postgresql-client nginx haproxy chromium miniupnpd-nftables
+	@netns-scripts/install-packages --optional coturn stun-client socat iperf3 openssh-server openssh-client rsync curl postgresql postgresql-client nginx haproxy chromium miniupnpd-nftables
 
 demo: install  ## Expose and connect: through two NATs in the lab as root, on loopback otherwise
 	@if [ "$$(id -u)" = 0 ]; then \
@@ -58,6 +58,10 @@ soak: install interop-packages  ## Tests that run for minutes; as root, a sessio
 	$(BIN)/pytest -n 2 -m slow --timeout 900
 	@if [ "$$(id -u)" = 0 ]; then netns-scripts/lab survive --check; else echo "Not root: no survival run in the lab."; fi
 
+bench: install interop-packages  ## Everything that forwards TCP beside ours: rate, latency, CPU, memory; ten minutes
+	benchmarks/install-peers
+	benchmarks/run all --json bench.json
+
 bench-relay: install interop-packages  ## The relay beside coturn, one core each; as root, ten minutes
 	$(BIN)/python -m benchmarks.relay --json bench-relay.json
 
@@ -66,6 +70,6 @@ fuzz: install  ## Fuzz every decoder for a minute each
 	@for target in tests/fuzz/fuzz_*.py; do echo "$$target"; $(BIN)/python $$target -max_total_time=60 -verbosity=0; done
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache matrix.json matrix.html targets.json targets.html bench-relay.json
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache matrix.json matrix.html targets.json targets.html bench.json bench-relay.json
 
-.PHONY: help install lab-packages interop-packages demo test lint matrix targets soak bench-relay fuzz clean
+.PHONY: help install lab-packages interop-packages demo test lint matrix targets soak bench bench-relay fuzz clean

@@ -1,0 +1,1 @@
+"""Measurements that anyone can repeat: ours beside what else moves bytes between two hosts."""

@@ -1,0 +1,11 @@
+"""All figures; see ``benchmarks/run --help``."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import bulk, connections, latency, startup
+from benchmarks.harness.runner import main
+
+if __name__ == "__main__":
+    sys.exit(main((*bulk.FIGURES, *latency.FIGURES, *connections.FIGURES, *startup.FIGURES)))

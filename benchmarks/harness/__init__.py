@@ -1,0 +1,1 @@
+"""What all figures share: places, programs, traffic, and the runner."""
