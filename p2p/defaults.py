@@ -673,6 +673,17 @@ FORWARD_WAITING_S: Final = 20.0
 """How long such a connection waits before it is reset: longer than any NAT plan takes, shorter than a browser waits."""
 FORWARD_DESCRIPTORS_PAUSE_S: Final = 0.5
 """How long to stop accepting after the system ran out of descriptors, so that the loop does not spin."""
+THROTTLE_PORTION_S: Final = 0.01
+"""A flow that waits at a bandwidth limit gets what passes in this time: short enough that many share and no pause
+is felt, long enough that a wake-up moves more than a packet."""
+THROTTLE_PORTION_LEAST_BYTES: Final = 1500
+"""And at least a packet."""
+THROTTLE_PORTION_MOST_BYTES: Final = 128 << 10
+"""And at most a feeder's turn."""
+THROTTLE_BURST_S: Final = 0.1
+"""What passes at once after a pause, in seconds of the limit: a late timer must not cost throughput."""
+THROTTLE_BURST_LEAST_BYTES: Final = 64 << 10
+"""And at least this much: the largest datagram must pass some time."""
 FORWARD_UDP_IDLE_S: Final = 180.0
 """A flow of datagrams without one for so long is over. NATs keep a mapping at least 2 minutes (RFC 4787 section 4.3):
 whoever is silent for longer expects to be forgotten."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,18 @@ class FolderTarget:
 Target: TypeAlias = TcpTarget | UdpTarget | UnixTarget
 Offered: TypeAlias = Target | FolderTarget
 """What can be put on offer: a service that is there, or one that is made."""
+
+
+class ServiceRates(NamedTuple):
+    """How fast a service may be, in bytes a second; None for no limit.
+
+    Attributes:
+        inwards: From the peer to local programs.
+        outwards: From local programs to the peer.
+    """
+
+    inwards: float | None = None
+    outwards: float | None = None
 
 
 def _join(host: str, port: int) -> str:

@@ -41,6 +41,7 @@ def connect(
         bool, typer.Option("--stdio", help="Make one connection and join it to standard input and output.")
     ] = False,
     lan: flags.Lan = False,
+    limit: flags.Limit = None,
     rendezvous: flags.Rendezvous = None,
     token: flags.Token = None,
     ca_file: flags.CaFile = None,
@@ -73,6 +74,7 @@ def connect(
         from p2p.errors import ConfigError
         from p2p.observe import log
         from p2p.parse import parse_listen, parse_place
+        from p2p.parse_limits import parse_limits
         from p2p.parse_services import parse_places
         from p2p.session.options import ConnectOptions
 
@@ -80,10 +82,11 @@ def connect(
             raise ConfigError("--stdio is one connection, --listen accepts many", code=CODE_CONTRADICTION)
         if services and (listen is not None or stdio):
             raise ConfigError("services are named, so that --listen and --stdio have none", code=CODE_CONTRADICTION)
-        places = None if listen is None else {"": parse_place(listen)}
+        places = parse_places(services) if services else None if listen is None else {"": parse_place(listen)}
         metrics_address = None if metrics is None else parse_listen(metrics)
-        at = parse_places(services) if services else places
-        options = ConnectOptions(ticket=ticket, listen=at, stdio=stdio, lan=lan)
+        options = ConnectOptions(
+            ticket=ticket, listen=places, stdio=stdio, lan=lan, limits=parse_limits(limit or [], places or None)
+        )
         peer = flags.peer_options(
             rendezvous=rendezvous,
             token=token,

@@ -89,6 +89,7 @@ def expose(
         ),
     ] = "peer",
     lan: flags.Lan = False,
+    limit: flags.Limit = None,
     rendezvous: flags.Rendezvous = None,
     token: flags.Token = None,
     ca_file: flags.CaFile = None,
@@ -123,6 +124,7 @@ def expose(
         from p2p.errors import ConfigError
         from p2p.observe import log
         from p2p.parse import parse_duration, parse_folder, parse_listen
+        from p2p.parse_limits import parse_limits
         from p2p.parse_services import parse_targets
         from p2p.session.options import ExposeOptions, ProxySource, ProxyVersion
         from p2p.target import FolderTarget
@@ -144,6 +146,7 @@ def expose(
             inbox=None if inbox is None else Path(parse_folder(inbox).path),
             hidden=hidden,
             allow_bench=allow_bench,
+            limits=parse_limits(limit or [], places),
             public=public.public_options(
                 is_public=is_public,
                 gateway=gateway,

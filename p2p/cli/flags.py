@@ -67,6 +67,14 @@ Metrics = Annotated[
     str | None,
     typer.Option("--metrics", metavar="ADDRESS", help="Serve metrics for Prometheus: local port, or IP:port."),
 ]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="[NAME=]RATE",
+        help="Limit a service, or each: 10mbit in both directions, 2mbit/500kbit in and out, -/1mbit out only. Repeat.",
+    ),
+]
 LogFile = Annotated[Path | None, typer.Option("--log-file", metavar="FILE", help="Append the log to this file.")]
 
 

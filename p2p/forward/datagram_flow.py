@@ -11,6 +11,7 @@ from p2p.errors import ForwardError
 from p2p.forward.counters import FlowSnapshot
 from p2p.forward.credit import ReceiveWindow
 from p2p.forward.owner import FlowOwner
+from p2p.forward.throttle import ServiceThrottles, Throttle
 from p2p.proto.tunnel.codes import StreamCode
 from p2p.proto.tunnel.datagrams import DatagramReader, TrainBuilder, frame_datagram
 from p2p.proto.tunnel.header import StreamHeader, encode_header
@@ -72,9 +73,11 @@ class DatagramFlow:
         "_cancel_dial",
         "_final_offset",
         "_in_ended",
+        "_inwards",
         "_is_due",
         "_is_watched",
         "_out_ended",
+        "_outwards",
         "_owner",
         "_port",
         "_reader",
@@ -110,6 +113,8 @@ class DatagramFlow:
         self._bytes_in = self._bytes_out = 0
         self._in_ended = self._out_ended = False
         self._final_offset: int | None = None
+        self._inwards: Throttle | None = None
+        self._outwards: Throttle | None = None
         self._is_due = False
         self._is_watched = True
         self._cancel_dial: Callable[[], None] | None = None
@@ -134,6 +139,10 @@ class DatagramFlow:
         if self._port is None and not self.closed:
             self._cancel_dial = cancel
 
+    def throttle(self, throttles: ServiceThrottles) -> None:
+        """Drop from now on what exceeds these limits."""
+        self._inwards, self._outwards = throttles
+
     def connected(self, port: DatagramPort) -> None:
         """Take the local end that was made for a flow of the other side."""
         self._cancel_dial = None
@@ -156,6 +165,10 @@ class DatagramFlow:
             buffer: One or more of ``size`` bytes, the last possibly shorter.
             size: 0 only for one empty datagram.
         """
+        if self._outwards is not None and (passed := self._outwards.take(len(buffer), size)) < len(buffer):
+            self.dropped += -(-(len(buffer) - passed) // size)
+            if not (buffer := buffer[:passed]):
+                return
         self._builder.add(buffer, size)
         self._bytes_out += len(buffer)
 
@@ -237,6 +250,10 @@ class DatagramFlow:
         if self._port is None or self._out_ended or not self._arrived:
             return
         arrived, self._arrived = self._arrived, []
+        if self._inwards is not None:
+            passed = [one for one in arrived if self._inwards.take(len(one), len(one)) == len(one)]
+            self.dropped += len(arrived) - len(passed)
+            arrived = passed
         taken = self._port.send(arrived)
         self.dropped += len(arrived) - taken
         self._bytes_in += sum(map(len, arrived))

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections import deque
 from collections.abc import Callable
-from itertools import islice
-from typing import Final
 
 from p2p import defaults
 from p2p.errors import DecodeError
@@ -15,14 +12,10 @@ from p2p.forward import sockets
 from p2p.forward.counters import FlowSnapshot
 from p2p.forward.credit import ReceiveWindow
 from p2p.forward.owner import FlowOwner
+from p2p.forward.pending import PendingBytes
+from p2p.forward.throttle import ServiceThrottles, Valve
 from p2p.proto.tunnel.codes import StreamCode
 from p2p.proto.tunnel.header import StreamHeader, decode_header_untrusted, encode_header, header_length_untrusted
-
-_BUFFERS_A_SEND: Final = 256
-"""Below the kernel's limit of 1,024 buffers a call, above what a socket buffer takes of packet-sized pieces."""
-_JOIN_BELOW_BYTES: Final = 4096
-"""Smaller pieces are joined: each costs as much again in bookkeeping, and a hostile peer could send single bytes."""
-_JOINED_MAX_BYTES: Final = 64 << 10
 
 
 class Flow:
@@ -58,6 +51,8 @@ class Flow:
         "_reading",
         "_socket",
         "_stream_ended",
+        "_valve_in",
+        "_valve_out",
         "_window",
         "_writing",
         "closed",
@@ -76,7 +71,7 @@ class Flow:
         self._owner = owner
         self._socket = sock
         self._window = ReceiveWindow(owner.pool)
-        self._pending: deque[bytes | bytearray] | None = None
+        self._pending: PendingBytes | None = None
         self._overhead_out = 0
         self._overhead_in = 0
         self._reading = False
@@ -87,6 +82,8 @@ class Flow:
         self._cut = False
         self._delivery_due = False
         self._final_offset: int | None = None
+        self._valve_in: Valve | None = None
+        self._valve_out: Valve | None = None
         self.stream_id = stream_id
         self.header = header
         self.opened_at = owner.loop.time()
@@ -113,6 +110,12 @@ class Flow:
         if self._socket is None and not self.closed:
             self._cancel_dial = cancel
 
+    def throttle(self, throttles: ServiceThrottles) -> None:
+        """Pass bytes through these limits from now on."""
+        inwards, outwards = throttles
+        self._valve_in = None if inwards is None else inwards.valve(self.deliver)
+        self._valve_out = None if outwards is None else outwards.valve(self._resume)
+
     def connected(self, sock: socket.socket) -> None:
         """Take the local connection that was made for a flow of the other side; the flow owns it from here on."""
         self._cancel_dial = None
@@ -133,14 +136,15 @@ class Flow:
         """
         self.closed = self._out_ended = self._in_ended = True
         pending, self._pending = self._pending, None
-        return self._window, b"".join(pending or ()), self._stream_ended, self._final_offset
+        return self._window, b"" if pending is None else pending.whole(), self._stream_ended, self._final_offset
 
     # --- out: local connection to QUIC -------------------------------------------------------------------------
 
     @property
     def can_feed(self) -> bool:
-        """Whether *out* is open and has credit."""
-        return not self._out_ended and self.sent < self.send_limit
+        """Whether *out* is open, has credit, and does not wait for its turn at a bandwidth limit."""
+        is_throttled = self._valve_out is not None and self._valve_out.is_waiting
+        return not (self._out_ended or is_throttled) and self.sent < self.send_limit
 
     def feed(self, limit: int) -> int:
         """Move up to ``limit`` bytes from the local connection into QUIC; see ``Feedable``."""
@@ -150,8 +154,10 @@ class Flow:
             return 0
         owner = self._owner
         buffer = owner.read_buffer
+        limit = min(limit, room)
         try:
-            length = sock.recv_into(buffer, min(limit, room))
+            valve = self._valve_out
+            length = sock.recv_into(buffer, limit) if valve is None else valve.receive_into(sock, buffer, limit)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError:
@@ -177,6 +183,9 @@ class Flow:
     def credit_received(self, max_offset: int) -> None:
         """The other side allows more; a lower offset is old news."""
         self.send_limit = max(self.send_limit, max_offset)
+        self._resume()
+
+    def _resume(self) -> None:
         if self.parked and self.can_feed:
             self._owner.feeder.resume(self)
 
@@ -215,7 +224,9 @@ class Flow:
         if self._in_ended:
             return  # sent before our STOP_SENDING was heard
         if data:
-            self._hold(data)
+            if self._pending is None:
+                self._pending = PendingBytes()
+            self._pending.add(data)
         if self.header is None:
             self._take_header()
         elif self._socket is not None and not (self._writing or self._delivery_due):
@@ -240,7 +251,7 @@ class Flow:
             self.abort(StreamCode.ABORTED)
 
     def _take_header(self) -> None:
-        data = b"".join(self._pending or ())
+        data = b"" if self._pending is None else self._pending.whole()
         try:
             length = header_length_untrusted(data)
             if length is not None and length <= len(data):
@@ -254,34 +265,24 @@ class Flow:
             return
         self._overhead_in = length
         self._window.consume(length, self._absorbable)
-        self._pending = deque((data[length:],)) if len(data) > length else None
+        self._pending = None
+        if len(data) > length:
+            self._pending = PendingBytes()
+            self._pending.add(data[length:])
         self._owner.header_received(self)
-
-    def _hold(self, data: bytes) -> None:
-        if self._pending is None:
-            self._pending = deque()
-        elif len(data) < _JOIN_BELOW_BYTES and len(last := self._pending[-1]) < _JOINED_MAX_BYTES:
-            if not isinstance(last, bytearray):
-                last = self._pending[-1] = bytearray(last)
-            last += data
-            return
-        self._pending.append(data)
 
     def _flush(self) -> None:
         sock, pending = self._socket, self._pending
         assert sock is not None
         try:
             while pending:
-                length = sock.sendmsg(islice(pending, _BUFFERS_A_SEND)) if len(pending) > 1 else sock.send(pending[0])
+                length, takes_more = pending.send(sock, self._valve_in)
                 self._consume(length)
-                while length:
-                    first = pending.popleft()
-                    if length < len(first):
-                        pending.appendleft(first[length:])
-                        raise BlockingIOError  # the next call would say so
-                    length -= len(first)
+                if not takes_more:
+                    raise BlockingIOError
         except (BlockingIOError, InterruptedError):
-            self._watch_writable(True)
+            # At a bandwidth limit the socket has room all the time: `deliver` follows when it is our turn.
+            self._watch_writable(self._valve_in is None or not self._valve_in.is_waiting)
             return
         except OSError:
             self._fail_in()
@@ -355,6 +356,9 @@ class Flow:
         self.watch(False)
         self._watch_writable(False)
         self._pending = None
+        for valve in (self._valve_in, self._valve_out):
+            if valve is not None:
+                valve.close()
         self._window.close()
         if self._socket is not None:
             sockets.close(self._socket, reset=reset)

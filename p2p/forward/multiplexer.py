@@ -19,6 +19,7 @@ from p2p.forward.round_trips import RoundTrips
 from p2p.forward.sockets import Addresses, socket_addresses
 from p2p.forward.table import CODE_NO_NEW_FLOWS, FlowTable
 from p2p.forward.target import FlowAcceptor
+from p2p.forward.throttle import Throttles
 from p2p.forward.transport import StreamTransport
 from p2p.proto.tunnel import control as tunnel
 from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode, goodbye_error, refusal_error
@@ -108,6 +109,10 @@ class Multiplexer:
     @acceptor.setter
     def acceptor(self, acceptor: FlowAcceptor | None) -> None:
         self._table.acceptor = acceptor
+
+    def throttle(self, throttles: Throttles) -> None:
+        """Limit the bandwidth of services; flows that are open already go on as they are."""
+        self._table.throttles = throttles
 
     def authenticate(self, request: AuthRequest) -> None:
         """Dialer: ask to be let in; call it once the handshake is complete.

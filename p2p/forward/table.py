@@ -19,6 +19,7 @@ from p2p.forward.feed import Feeder
 from p2p.forward.flow import Flow
 from p2p.forward.streams import PeerStreams
 from p2p.forward.target import FlowAcceptor
+from p2p.forward.throttle import Throttles
 from p2p.forward.transport import StreamTransport
 from p2p.proto.tunnel.codes import CODE_CREDIT_EXCEEDED, StreamCode, stream_error
 from p2p.proto.tunnel.control import Role
@@ -98,6 +99,7 @@ class FlowTable:
         self.feeder = Feeder(transport)
         self.read_buffer = _read_buffers.setdefault(loop, memoryview(bytearray(defaults.TUNNEL_QUANTUM_BYTES)))
         self.acceptor = acceptor
+        self.throttles: Throttles | None = None
         self._governor = governor
         self._max_flows = max_flows
         self._peer_streams = PeerStreams(role, max_flows)
@@ -135,6 +137,7 @@ class FlowTable:
         flow = Flow(self, self.transport.open_stream(), sock, StreamHeader(service, *addresses))
         self._flows[flow.stream_id] = flow
         self._flows_total += 1
+        self._throttle(flow, service)
         flow.open()
 
     def open_datagrams(self, port: DatagramPort, header: StreamHeader) -> DatagramFlow:
@@ -148,6 +151,7 @@ class FlowTable:
         flow = DatagramFlow(self, self.transport.open_stream(), header, port)
         self._flows[flow.stream_id] = flow
         self._flows_total += 1
+        self._throttle(flow, header.service)
         flow.open()
         self._datagrams.add(flow)
         return flow
@@ -348,6 +352,7 @@ class FlowTable:
         window, data, has_ended, final_offset = opened.hand_over()
         flow = DatagramFlow(self, opened.stream_id, header, None, window)
         self._flows[flow.stream_id] = flow
+        self._throttle(flow, header.service)
 
         def done(result: DatagramPort | StreamCode) -> None:
             if isinstance(result, StreamCode):
@@ -362,8 +367,13 @@ class FlowTable:
         if final_offset is not None:
             flow.end_announced(final_offset)
 
+    def _throttle(self, flow: AnyFlow, service: str) -> None:
+        if self.throttles is not None:
+            flow.throttle(self.throttles.of(service))
+
     def _dialled(self, flow: Flow, result: socket.socket | StreamCode) -> None:
         if isinstance(result, socket.socket):
+            self._throttle(flow, "" if flow.header is None else flow.header.service)
             flow.connected(result)
             return
         self._failed(flow.stream_id, result)

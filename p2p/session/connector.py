@@ -14,6 +14,7 @@ from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
 from p2p.errors import ConfigError, ForwardError, P2PError
 from p2p.forward.listeners import Listeners
 from p2p.forward.stdio import StdioFlow
+from p2p.forward.throttle import Throttles
 from p2p.identity import Identity, PeerId, Ticket
 from p2p.proto.signalling.bodies import PeerBody
 from p2p.proto.tunnel.control import Role
@@ -60,6 +61,7 @@ class Connector(Program):
         if not self._urls and peer.relay_policy is RelayPolicy.ONLY:
             raise ConfigError("the ticket names no rendezvous", code=CODE_NO_RENDEZVOUS)
         self._listeners: Listeners | None = None
+        self._throttles: Throttles | None = None
         self._flow_error: ForwardError | None = None
         self._dials: dict[str, Dial] = {}
         self._lost: dict[str, asyncio.Future[P2PError]] = {}
@@ -133,6 +135,10 @@ class Connector(Program):
             self,
             pool=self.pool,
         )
+        if self.options.limits:
+            if self._throttles is None:
+                self._throttles = Throttles(asyncio.get_running_loop(), self.options.limits)
+            session.multiplexer.throttle(self._throttles)
         dial = Dial(self.node, self.ticket, session)
         self.add_session(session)
         self._dials[session.session_id] = dial

@@ -21,6 +21,7 @@ from p2p.defaults import (
 from p2p.errors import ConfigError, DecodeError, IdentityError, IntegrityError, P2PError
 from p2p.forward.announcing import AnnouncingAcceptor
 from p2p.forward.target import FlowAcceptor, ServiceDialer
+from p2p.forward.throttle import Throttles
 from p2p.identity import Identity, PeerId, proof
 from p2p.proto.ice import Credentials
 from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, Trickle
@@ -72,6 +73,7 @@ class Exposer(Program):
         self._access: ServiceAccess | None = None
         self._built_in: BuiltInServices | None = None
         self._stack = contextlib.AsyncExitStack()
+        self._throttles: Throttles | None = None
         self._admission = OfferAdmission()
         self._ticket_text = ""
         self._done = asyncio.Event()
@@ -303,6 +305,12 @@ class Exposer(Program):
             pool=self.pool,
         )
         session.multiplexer.acceptor = self.make_acceptor(session)
+        if self.options.limits:
+            if self._throttles is None:
+                self._throttles = Throttles(
+                    asyncio.get_running_loop(), self.options.limits, self.options.targets.keys()
+                )
+            session.multiplexer.throttle(self._throttles)
         self.add_session(session)
         return session
 

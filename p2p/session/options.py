@@ -10,7 +10,7 @@ from pathlib import Path
 from p2p import defaults
 from p2p.proto.publication import Access as Access
 from p2p.proto.publication import Kind as Kind
-from p2p.target import Offered, Target
+from p2p.target import Offered, ServiceRates, Target
 
 
 class ProxyVersion(StrEnum):
@@ -121,6 +121,8 @@ class ExposeOptions:
     """Which PROXY header services are sent in front of each connection; None sends none."""
     proxy_source: ProxySource = ProxySource.PEER
     """Whose address is in it."""
+    limits: Mapping[str, ServiceRates] = field(default_factory=dict)
+    """How fast each service may be, by its name; the empty one is for all that are not named."""
 
     @property
     def target(self) -> str:
@@ -142,3 +144,5 @@ class ConnectOptions:
     """Whether to look for the service in this network by multicast DNS though the ticket names a rendezvous."""
     stdio: bool = False
     """Whether standard input and output are the one connection."""
+    limits: Mapping[str, ServiceRates] = field(default_factory=dict)
+    """How fast each service may be, by its name; the empty one is for all that are not named."""

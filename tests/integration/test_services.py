@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+
+import pytest
 
 from p2p.address import TransportAddress
 from p2p.session.events import Connected, Listening, Problem, Ready
-from p2p.target import Target, TcpTarget, UdpTarget
+from p2p.target import ServiceRates, Target, TcpTarget, UdpTarget
 from tests.support.peers import News, echo, echo_service, world
 from tests.support.udp_services import exchange, udp_client, udp_echo_service
 
@@ -59,3 +62,20 @@ async def test_a_service_that_is_not_on_offer_is_named_with_those_that_are(tmp_p
             assert error.code == "P2P-6115"
             assert words in error.detail
             assert "there is web, db" in error.detail
+
+
+@pytest.mark.parametrize("side", ["expose", "connect"])
+async def test_a_service_is_as_fast_as_it_may_be_and_the_other_is_not_touched(tmp_path: Path, side: str) -> None:
+    payload = bytes(600_000)
+    limits = {"slow": ServiceRates(None, 1e6)}
+    async with world(tmp_path) as here, echo_service() as port:
+        targets: dict[str, Target] = {"slow": TcpTarget("127.0.0.1", port), "fast": TcpTarget("127.0.0.1", port)}
+        offer, _, _ = await here.expose(targets, limits=limits if side == "expose" else {})
+        _, news, _ = await here.connect_at(offer.ticket, None, limits=limits if side == "connect" else {})
+        took_s = {}
+        for name in targets:
+            began_at = time.monotonic()
+            await echo(await address_of(news, name), payload)
+            took_s[name] = time.monotonic() - began_at
+        assert took_s["slow"] > 0.45
+        assert took_s["fast"] < took_s["slow"]

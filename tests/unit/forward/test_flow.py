@@ -215,7 +215,7 @@ async def test_single_bytes_do_not_multiply_in_memory() -> None:
             session.exposer_transport.deliver(4, bytes((number % 256,)))
         (flow,) = session.exposer._table._flows.values()
         assert flow._pending is not None
-        assert len(flow._pending) == 1
+        assert len(flow._pending._pieces) == 1
         session.acceptor.connect(session.acceptor.pending[0])
         received = await read_exactly(session.acceptor.sockets[0], 20_000)
         assert received == bytes(number % 256 for number in range(20_000))
