@@ -110,6 +110,27 @@ def example() -> str:
     return (Path(__file__).parent / "example.toml").read_text(encoding="utf-8")
 
 
+def turn_urls(config: RelayConfig) -> list[str]:
+    """Say under which URLs clients reach a relay; TLS by address, where the certificate may want a name.
+
+    Args:
+        config: The configuration.
+
+    Source: RFC 7065.
+    """
+    public = {host.bind_host: host.public_host for host in config.relay_hosts()}
+    urls = []
+    for addresses, scheme, transport in (
+        (config.udp, "turn", "udp"),
+        (config.tcp, "turn", "tcp"),
+        (config.tls, "turns", "tcp"),
+    ):
+        for address in addresses:
+            seen = address._replace(host=public.get(address.host, address.host))
+            urls.append(f"{scheme}:{seen}?transport={transport}")
+    return urls
+
+
 def warnings(config: RelayConfig, path: Path) -> list[str]:
     """Say what is allowed and yet probably not meant.
 

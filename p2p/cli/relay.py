@@ -31,6 +31,7 @@ app = typer.Typer(
         "p2p relay example > relay.toml                   every setting, explained",
         "p2p relay verify -c relay.toml                   what the file means, and what is wrong with it",
         "p2p relay run -c relay.toml",
+        "p2p relay credentials alice -c relay.toml        an entry of iceServers, for WebRTC",
     ),
 )
 
@@ -72,6 +73,34 @@ def secret() -> None:
     import secrets
 
     typer.echo(secrets.token_urlsafe(24))
+
+
+@app.command()
+def credentials(
+    user: Annotated[str, typer.Argument(metavar="NAME", help="Whom quotas count.")] = "user",
+    config: Config = _DEFAULT_FILE,
+    lifetime: Annotated[str, typer.Option("--lifetime", metavar="TIME", help="Until they end.")] = "12h",
+) -> None:
+    """Print time-limited credentials for WebRTC."""
+    from p2p.cli.problems import reporting
+
+    with reporting(as_json=False, verbose=False):
+        import time
+
+        from p2p.cli.output import print_json
+        from p2p.errors import ConfigError
+        from p2p.parse import parse_duration
+        from relay import config_file
+        from relay.core.credentials import rest_password
+
+        settings = config_file.load(config)
+        if not settings.shared_secrets:
+            raise ConfigError(f"{config}: names no shared secret to derive credentials from")
+        username = f"{int(time.time() + parse_duration(lifetime))}:{user}"
+        urls = config_file.turn_urls(settings)
+        print_json(
+            {"urls": urls, "username": username, "credential": rest_password(settings.shared_secrets[0], username)}
+        )
 
 
 @app.command()

@@ -1,8 +1,10 @@
 """The configuration file: what it may say, what it must not, and that secrets stay in it."""
 
 import dataclasses
+import json
 import logging
 import re
+import time
 import tomllib
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from p2p.address import TransportAddress
+from p2p.cli.relay import app as p2p_relay
 from p2p.errors import ConfigError
 from relay import config_file
 from relay.cli import app
 from relay.config import PeerMode, RelayConfig
+from relay.core.credentials import rest_password
 from relay.service import RelayService
 
 ADDRESS = TransportAddress("192.0.2.1", 3478)
@@ -197,6 +201,31 @@ def test_secret_makes_a_new_one_each_time():
     first, second = (CliRunner().invoke(app, ["--secret"]).output.strip() for _ in range(2))
     assert first != second
     assert len(first) >= 24
+
+
+def test_credentials_are_an_entry_of_ice_servers(tmp_path):
+    path = _write(tmp_path, FULL)
+    result = CliRunner().invoke(p2p_relay, ["credentials", "visitor", "-c", str(path), "--lifetime", "1h"])
+    assert result.exit_code == 0, result.output
+    server = json.loads(result.output)
+    assert server["urls"] == [
+        "turn:192.0.2.1:3478?transport=udp",
+        "turn:[2001:db8::1]:3478?transport=udp",
+        "turn:192.0.2.1:80?transport=tcp",
+    ]
+    expiry, _, name = server["username"].partition(":")
+    assert name == "visitor"
+    assert abs(int(expiry) - time.time() - 3600) < 60
+    assert server["credential"] == rest_password(SECRET, server["username"])
+    static = _write(tmp_path, 'udp = ["192.0.2.1"]\n[users]\na = "b"')
+    assert CliRunner().invoke(p2p_relay, ["credentials", "-c", str(static)]).exit_code == 2
+
+
+def test_urls_have_the_address_that_the_world_sees():
+    config = RelayConfig(
+        udp=(TransportAddress("10.0.0.5", 3478),), relay_addresses=("10.0.0.5/192.0.2.1",), users={"a": "b"}
+    )
+    assert config_file.turn_urls(config) == ["turn:192.0.2.1:3478?transport=udp"]
 
 
 def test_help_shows_how_to_begin():
