@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -21,10 +19,10 @@ from gateway.config import GatewayConfig
 from gateway.ingress.tls import CertificateFiles
 from p2p.session.options import ProxyVersion
 from tests.support.authority import Authority
+from tests.support.fronts import run_haproxy, run_nginx, shipped
 from tests.support.gateway_world import CONFIG, LOOPBACK, GatewayWorld, gateway_world, mirror, website
 from tests.support.ports import free_port, free_ports
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 Front: TypeAlias = tuple[GatewayWorld, int, Authority]
 VISITOR = "127.0.0.7"
 FRONT = (ip_network("127.0.0.1/32"),)
@@ -36,53 +34,6 @@ server {{
     location / {{ return 200 "$remote_addr $http_x_forwarded_for"; }}
 }}
 """
-NGINX_TOP = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    include {folder}/gateway.conf;
-}}
-"""
-
-
-def shipped(name: str, *changes: tuple[str, str]) -> str:
-    """A file of ours with this machine's addresses; each must be in it."""
-    text = (DEPLOY / name).read_text()
-    for before, after in changes:
-        assert before in text, before
-        text = text.replace(before, after)
-    return text
-
-
-def is_listening(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 0.2).close()
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def running(command: list[str], port: int, folder: Path) -> Iterator[None]:
-    if (program := shutil.which(command[0]) or shutil.which(f"/usr/sbin/{command[0]}")) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    with (folder / "front.log").open("wb") as log:
-        process = subprocess.Popen([program, *command[1:]], stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 10
-        while subprocess.run(
-            ["/bin/bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"], stderr=subprocess.DEVNULL
-        ).returncode:
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail((folder / "front.log").read_text()[-2000:])
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 async def curl(port: int, authority: Authority, *flags: str, path: str = "/") -> str:
@@ -122,9 +73,7 @@ async def behind_nginx(folder: Path) -> AsyncIterator[Front]:
             ("/etc/letsencrypt/live/tunnels.example.com/fullchain.pem", str(authority.certificate)),
             ("/etc/letsencrypt/live/tunnels.example.com/privkey.pem", str(authority.key)),
         )
-        (folder / "gateway.conf").write_text(text)
-        (folder / "nginx.conf").write_text(NGINX_TOP.format(folder=folder))
-        with running(["nginx", "-c", f"{folder}/nginx.conf", "-p", str(folder)], port, folder):
+        with run_nginx(text, port, folder):
             yield there, port, authority
 
 
@@ -151,8 +100,7 @@ async def behind_haproxy(
             ("127.0.0.1:8481", str(there.gateway.https_addresses[0])),
             ("send-proxy-v2", version),
         )
-        (folder / "haproxy.cfg").write_text(text)
-        with running(["haproxy", "-db", "-f", f"{folder}/haproxy.cfg"], https_port, folder):
+        with run_haproxy(text, https_port, folder):
             yield there, https_port, authority
 
 
@@ -186,9 +134,7 @@ def inner_nginx(folder: Path) -> Iterator[int]:
     """A site that reads the PROXY header and tells whom it sees."""
     folder.mkdir()
     port = free_port()
-    (folder / "gateway.conf").write_text(INNER.format(port=port))
-    (folder / "nginx.conf").write_text(NGINX_TOP.format(folder=folder))
-    with running(["nginx", "-c", f"{folder}/nginx.conf", "-p", str(folder)], port, folder):
+    with run_nginx(INNER.format(port=port), port, folder):
         yield port
 
 

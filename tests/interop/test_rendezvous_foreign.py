@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-import shutil
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from p2p.proto.turn.client import AllocationClient
 from p2p.proto.turn.events import AllocationCreated
@@ -23,20 +19,9 @@ from rendezvous.service import RendezvousService
 from tests.support.authority import Authority
 from tests.support.coturn import SECRET, run_coturn
 from tests.support.drivers import AllocationDriver, wait_for_event
+from tests.support.fronts import run_nginx, shipped
 from tests.support.ports import free_port
 from tests.support.rendezvous_world import ALICE, BASE, url_of
-
-DEPLOY = Path(__file__).parents[2] / "deploy"
-NGINX_TOP = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    include {folder}/rendezvous.conf;
-}}
-"""
 
 
 async def test_coturn_accepts_the_credentials_of_a_welcome(tmp_path: Path) -> None:
@@ -60,29 +45,18 @@ async def test_coturn_accepts_the_credentials_of_a_welcome(tmp_path: Path) -> No
 @contextmanager
 def nginx_in_front_of(service: RendezvousService, folder: Path) -> Iterator[tuple[int, Path]]:
     """Run nginx with the file that we ship, its addresses replaced; give its port and the file of its authority."""
-    program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
-    if program is None:
-        pytest.skip("nginx is not installed")
     authority, port = Authority(folder), free_port()
-    text = (DEPLOY / "nginx.conf").read_text()
-    for shipped, here in (
+    site = shipped(
+        "nginx.conf",
         ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
         ("    listen [::]:443 ssl;\n", ""),
         ("127.0.0.1:8470", str(service.listen_addresses[0])),
         ("server_name rendezvous.example.com", "server_name 127.0.0.1"),
         ("/etc/letsencrypt/live/rendezvous.example.com/fullchain.pem", str(authority.certificate)),
         ("/etc/letsencrypt/live/rendezvous.example.com/privkey.pem", str(authority.key)),
-    ):
-        assert shipped in text
-        text = text.replace(shipped, here)
-    (folder / "rendezvous.conf").write_text(text)
-    (folder / "nginx.conf").write_text(NGINX_TOP.format(folder=folder))
-    process = subprocess.Popen([program, "-c", folder / "nginx.conf", "-p", folder])
-    try:
+    )
+    with run_nginx(site, port, folder):
         yield port, authority.root
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 async def test_signalling_passes_nginx_with_the_file_that_we_ship(tmp_path: Path) -> None:
