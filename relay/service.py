@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
-from p2p.aio.udp import UdpSocket
+from p2p.aio.udp_options import bind
 from p2p.errors import LocalProtocolError
 from p2p.proto.observed import is_within
 from relay.certificate import load_certificate, tls_context
@@ -38,6 +38,7 @@ from relay.shell.binding import BindingService
 from relay.shell.connections import ConnectionLimiter
 from relay.shell.control import Control
 from relay.shell.datagrams import DatagramListener
+from relay.shell.plane import DataPlane
 from relay.shell.relayed import RelayedUdpSocket
 from relay.shell.stream_listener import StreamListener
 from relay.shell.streams import StreamClient
@@ -113,6 +114,7 @@ class RelayService:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._control: Control | None = None
         self._started_at = 0.0
+        self._plane: DataPlane | None = None
         self._datagrams: dict[TransportAddress, DatagramListener] = {}
         self._streams: list[StreamListener] = []
 
@@ -274,6 +276,8 @@ class RelayService:
         assert self._loop is not None
         scope = await stack.enter_async_context(TaskScope())
         stack.callback(self._limiter.close)
+        self._plane = DataPlane(self._loop, self.counters)
+        stack.callback(self._plane.close)
         self._control = Control(self._loop, self._make_server(), wall_clock=self._wall_clock)
         stack.callback(self._control.close)
         self._open_datagrams(stack)
@@ -308,13 +312,13 @@ class RelayService:
         )
 
     def _open_datagrams(self, stack: contextlib.AsyncExitStack) -> None:
-        assert self._loop is not None
+        assert self._plane is not None
         for host in self.config.relay_hosts():
             # An address that is not this machine's must be an error now, and not for the first client.
-            UdpSocket(self._loop, TransportAddress(host.bind_host, 0), on_batch=_ignore, on_drained=_ignore).close()
+            bind(TransportAddress(host.bind_host, 0)).close()
         for address in self.config.udp:
             listener = DatagramListener(
-                self._loop,
+                self._plane,
                 address,
                 control=self._running(),
                 strangers=self._strangers,
@@ -349,8 +353,8 @@ class RelayService:
         return StreamClient(self._loop, control, self._limiter, transport_kind=kind)
 
     def _open_relayed(self, host: RelayHost, port: int) -> RelayedSocket:
-        assert self._loop is not None
-        return RelayedUdpSocket(self._loop, host, port, self.counters)
+        assert self._plane is not None
+        return RelayedUdpSocket(self._plane, host, port)
 
     def _now(self) -> float:
         assert self._loop is not None
@@ -376,7 +380,3 @@ class _WatchedLog(RelayLog):
         super().allocation_ended(allocation, reason)
         self.totals.add(allocation)
         self.ended.set()
-
-
-def _ignore(*_: object) -> None:
-    """Take no notice."""

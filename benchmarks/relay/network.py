@@ -21,6 +21,7 @@ PEER_HOST: Final = "198.18.2.2"
 
 _CLONE_NEWNET: Final = 0x40000000
 _SIOCETHTOOL: Final = 0x8946
+_ETHTOOL_STSO: Final = 0x1F
 _ETHTOOL_SGRO: Final = 0x2C
 _FOLDER: Final = "/run/netns/"
 
@@ -105,8 +106,10 @@ class Network:
             _ip("-n", namespace, "neigh", "replace", address, "lladdr", mac, "dev", device, "nud", "permanent")
         _ip("-n", outer, "route", "add", "default", "via", relay_host)
         if self._gro:
+            with self.inside(name):
+                _ethtool("out", _ETHTOOL_STSO, 0)  # else the other end takes for granted that batches arrive as such
             with self.inside("relay"):
-                _switch_gro_on(name)
+                _ethtool(name, _ETHTOOL_SGRO, 1)
             for setting, value in (("gro_flush_timeout", 50_000), ("napi_defer_hard_irqs", 2)):
                 # sysfs shows the devices of the namespace that it was mounted in: ip mounts one of its own.
                 command = f"echo {value} > /sys/class/net/{name}/{setting}"
@@ -122,8 +125,8 @@ def _set_namespace(descriptor: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def _switch_gro_on(device: str) -> None:
-    value = ctypes.create_string_buffer(struct.pack("=II", _ETHTOOL_SGRO, 1))
+def _ethtool(device: str, command: int, setting: int) -> None:
+    value = ctypes.create_string_buffer(struct.pack("=II", command, setting))
     request = struct.pack("16sP16x", device.encode(), ctypes.addressof(value))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket.fileno(), _SIOCETHTOOL, request)

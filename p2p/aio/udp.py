@@ -27,10 +27,8 @@ from p2p.aio.udp_options import (
     enable,
     forbid_fragments,
     has_gso,
-    path_mtu,
     receiver,
     size_buffers,
-    whole_datagrams,
 )
 from p2p.defaults import (
     SOCKET_BUFFER_BYTES,
@@ -216,32 +214,6 @@ class UdpSocket:
                     self._gso_failures_in_a_row = 0
             done += run
         return done
-
-    def send_whole(self, datagram: bytes, destination: TransportAddress) -> int | None:
-        """Send one datagram that nobody on the way may cut into fragments.
-
-        Args:
-            datagram: The payload; lost like any other when the kernel's buffer is full.
-            destination: Where it goes, of the socket's own address family.
-
-        Returns:
-            None, or what the path is known to carry (bytes, headers included; 0 if unknown) when this is more.
-        """
-        if self._fd < 0:
-            return None
-        with whole_datagrams(self._socket):
-            try:
-                self.stats.sent_bytes += self._socket.sendto(datagram, destination)
-            except (BlockingIOError, InterruptedError):
-                self.stats.send_blocked += 1
-            except OSError as error:
-                self._count_send_error(error, 1)
-                if error.errno == errno.EMSGSIZE:
-                    return path_mtu(self.local_address, destination)
-            else:
-                self.stats.send_calls += 1
-                self.stats.sent_datagrams += 1
-        return None
 
     def call_when_writable(self, callback: Callable[[], object]) -> None:
         """Call back once, as soon as the kernel takes datagrams again.

@@ -19,6 +19,7 @@ from relay.core.five_tuple import FiveTuple
 from relay.core.rates import RateGroup
 
 Payload: TypeAlias = bytes | memoryview
+"""One datagram. A memoryview is of memory that the next receive overwrites: send it, or copy it, before you return."""
 
 CHANNEL_DATA_MAX_BYTES: Final = 0xFFFF
 _INDICATION_MAX_BYTES_IPV4: Final = 0xFFFC - 16
@@ -38,7 +39,7 @@ class RelayedSocket(Protocol):
     port: int
 
     def send(self, payloads: Sequence[Payload], peer: TransportAddress) -> None:
-        """Send datagrams to a peer; what the kernel does not take is dropped and counted."""
+        """Send a run, of one size but for a shorter last one, to a peer; what fails is dropped and counted."""
         ...
 
     def send_whole(self, payload: Payload, peer: TransportAddress) -> int | None:
@@ -62,7 +63,11 @@ class ClientLeg(Protocol):
         ...
 
     def send_channel_data(self, number: int, payloads: Sequence[Payload]) -> None:
-        """Send payloads as ChannelData; dropped and counted when the client's buffer is full."""
+        """Send a run of payloads as ChannelData; dropped and counted when the client's buffer is full."""
+        ...
+
+    def end(self) -> None:
+        """Give up what belongs to the allocation, which has ended or moved to another client address."""
         ...
 
 
@@ -202,7 +207,7 @@ class Allocation:
 
         Args:
             channel: One of ``channels``.
-            payloads: Without the ChannelData headers.
+            payloads: A run, without the ChannelData headers: of one size, the last possibly shorter.
         """
         if self.rates.is_limited and not (payloads := self._within_rates(payloads)):
             return
@@ -243,7 +248,7 @@ class Allocation:
 
         Args:
             peer: Where it came from.
-            payloads: Datagrams, in order.
+            payloads: A run of datagrams, in order: of one size, the last possibly shorter.
 
         Source: RFC 8656 section 11.3.
         """
@@ -254,7 +259,7 @@ class Allocation:
             return
         if self.rates.is_limited and not (payloads := self._within_rates(payloads)):
             return
-        size = sum(map(len, payloads))
+        size = _bytes_of(payloads)
         self.packets += len(payloads)
         self.relayed_bytes += size
         counters.packets_to_clients += len(payloads)
@@ -287,8 +292,12 @@ class Allocation:
         return payloads[:admitted]
 
     def _count_to_peer(self, payloads: Sequence[Payload]) -> None:
-        size = sum(map(len, payloads))
+        size = _bytes_of(payloads)
         self.packets += len(payloads)
         self.relayed_bytes += size
         self._counters.packets_to_peers += len(payloads)
         self._counters.bytes_to_peers += size
+
+
+def _bytes_of(run: Sequence[Payload]) -> int:
+    return len(run[0]) * (len(run) - 1) + len(run[-1])

@@ -31,6 +31,8 @@ class Drop(Enum):
     """The client does not read as fast as its peers send."""
     SOCKET_BUFFER_FULL = "socket_buffer_full"
     """The kernel took no more."""
+    SEND_FAILED = "send_failed"
+    """The kernel or the network refused it: no route, a firewall, too large."""
     TOO_LONG = "too_long"
     """Data that no ChannelData or indication can carry, or that must not be fragmented and would have to be."""
     CONNECTION_LIMIT = "connection_limit"

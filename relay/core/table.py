@@ -135,6 +135,7 @@ class AllocationTable:
         self._detach(allocation)
         self._quotas.remove(allocation.quota_owner, allocation.five_tuple.client.host, size)
         self._rates.leave(allocation.rates)
+        allocation.leg.end()
         allocation.five_tuple, allocation.leg = five_tuple, leg
         self._quotas.add(allocation.quota_owner, five_tuple.client.host, size)
         allocation.rates = self._rates.join(allocation.quota_owner, five_tuple.client.host)
@@ -201,6 +202,7 @@ class AllocationTable:
             del self._neighbourhood.by_relayed_address[socket.relayed_address]
             self._release(socket, now)
         allocation.sockets.clear()
+        allocation.leg.end()
         self._counters.allocations_ended[reason.value] += 1
         self._size -= 1
         self._on_removed(allocation, reason)

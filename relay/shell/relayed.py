@@ -2,85 +2,91 @@
 
 from __future__ import annotations
 
-import asyncio
+import errno
 from collections.abc import Sequence
 
 from p2p.address import TransportAddress
-from p2p.aio.udp import UdpSocket
+from p2p.aio.udp_options import bind, path_mtu, whole_datagrams
 from p2p.defaults import RELAY_SOCKET_BUFFER_BYTES
 from relay.core.allocation import Allocation, Payload
-from relay.core.counters import Drop, RelayCounters
+from relay.core.counters import Drop
 from relay.core.relayed_ports import RelayHost
+from relay.shell.arena import Batch
+from relay.shell.plane import DataPlane, DataSocket
+from relay.shell.runs import payloads_of, runs_of, segments_of
 
 
-class RelayedUdpSocket:
+class RelayedUdpSocket(DataSocket):
     """One relayed transport address.
 
     Args:
-        loop: The event loop.
+        plane: The data plane.
         host: Where to bind, and what peers see instead.
         port: The port to bind.
-        counters: What is counted.
 
     Raises:
         ConnectivityError: The port is taken.
     """
 
-    __slots__ = ("_allocation", "_counters", "_socket", "port", "relayed_address")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, host: RelayHost, port: int, counters: RelayCounters) -> None:
+    def __init__(self, plane: DataPlane, host: RelayHost, port: int) -> None:
+        sock = bind(TransportAddress(host.bind_host, port))
+        super().__init__(plane, sock, buffer_bytes=RELAY_SOCKET_BUFFER_BYTES)
         self.port = port
         self.relayed_address = TransportAddress(host.public_host, port)
         self._allocation: Allocation | None = None
-        self._counters = counters
-        self._socket = UdpSocket(
-            loop,
-            TransportAddress(host.bind_host, port),
-            on_batch=self._on_batch,
-            on_drained=_nothing,
-            poll_delay_s=0.0,
-            buffer_bytes=RELAY_SOCKET_BUFFER_BYTES,
-        )
+        self._counters = plane.counters
+        self.watch()
 
     def attach(self, allocation: Allocation) -> None:
         """Hand what arrives to an allocation from now on; until then it is dropped."""
         self._allocation = allocation
 
     def send(self, payloads: Sequence[Payload], peer: TransportAddress) -> None:
-        """Send datagrams to a peer; what the kernel does not take is dropped and counted."""
-        sent = self._socket.send(payloads, peer)  # type: ignore[arg-type]  # any buffer will do
-        if sent < len(payloads):
-            self._counters.drops[Drop.SOCKET_BUFFER_FULL] += len(payloads) - sent
+        """Send a run to a peer; what the kernel does not take is dropped and counted."""
+        if len(payloads) == 1:
+            self.sender.send(payloads[0], peer)
+        else:
+            self.sender.send_run(payloads, 1, len(payloads[0]), peer)
 
     def send_whole(self, payload: Payload, peer: TransportAddress) -> int | None:
         """Send one datagram that must not be fragmented; return what the path carries when this is more (bytes)."""
-        return self._socket.send_whole(payload, peer)  # type: ignore[arg-type]  # any buffer will do
+        with whole_datagrams(self.socket):
+            try:
+                self.socket.sendto(payload, peer)
+            except (BlockingIOError, InterruptedError):
+                self._counters.drops[Drop.SOCKET_BUFFER_FULL] += 1
+            except OSError as error:
+                if error.errno == errno.EMSGSIZE:
+                    return path_mtu(self.local_address, peer)
+                self._counters.drops[Drop.SEND_FAILED] += 1
+        return None
 
     def close(self) -> None:
         """Close the socket and free the port."""
         self._allocation = None
-        self._socket.close()
+        super().close()
 
-    def _on_batch(self, buffer: bytes, segment_size: int, source: TransportAddress, now: float) -> None:
-        if self._allocation is None:
+    def take_one(self, length: int, size: int, source: TransportAddress) -> None:
+        """Take the message in slot 0."""
+        allocation = self._allocation
+        if allocation is None:
             self._counters.drops[Drop.NO_ALLOCATION] += 1
+        elif size < length:
+            allocation.receive_from_peer(source, segments_of(self.arena, 0, length, size))
         else:
-            self._allocation.receive_from_peer(source, segments(buffer, segment_size))
+            allocation.receive_from_peer(source, (self.arena.view[:length],))
 
-
-def segments(buffer: bytes, segment_size: int) -> Sequence[Payload]:
-    """Cut what the kernel joined into datagrams again, without copying.
-
-    Args:
-        buffer: Datagrams of one source.
-        segment_size: Size of each but the last, in bytes.
-    """
-    size = len(buffer)
-    if segment_size >= size:
-        return (buffer,)
-    view = memoryview(buffer)
-    return [view[at : at + segment_size] for at in range(0, size, segment_size)]
-
-
-def _nothing(now: float) -> None:
-    """Do nothing: each batch was sent on when it came."""
+    def take_batch(self, batch: Batch) -> None:
+        """Take messages of any peers."""
+        arena = self.arena
+        for run in runs_of(batch, arena.keys(batch, is_ipv6=self._is_ipv6), None):
+            allocation = self._allocation
+            if allocation is None:
+                self._counters.drops[Drop.NO_ALLOCATION] += len(run.slots)
+                continue
+            assert run.key is not None
+            if run.size:
+                payloads = segments_of(arena, run.slots[0], run.length, run.size)
+            else:
+                payloads = payloads_of(arena, run.slots, 0, run.length)
+            allocation.receive_from_peer(arena.address_of(run.key), payloads)

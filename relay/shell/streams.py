@@ -21,6 +21,7 @@ from relay.core import http_probe
 from relay.core.allocation import CHANNEL_DATA_MAX_BYTES, Allocation, Payload
 from relay.core.counters import Drop
 from relay.core.five_tuple import ClientTransport, FiveTuple
+from relay.shell.channel_data import fits
 from relay.shell.connections import ConnectionLimiter
 from relay.shell.control import Control
 
@@ -137,6 +138,9 @@ class StreamClient(asyncio.Protocol):
             parts += (header, payload, padding)
         self._write(b"".join(parts), len(payloads))
 
+    def end(self) -> None:
+        """Keep the connection: it may make another allocation."""
+
     def close(self) -> None:
         """Close the connection, what is still unsent with it."""
         self._is_closed = True
@@ -175,10 +179,11 @@ class StreamClient(asyncio.Protocol):
                 if end > size:
                     self._needed = end - at
                     break
-                if number != run_number:
+                payload = view[at + _HEADER.size : at + _HEADER.size + length]
+                if number != run_number or not fits(run, payload):
                     self._relay(run_number, run)
                     run, run_number = [], number
-                run.append(view[at + _HEADER.size : at + _HEADER.size + length])
+                run.append(payload)
                 at = end
                 continue
             self._relay(run_number, run)

@@ -34,7 +34,6 @@ class Attacker:
         peers: Who sent to a relayed address, or was sent to from one.
         on_signal: Changes signals.
         on_relayed: Changes datagrams.
-        send_from_relay: Sends datagrams out of a relayed address, past ``on_relayed``.
     """
 
     def __init__(self) -> None:
@@ -45,7 +44,7 @@ class Attacker:
         self.on_signal: OnSignal | None = None
         self.on_relayed: OnRelayed | None = None
         self.connections: list[Connection] = []
-        self.send_from_relay = RelayedUdpSocket.send
+        self._send = RelayedUdpSocket.send
 
     async def inject(self, receiver: PeerId, instance: str, sender: PeerId, body: bytes) -> None:
         """Deliver a body to a client, as if a peer had sent it."""
@@ -53,6 +52,12 @@ class Attacker:
         for connection in self.connections:
             if connection._seat == Seat(receiver, instance):
                 await connection.deliver(message)
+
+    def send_from_relay(self, socket: RelayedSocket, payloads: Sequence[Payload], peer: TransportAddress) -> None:
+        """Send datagrams out of a relayed address, past ``on_relayed``."""
+        assert isinstance(socket, RelayedUdpSocket)
+        for payload in payloads:
+            self._send(socket, (payload,), peer)
 
     def keep(
         self, socket: RelayedSocket, payloads: Sequence[Payload], peer: TransportAddress, *, is_inbound: bool
@@ -91,7 +96,8 @@ async def hostile_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     receive_from_peer = Allocation.receive_from_peer
 
     def receive(self: Allocation, peer: TransportAddress, payloads: Sequence[Payload]) -> None:
-        receive_from_peer(self, peer, attacker.keep(self.sockets[peer.is_ipv6], payloads, peer, is_inbound=True))
+        for kept in attacker.keep(self.sockets[peer.is_ipv6], payloads, peer, is_inbound=True):
+            receive_from_peer(self, peer, (kept,))
 
     def send(self: RelayedUdpSocket, payloads: Sequence[Payload], peer: TransportAddress) -> None:
         attacker.send_from_relay(self, attacker.keep(self, payloads, peer, is_inbound=False), peer)

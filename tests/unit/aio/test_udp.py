@@ -365,24 +365,6 @@ async def test_a_socket_that_never_fragments() -> None:
         end.udp.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a path carries")
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-async def test_a_datagram_goes_whole_or_the_size_of_the_path_is_told(host: str) -> None:
-    sender, receiver = End(TransportAddress(host, 0)), End(TransportAddress(host, 0))
-    level, option = (socket.IPPROTO_IPV6, 23) if ":" in host else (socket.IPPROTO_IP, 10)
-    usual = sender.udp._socket.getsockopt(level, option)
-    assert sender.udp.send_whole(b"whole", receiver.udp.local_address) is None
-    await receiver.wait_for(1)
-    assert receiver.datagrams == [b"whole"]
-    # One byte more than an IP packet can have beside its headers on loopback.
-    assert sender.udp.send_whole(bytes(65_536), receiver.udp.local_address) in (65_535, 65_536)
-    assert sender.udp.stats.send_too_big == 1
-    assert sender.udp._socket.getsockopt(level, option) == usual
-    sender.udp.close()
-    assert sender.udp.send_whole(b"late", receiver.udp.local_address) is None
-    receiver.udp.close()
-
-
 @pytest.mark.parametrize(
     ("sizes", "runs"),
     [

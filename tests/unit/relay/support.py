@@ -102,12 +102,16 @@ class FakeLeg:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.channel_data: list[tuple[int, bytes]] = []
+        self.has_ended = False
 
     def send_message(self, data: bytes) -> None:
         self.messages.append(decode_untrusted(data))
 
     def send_channel_data(self, number: int, payloads: Sequence[Payload]) -> None:
         self.channel_data += [(number, bytes(payload)) for payload in payloads]
+
+    def end(self) -> None:
+        self.has_ended = True
 
 
 class SilentObserver:
