@@ -40,7 +40,13 @@ def connect(
     stdio: Annotated[
         bool, typer.Option("--stdio", help="Make one connection and join it to standard input and output.")
     ] = False,
-    lan: flags.Lan = False,
+    lan: Annotated[
+        bool,
+        typer.Option(
+            "--lan",
+            help="Look on this network by multicast DNS too. A ticket that names no rendezvous needs no flag for that.",
+        ),
+    ] = False,
     limit: flags.Limit = None,
     rendezvous: flags.Rendezvous = None,
     token: flags.Token = None,

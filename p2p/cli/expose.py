@@ -88,7 +88,10 @@ def expose(
             help="Whose address that is: the connecting machine's as seen from here, or its client's by its own word.",
         ),
     ] = "peer",
-    lan: flags.Lan = False,
+    lan: Annotated[
+        bool,
+        typer.Option("--lan", help="Announce it on this network by multicast DNS; then no rendezvous is needed."),
+    ] = False,
     limit: flags.Limit = None,
     rendezvous: flags.Rendezvous = None,
     token: flags.Token = None,

@@ -43,12 +43,6 @@ RelayOnly = Annotated[
     typer.Option("--relay-only", help="Never go direct: the peers do not learn each other's addresses."),
 ]
 NoRelay = Annotated[bool, typer.Option("--no-relay", help="Never use a relay: direct, or not at all.")]
-Lan = Annotated[
-    bool,
-    typer.Option(
-        "--lan", help="Meet on this network by multicast DNS: announce the service, or look for it. Needs no server."
-    ),
-]
 NoBirthday = Annotated[
     bool, typer.Option("--no-birthday", help="Spend no burst of sockets and probes on difficult NATs.")
 ]

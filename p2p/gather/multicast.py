@@ -87,16 +87,31 @@ async def look_up(label: str, hosts: Sequence[str], timeout_s: float) -> tuple[T
     """
     zeroconf = _open(hosts)
     try:
-        info = AsyncServiceInfo(_TYPE, f"{label}.{_TYPE}")
-        if not await info.async_request(zeroconf.zeroconf, timeout_s * 1000):
-            return ()
-        ports = {False: info.port or 0, True: _port(info.decoded_properties.get(_IPV6_PORT))}
-        found = (TransportAddress(host, ports[":" in host]) for host in info.parsed_addresses())
-        return tuple(address for address in found if address.port)[:_MOST_ADDRESSES]
+        info = question(label)
+        return read_untrusted(info) if await info.async_request(zeroconf.zeroconf, timeout_s * 1000) else ()
     except NotRunningException as error:
         raise ConnectivityError(f"multicast DNS: {error}", code=CODE_NO_MULTICAST) from error
     finally:
         await zeroconf.async_close()
+
+
+def question(label: str) -> AsyncServiceInfo:
+    """Make what the library fills in with the answers about a service."""
+    return AsyncServiceInfo(_TYPE, f"{label}.{_TYPE}")
+
+
+def read_untrusted(info: AsyncServiceInfo) -> tuple[TransportAddress, ...]:
+    """Read the addresses out of an answer; never raises.
+
+    Args:
+        info: As somebody on the network filled it in.
+
+    Returns:
+        Eight at most; those of a family for which no port was told are left out.
+    """
+    ports = {False: info.port or 0, True: _port(info.decoded_properties.get(_IPV6_PORT))}
+    found = (TransportAddress(host, ports[":" in host]) for host in info.parsed_addresses())
+    return tuple(address for address in found if address.port)[:_MOST_ADDRESSES]
 
 
 def _open(hosts: Sequence[str]) -> AsyncZeroconf:

@@ -17,6 +17,7 @@ from natlab.lab import Lab
 from natlab.observed import ObservedProgram
 from natlab.programs import Programs, find_program
 
+from p2p.address import TransportAddress
 from p2p.identity import Ticket
 from p2p.proto.direct import lan_label
 from tests.support.lab import LabFactory, lab_factory, routers
@@ -76,13 +77,13 @@ class Lan:
         self._stop = threading.Event()
         self._programs = Programs(find_program(), folder)
         self._folder = folder
-        self._stack = stack
+        self.stack = stack
         self._count = 0
 
     def start(self, host: str, *command: str) -> ObservedProgram:
         self._count += 1
         name = f"{host}-{self._count}"
-        return self._stack.enter_context(
+        return self.stack.enter_context(
             ObservedProgram(
                 self.lab,
                 host,
@@ -97,21 +98,27 @@ class Lan:
         return self.start(host, sys.executable, "-c", script, *arguments)
 
     def expose(self) -> tuple[ObservedProgram, Ticket]:
-        port = self._stack.enter_context(echo_on(self.lab, EXPOSER))
-        exposer = self.start(EXPOSER, *self._programs.command, "expose", str(port), "--lan", "--json")
-        return exposer, Ticket.parse(str(exposer.require("ready", within_s=20).values["ticket"]))
+        exposer = self.start_exposer(EXPOSER)
+        return exposer, self.ticket(exposer)
 
-    def connect(self, ticket: Ticket, *flags: str) -> ObservedProgram:
+    def start_exposer(self, host: str) -> ObservedProgram:
+        port = self.stack.enter_context(echo_on(self.lab, host))
+        return self.start(host, *self._programs.command, "expose", str(port), "--lan", "--json")
+
+    def ticket(self, exposer: ObservedProgram) -> Ticket:
+        return Ticket.parse(str(exposer.require("ready", within_s=20).values["ticket"]))
+
+    def connect(self, ticket: Ticket, *flags: str, host: str = DIALER) -> ObservedProgram:
         words = ("connect", ticket.encode(), "--json", "--listen", "127.0.0.1:0", *flags)
-        return self.start(DIALER, *self._programs.command, *words)
+        return self.start(host, *self._programs.command, *words)
 
-    def exchange(self, dialer: ObservedProgram) -> None:
+    def exchange(self, dialer: ObservedProgram, host: str = DIALER) -> None:
         """Every byte comes back, and on a direct path."""
         connected = dialer.require("connected", within_s=20).values
         assert connected["path"] == "direct"
         port = int(str(dialer.require("listening", within_s=1).values["address"]).rpartition(":")[2])
         payload = os.urandom(100_000)
-        with self.lab.entered(DIALER):
+        with self.lab.entered(host):
             sock = socket.create_connection(("127.0.0.1", port), timeout=20)
         with sock:
             sender = threading.Thread(target=sock.sendall, args=(payload,))
@@ -148,6 +155,56 @@ def test_one_network_is_enough(lan: Lan) -> None:
     # What was announced is taken back at the end.
     exposer.__exit__(None, None, None)
     watcher.require("removed", within_s=10)
+
+
+def test_a_host_in_two_networks_is_found_by_either_protocol(lab_factory: LabFactory, tmp_path: Path) -> None:
+    """It is announced on both of its interfaces, in either protocol, and found by name from both networks."""
+    lab = lab_factory(routers(a="port", b="port", hosts=2, ipv6=True))
+    lab.move(EXPOSER, "b", keep=True)
+    lab.run("a2", ["ip", "-6", "addr", "flush", "dev", "eth0"])
+    lab.run("b1", ["ip", "-4", "addr", "flush", "dev", "eth0"])
+    with ExitStack() as stack:
+        lan = Lan(lab, tmp_path, stack)
+        _, ticket = lan.expose()
+        by_name = replace(ticket, direct_addresses=())
+        for host, family in (("a2", False), ("b1", True)):
+            dialer = lan.connect(by_name, host=host)
+            lan.exchange(dialer, host)
+            path = TransportAddress.parse(str(dialer.require("connected", within_s=1).values["address"]))
+            assert path.is_ipv6 is family
+
+
+def test_ten_peers_on_one_network(lab_factory: LabFactory, tmp_path: Path) -> None:
+    """Five services and five dialers, all at once, by name: everyone finds his own."""
+    count = 5
+    with ExitStack() as stack:
+        lan = Lan(lab_factory(routers(a="port", hosts=2 * count)), tmp_path, stack)
+        exposers = [lan.start_exposer(f"a{number}") for number in range(1, count + 1)]
+        tickets = [lan.ticket(exposer) for exposer in exposers]
+        hosts = [f"a{number}" for number in range(count + 1, 2 * count + 1)]
+        dialers = [
+            lan.connect(replace(ticket, direct_addresses=()), host=host)
+            for ticket, host in zip(tickets, hosts, strict=True)
+        ]
+        for ticket, host, dialer in zip(tickets, hosts, dialers, strict=True):
+            lan.exchange(dialer, host)
+            assert dialer.require("connected", within_s=1).values["peer"] == str(ticket.peer_id)
+
+
+def test_multicast_that_is_not_possible_is_told(lan: Lan) -> None:
+    """Another program keeps the port to itself; the ticket's addresses work all the same."""
+    for host in (EXPOSER, DIALER):
+        with lan.lab.entered(host):
+            keeper = lan.stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+        keeper.bind(("::", 5353))
+    exposer, ticket = lan.expose()
+    assert exposer.require("error", within_s=5).values["code"] == "P2P-4104"
+    lan.exchange(lan.connect(ticket))
+    lost = lan.connect(replace(ticket, direct_addresses=()), "--timeout", "2s")
+    problem = lost.require("error", within_s=20).values
+    assert problem["code"] == "P2P-3302"
+    assert "multicast DNS" in problem["detail"]
+    assert "in use" in problem["detail"]
 
 
 def test_who_answers_without_the_ticket_gets_nowhere(lan: Lan) -> None:
