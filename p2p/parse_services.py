@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from p2p import defaults
 from p2p.errors import ConfigError, ErrorCode
-from p2p.parse import parse_offer, parse_place
+from p2p.parse import parse_offer, parse_place, parse_target
 from p2p.target import FolderTarget, Offered, Target, TcpTarget, UdpTarget, UnixTarget
 
 CODE_BAD_SERVICES: Final = ErrorCode(
@@ -42,7 +42,7 @@ def parse_targets(texts: Sequence[str], known: Mapping[str, str]) -> dict[str, O
         named = [f"{text}={known[text]}" if text in known else text for text in texts]
     if not named:
         raise ConfigError("nothing to expose: no target, and no services in the file", code=CODE_BAD_SERVICES)
-    if len(named) == 1 and not _NAMED.fullmatch(named[0]) and not _is_range(named[0]):
+    if len(named) == 1 and _is_plain(named[0]):
         return {"": parse_offer(named[0])}
     return _collect(named, parse_offer)
 
@@ -61,6 +61,35 @@ def parse_places(texts: Sequence[str]) -> dict[str, Target]:
         ConfigError: A place is wrong, a name is missing or there twice.
     """
     return _collect(texts, parse_place)
+
+
+def parse_wanted(texts: Sequence[str]) -> dict[str, Target]:
+    """Read where ``p2p expose --accept-reverse`` puts services of connecting sides.
+
+    Args:
+        texts: See ``parse_places``; a single place without a name is for the service without a name.
+
+    Raises:
+        ConfigError: A place is wrong, a name is missing or there twice.
+    """
+    if len(texts) == 1 and _is_plain(texts[0]):
+        return {"": parse_place(texts[0])}
+    return parse_places(texts)
+
+
+def parse_reverse(texts: Sequence[str]) -> dict[str, Target]:
+    """Read what ``p2p connect --reverse`` offers; see ``parse_targets``.
+
+    Raises:
+        ConfigError: A target is wrong or a folder, a name is missing or there twice.
+    """
+    if len(texts) == 1 and _is_plain(texts[0]):
+        return {"": parse_target(texts[0])}
+    return _collect(texts, parse_target)
+
+
+def _is_plain(text: str) -> bool:
+    return not (_NAMED.fullmatch(text) or _is_range(text))
 
 
 def _collect(texts: Sequence[str], parse: Callable[[str], OfferedT]) -> dict[str, OfferedT]:

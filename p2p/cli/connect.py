@@ -14,6 +14,7 @@ EPILOG: Final = flags.examples(
     "p2p connect TICKET --listen 0.0.0.0:9000  and for everyone on this network",
     "p2p connect TICKET --listen udp:27015     a game that speaks UDP",
     "p2p connect TICKET web=8080 ssh=2222      two of several services",
+    "p2p connect TICKET --reverse 22           the other way round: the other side reaches ssh here",
     "",
     "A ticket of `p2p expose --lan` needs no flag: it names no rendezvous, so this network is asked.",
     "",
@@ -40,6 +41,14 @@ def connect(
     stdio: Annotated[
         bool, typer.Option("--stdio", help="Make one connection and join it to standard input and output.")
     ] = False,
+    reverse: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reverse",
+            metavar="[NAME=]TARGET",
+            help="Offer a service of this side to the other, if that permits it (p2p expose --accept-reverse). Repeat.",
+        ),
+    ] = None,
     lan: Annotated[
         bool,
         typer.Option(
@@ -81,7 +90,7 @@ def connect(
         from p2p.observe import log
         from p2p.parse import parse_listen, parse_place
         from p2p.parse_limits import parse_limits
-        from p2p.parse_services import parse_places
+        from p2p.parse_services import parse_places, parse_reverse
         from p2p.session.options import ConnectOptions
 
         if stdio and listen is not None:
@@ -91,7 +100,12 @@ def connect(
         places = parse_places(services) if services else None if listen is None else {"": parse_place(listen)}
         metrics_address = None if metrics is None else parse_listen(metrics)
         options = ConnectOptions(
-            ticket=ticket, listen=places, stdio=stdio, lan=lan, limits=parse_limits(limit or [], places or None)
+            ticket=ticket,
+            listen=places,
+            stdio=stdio,
+            lan=lan,
+            limits=parse_limits(limit or [], None),
+            reverse=parse_reverse(reverse) if reverse else {},
         )
         peer = flags.peer_options(
             rendezvous=rendezvous,

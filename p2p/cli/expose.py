@@ -88,6 +88,14 @@ def expose(
             help="Whose address that is: the connecting machine's as seen from here, or its client's by its own word.",
         ),
     ] = "peer",
+    accept_reverse: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept-reverse",
+            metavar="[NAME=]PLACE",
+            help="Let whoever may connect put a service of theirs here (p2p connect --reverse). Repeat.",
+        ),
+    ] = None,
     lan: Annotated[
         bool,
         typer.Option("--lan", help="Announce it on this network by multicast DNS; then no rendezvous is needed."),
@@ -128,13 +136,15 @@ def expose(
         from p2p.observe import log
         from p2p.parse import parse_duration, parse_folder, parse_listen
         from p2p.parse_limits import parse_limits
-        from p2p.parse_services import parse_targets
+        from p2p.parse_services import parse_targets, parse_wanted
         from p2p.session.options import ExposeOptions, ProxySource, ProxyVersion
         from p2p.target import FolderTarget
 
         known = load_services()
-        # An inbox is an offer by itself.
-        places = parse_targets(targets or [], known) if targets or known or inbox is None else {}
+        wanted = parse_wanted(accept_reverse) if accept_reverse else {}
+        # An inbox is an offer by itself, and so is a place for services of others.
+        is_enough = inbox is not None or bool(wanted)
+        places = parse_targets(targets or [], known) if targets or known or not is_enough else {}
         if is_public and not places:
             raise ConfigError("an inbox has nothing to show to the public", code=CODE_CONTRADICTION)
         services = [place for place in places.values() if not isinstance(place, FolderTarget)]
@@ -149,7 +159,8 @@ def expose(
             inbox=None if inbox is None else Path(parse_folder(inbox).path),
             hidden=hidden,
             allow_bench=allow_bench,
-            limits=parse_limits(limit or [], places),
+            limits=parse_limits(limit or [], {*places, *wanted}),
+            reverse=wanted,
             public=public.public_options(
                 is_public=is_public,
                 gateway=gateway,

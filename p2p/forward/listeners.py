@@ -63,6 +63,10 @@ class Listeners:
         for listener in self._open:
             listener.detach()
 
+    def of(self, service: str) -> list[StreamListenerForward | UdpListenerForward]:
+        """The listeners of one service."""
+        return [listener for listener in self._open if listener.service == service]
+
     async def _listen(self, stack: AsyncExitStack, service: str, place: Target) -> Target:
         match place:
             case UdpTarget(host, port):

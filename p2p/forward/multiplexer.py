@@ -24,7 +24,7 @@ from p2p.forward.transport import StreamTransport
 from p2p.proto.tunnel import control as tunnel
 from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode, goodbye_error, refusal_error
 from p2p.proto.tunnel.control import ControlChannel, Role, State
-from p2p.proto.tunnel.frames import AuthRequest, Hello, OfferedService
+from p2p.proto.tunnel.frames import AuthRequest, Hello
 from p2p.proto.tunnel.header import FlowKind, StreamHeader
 
 CLOSE_PROTOCOL_BROKEN: Final = 0x50_10
@@ -114,26 +114,26 @@ class Multiplexer:
         """Limit the bandwidth of services; flows that are open already go on as they are."""
         self._table.throttles = throttles
 
-    def authenticate(self, request: AuthRequest) -> None:
-        """Dialer: ask to be let in; call it once the handshake is complete.
+    def authenticate(self, request: AuthRequest, hello: Hello | None = None) -> None:
+        """Dialer: introduce ourselves and ask to be let in; call it once the handshake is complete.
 
         Raises:
             LocalProtocolError: We are the exposer, asked already, or the connection has other streams.
         """
-        self._control.authenticate(request)
+        self._control.authenticate(request, hello)
         if (stream_id := self._transport.open_stream()) != CONTROL_STREAM:
             raise LocalProtocolError(f"the control stream would be stream {stream_id}")
         self._is_authenticated = True
         self._control_stream.flush()
         self._tell_capacity()
 
-    def accept(self, services: tuple[OfferedService, ...] = ()) -> None:
-        """Exposer: let the dialer in, and tell it what it may open flows to.
+    def accept(self, hello: Hello | None = None) -> None:
+        """Exposer: let the dialer in and introduce ourselves.
 
         Raises:
             LocalProtocolError: No request waits for a verdict.
         """
-        self._control.accept(services)
+        self._control.accept(hello)
         self._control_stream.flush()
         self._is_authenticated = self._is_established = True
         self._observer.established()

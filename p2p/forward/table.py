@@ -352,13 +352,13 @@ class FlowTable:
         window, data, has_ended, final_offset = opened.hand_over()
         flow = DatagramFlow(self, opened.stream_id, header, None, window)
         self._flows[flow.stream_id] = flow
-        self._throttle(flow, header.service)
 
         def done(result: DatagramPort | StreamCode) -> None:
             if isinstance(result, StreamCode):
                 self._failed(flow.stream_id, result)
                 flow.abort(result)
             else:
+                self._throttle(flow, header.service)
                 flow.connected(result)
 
         self._datagrams.add(flow)

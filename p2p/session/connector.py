@@ -14,6 +14,7 @@ from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
 from p2p.errors import ConfigError, ForwardError, P2PError
 from p2p.forward.listeners import Listeners
 from p2p.forward.stdio import StdioFlow
+from p2p.forward.target import ServiceDialer
 from p2p.forward.throttle import Throttles
 from p2p.identity import Identity, PeerId, Ticket
 from p2p.proto.signalling.bodies import PeerBody
@@ -26,10 +27,11 @@ from p2p.session.events import Connected, Event, Listening, Problem, Report
 from p2p.session.lan import call_at, direct_signalling, look_on_lan
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
-from p2p.session.offered import free_places, missing_service
+from p2p.session.offered import free_places, introduction, missing_service
 from p2p.session.options import ConnectOptions, PeerOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
 from p2p.session.program import Program
+from p2p.session.reverse import unwanted
 from p2p.session.status import Status
 from p2p.target import Target
 
@@ -139,7 +141,9 @@ class Connector(Program):
             if self._throttles is None:
                 self._throttles = Throttles(asyncio.get_running_loop(), self.options.limits)
             session.multiplexer.throttle(self._throttles)
-        dial = Dial(self.node, self.ticket, session)
+        if self.options.reverse:
+            session.multiplexer.acceptor = ServiceDialer(self.options.reverse, asyncio.get_running_loop())
+        dial = Dial(self.node, self.ticket, session, introduction(self.options.reverse))
         self.add_session(session)
         self._dials[session.session_id] = dial
         self._lost[session.session_id] = asyncio.get_running_loop().create_future()
@@ -242,9 +246,10 @@ class Connector(Program):
             dial.established()
         self.tell(Connected(t_s=self.t_s, session=short_id(session), peer=str(session.peer), **path_fields(session)))
         self.tell_path_so_far(session)
-        error = missing_service(session.multiplexer.peer_hello, self.options.listen or ())
-        if error is not None:
-            self.tell(Problem(t_s=self.t_s, error=error))
+        hello = session.multiplexer.peer_hello
+        for error in (missing_service(hello, self.options.listen or ()), unwanted(hello, self.options.reverse)):
+            if error is not None:
+                self.tell(Problem(t_s=self.t_s, error=error))
 
     def flow_failed(self, session: PeerSession, error: ForwardError) -> None:
         """See ``SessionOwner``."""

@@ -12,7 +12,7 @@ from p2p.identity import Ticket, proof
 from p2p.proto.ice import CandidateType
 from p2p.proto.signalling.bodies import Answer, Offer, PeerBody, Refusal, encode
 from p2p.proto.tunnel.codes import refusal_error
-from p2p.proto.tunnel.frames import AuthRequest
+from p2p.proto.tunnel.frames import AuthRequest, Hello
 from p2p.proto.tunnel.ticket_proof import make_ticket_proof
 from p2p.session.candidates import write_lines
 from p2p.session.node import Node
@@ -33,12 +33,14 @@ class Dial:
         node: What the session lives on.
         ticket: What to open.
         session: Made for this attempt, with the role of a dialer.
+        hello: How to introduce ourselves in the tunnel; None offers nothing.
     """
 
-    def __init__(self, node: Node, ticket: Ticket, session: PeerSession) -> None:
+    def __init__(self, node: Node, ticket: Ticket, session: PeerSession, hello: Hello | None = None) -> None:
         self._node = node
         self._ticket = ticket
         self._session = session
+        self._hello = hello
         loop = asyncio.get_running_loop()
         self._answered: asyncio.Future[Answer] = loop.create_future()
         self._opened: asyncio.Future[None] = loop.create_future()
@@ -99,7 +101,8 @@ class Dial:
                 proof=proof.make(identity, binding, ticket.peer_id),
                 service=ticket.service,
                 ticket_proof=self._ticket_proof(binding),
-            )
+            ),
+            self._hello,
         )
 
     def established(self) -> None:

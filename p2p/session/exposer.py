@@ -34,16 +34,17 @@ from p2p.session.admission import OfferAdmission
 from p2p.session.built_in import BuiltInServices, services_there
 from p2p.session.candidates import shown, write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
-from p2p.session.events import Event, Problem, Public, Ready, Report, SessionOpened, Visit
+from p2p.session.events import Event, Listening, Problem, Public, Ready, Report, SessionOpened, Visit
 from p2p.session.lan import announce, direct_signalling, ticket_addresses
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
-from p2p.session.offered import offered
+from p2p.session.offered import introduction
 from p2p.session.options import ExposeOptions, PeerOptions, PublicOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
 from p2p.session.program import Program
 from p2p.session.proxy_headers import announcer
 from p2p.session.publisher import Publisher
+from p2p.session.reverse import ReverseListeners
 from p2p.session.status import Status
 from p2p.signalling.client import SignallingClient, SignallingState
 
@@ -74,6 +75,7 @@ class Exposer(Program):
         self._built_in: BuiltInServices | None = None
         self._stack = contextlib.AsyncExitStack()
         self._throttles: Throttles | None = None
+        self._reverse: ReverseListeners | None = None
         self._admission = OfferAdmission()
         self._ticket_text = ""
         self._done = asyncio.Event()
@@ -101,6 +103,8 @@ class Exposer(Program):
         async with contextlib.AsyncExitStack() as stack:
             loop = asyncio.get_running_loop()
             self._built_in = await stack.enter_async_context(BuiltInServices(self.options, loop))
+            if self.options.reverse:
+                self._reverse = await stack.enter_async_context(ReverseListeners(self.options.reverse, loop=loop))
             await super().__aenter__()
             self._stack = stack.pop_all()
         return self
@@ -157,6 +161,8 @@ class Exposer(Program):
                 nat=nat_facts(self.node),
             )
         )
+        for service, address in () if self._reverse is None else self._reverse.addresses.items():
+            self.tell(Listening(t_s=self.t_s, address=address, service=service))
         if self.node.relay is None and self.node.last_relay_error is not None:
             self._tell_problem(self.node.last_relay_error)
         if self.options.public is not None:
@@ -308,7 +314,7 @@ class Exposer(Program):
         if self.options.limits:
             if self._throttles is None:
                 self._throttles = Throttles(
-                    asyncio.get_running_loop(), self.options.limits, self.options.targets.keys()
+                    asyncio.get_running_loop(), self.options.limits, {*self.options.targets, *self.options.reverse}
                 )
             session.multiplexer.throttle(self._throttles)
         self.add_session(session)
@@ -371,7 +377,7 @@ class Exposer(Program):
         else:
             if self._access.sessions_left is not None:
                 self._access.sessions_left -= 1
-            session.multiplexer.accept(offered(self.options.targets))
+            session.multiplexer.accept(introduction(self.options.targets, self.options.reverse))
 
     def established(self, session: PeerSession) -> None:
         """Tell that a peer is in."""
@@ -379,9 +385,13 @@ class Exposer(Program):
             SessionOpened(t_s=self.t_s, session=short_id(session), peer=str(session.peer), **path_fields(session))
         )
         self.tell_path_so_far(session)
+        if self._reverse is not None:
+            self._reverse.session_opened(session.multiplexer, self._scope)
 
     def closed(self, session: PeerSession, error: P2PError) -> None:
         """See ``SessionOwner``; an offer for one session ends with it."""
         super().closed(session, error)
+        if self._reverse is not None:
+            self._reverse.session_closed(session.multiplexer)
         if self.options.once and session.is_established:
             self._done.set()

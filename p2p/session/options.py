@@ -123,12 +123,16 @@ class ExposeOptions:
     """Whose address is in it."""
     limits: Mapping[str, ServiceRates] = field(default_factory=dict)
     """How fast each service may be, by its name; the empty one is for all that are not named."""
+    reverse: Mapping[str, Target] = field(default_factory=dict)
+    """Where services appear that connecting sides offer, by their names; empty takes none."""
 
     @property
     def target(self) -> str:
         """The targets as a person writes them."""
         if not self.targets and self.inbox is not None:
             return f"inbox {self.inbox}"
+        if not self.targets and self.reverse:
+            return "services of others"
         return ", ".join(f"{name}={target}" if name else str(target) for name, target in self.targets.items())
 
 
@@ -146,3 +150,5 @@ class ConnectOptions:
     """Whether standard input and output are the one connection."""
     limits: Mapping[str, ServiceRates] = field(default_factory=dict)
     """How fast each service may be, by its name; the empty one is for all that are not named."""
+    reverse: Mapping[str, Target] = field(default_factory=dict)
+    """Services of ours that the exposing side may reach, by the names that it knows them by."""

@@ -67,7 +67,7 @@ async def test_a_service_that_is_not_on_offer_is_named_with_those_that_are(tmp_p
 @pytest.mark.parametrize("side", ["expose", "connect"])
 async def test_a_service_is_as_fast_as_it_may_be_and_the_other_is_not_touched(tmp_path: Path, side: str) -> None:
     payload = bytes(600_000)
-    limits = {"slow": ServiceRates(None, 1e6)}
+    limits = {"slow": ServiceRates(None, 4e5)}
     async with world(tmp_path) as here, echo_service() as port:
         targets: dict[str, Target] = {"slow": TcpTarget("127.0.0.1", port), "fast": TcpTarget("127.0.0.1", port)}
         offer, _, _ = await here.expose(targets, limits=limits if side == "expose" else {})
@@ -77,5 +77,5 @@ async def test_a_service_is_as_fast_as_it_may_be_and_the_other_is_not_touched(tm
             began_at = time.monotonic()
             await echo(await address_of(news, name), payload)
             took_s[name] = time.monotonic() - began_at
-        assert took_s["slow"] > 0.45
+        assert took_s["slow"] > 1.2
         assert took_s["fast"] < took_s["slow"]

@@ -59,6 +59,7 @@ hellos = st.builds(
     texts,
     st.frozensets(st.text(alphabet="abcdefghijklmnopqrstuvwxyz0123456789-", max_size=32), max_size=64),
     st.lists(st.builds(OfferedService, texts, st.integers(0, 255)), max_size=8).map(tuple),
+    st.lists(texts, max_size=4).map(tuple),
 )
 requests = st.builds(AuthRequest, st.binary(min_size=1, max_size=200), texts, st.none() | st.binary(max_size=64))
 running_frames = st.one_of(

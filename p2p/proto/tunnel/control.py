@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
 from enum import Enum, auto
 from typing import Final, NamedTuple, TypeAlias
 
@@ -20,7 +19,6 @@ from p2p.proto.tunnel.frames import (
     Frame,
     Goodbye,
     Hello,
-    OfferedService,
     Ping,
     Pong,
     decode_frame_untrusted,
@@ -199,8 +197,12 @@ class ControlChannel:
 
     # --- commands ----------------------------------------------------------------------------------------------
 
-    def authenticate(self, request: AuthRequest) -> None:
+    def authenticate(self, request: AuthRequest, hello: Hello | None = None) -> None:
         """Dialer: introduce ourselves and ask to be let in; must be the first command.
+
+        Args:
+            request: Who we are, and what we want.
+            hello: How to introduce ourselves; None for what was given at first.
 
         Raises:
             LocalProtocolError: We are the exposer, or have asked already.
@@ -208,18 +210,19 @@ class ControlChannel:
         if self.role is not Role.DIALER or self._started:
             raise LocalProtocolError("only a dialer authenticates, and only once")
         self._started = True
+        self._hello = hello or self._hello
         self._frames += encode_frame(self._hello), encode_frame(request)
 
-    def accept(self, services: tuple[OfferedService, ...] = ()) -> None:
+    def accept(self, hello: Hello | None = None) -> None:
         """Exposer: let the dialer in.
 
         Args:
-            services: What it may open flows to.
+            hello: How to introduce ourselves; None for what was given at first.
 
         Raises:
             LocalProtocolError: No request waits for a verdict.
         """
-        self._hello = replace(self._hello, services=services)
+        self._hello = hello or self._hello
         self._answer(AuthResult(0))
         self.state = State.OPEN
 

@@ -10,7 +10,8 @@
     type  name         payload
     0x01  HELLO        fields: 1 protocol versions (varints), 2 toolkit version (text),
                        3 features (length byte and text, repeated), 4 services (kind byte, length byte and
-                       name, repeated; from an exposer that lets the dialer in)
+                       name, repeated), 5 names of services that the sender listens for (length byte and
+                       name, repeated)
     0x02  AUTH         fields: 1 identity proof, 2 service (text), 3 ticket proof (32 bytes)
     0x03  AUTH_RESULT  code (varint, 0 means accepted), text
     0x04  CREDIT       stream id (varint), offset up to which the stream may send (varint)
@@ -27,7 +28,7 @@ a payload is defined to hold is skipped too, so that every frame can grow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
@@ -50,8 +51,10 @@ TEXT_MAX_BYTES: Final = 256
 _FEATURES_MAX: Final = 64
 _VERSIONS_MAX: Final = 16
 _FEATURE_NAME_MAX_BYTES: Final = 32
-_SERVICES_MAX_BYTES: Final = 3072
+_SERVICES_MAX_BYTES: Final = 2560
 """Leaves a frame room for the other fields; with more of them none is named, though all can be asked for."""
+_WANTED_MAX_BYTES: Final = 1024
+"""The same for the services that the sender listens for."""
 FIRST_OPTIONAL_TYPE: Final = 0x80
 
 
@@ -68,6 +71,10 @@ class FrameType(IntEnum):
     DRAINED = 0x08
     GOODBYE = 0x09
     END = 0x80
+
+
+REVERSE_FEATURE: Final = "reverse"
+"""An exposer that listens for services of its dialers says so."""
 
 
 class OfferedService(NamedTuple):
@@ -91,12 +98,14 @@ class Hello:
         toolkit: Version of its software, for logs.
         features: Names of what it supports beyond the version's minimum.
         services: What the other side may open flows to; none if they are too many to tell.
+        wanted: Services of the other side that the sender listens for; none if they are too many to tell.
     """
 
     versions: tuple[int, ...]
     toolkit: str = ""
     features: frozenset[str] = frozenset()
     services: tuple[OfferedService, ...] = ()
+    wanted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -257,7 +266,14 @@ def _encode_hello(hello: Hello) -> bytes:
     fields = [(1, versions), (2, encode_text(hello.toolkit, TEXT_MAX_BYTES)), (3, features)]
     if services := _encode_services(hello.services):
         fields.append((4, services))
+    wanted = b"".join(bytes((len(name),)) + name for name in _service_names(hello.wanted))
+    if 0 < len(wanted) <= _WANTED_MAX_BYTES:
+        fields.append((5, wanted))
     return encode_fields(fields)
+
+
+def _service_names(names: Iterable[str]) -> Iterator[bytes]:
+    return (encode_text(name, SERVICE_NAME_MAX_BYTES) for name in names)
 
 
 def _encode_services(services: Iterable[OfferedService]) -> bytes:
@@ -266,6 +282,18 @@ def _encode_services(services: Iterable[OfferedService]) -> bytes:
         name = encode_text(service.name, SERVICE_NAME_MAX_BYTES)
         encoded += bytes((service.kind, len(name))) + name
     return encoded if len(encoded) <= _SERVICES_MAX_BYTES else b""
+
+
+def _decode_names_untrusted(data: bytes, max_bytes: int) -> tuple[str, ...]:
+    names: list[str] = []
+    offset = 0
+    while offset < len(data):
+        end = offset + 1 + data[offset]
+        if end > len(data):
+            raise DecodeError("name is cut short")
+        names.append(decode_text_untrusted(data[offset + 1 : end], max_bytes))
+        offset = end
+    return tuple(names)
 
 
 def _decode_services_untrusted(data: bytes) -> tuple[OfferedService, ...]:
@@ -287,14 +315,7 @@ def _decode_hello_untrusted(payload: bytes) -> Hello:
     while offset < len(data):
         version, offset = decode_varint_untrusted(data, offset)
         versions.append(version)
-    features: set[str] = set()
-    data, offset = fields.get(3, b""), 0
-    while offset < len(data):
-        end = offset + 1 + data[offset]
-        if end > len(data):
-            raise DecodeError("feature name is cut short")
-        features.add(decode_text_untrusted(data[offset + 1 : end], _FEATURE_NAME_MAX_BYTES))
-        offset = end
+    features = _decode_names_untrusted(fields.get(3, b""), _FEATURE_NAME_MAX_BYTES)
     if not versions or len(versions) > _VERSIONS_MAX or len(features) > _FEATURES_MAX:
         raise DecodeError(f"hello with {len(versions)} versions and {len(features)} features")
     return Hello(
@@ -302,6 +323,7 @@ def _decode_hello_untrusted(payload: bytes) -> Hello:
         decode_text_untrusted(fields.get(2, b""), TEXT_MAX_BYTES),
         frozenset(features),
         _decode_services_untrusted(fields.get(4, b"")),
+        _decode_names_untrusted(fields.get(5, b""), SERVICE_NAME_MAX_BYTES),
     )
 
 

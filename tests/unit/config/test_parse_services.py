@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from p2p.errors import ConfigError
-from p2p.parse_services import parse_places, parse_targets
+from p2p.parse_services import parse_places, parse_reverse, parse_targets, parse_wanted
 from p2p.target import Target, TcpTarget, UdpTarget, UnixTarget
 
 FILE = {"web": "8080", "game": "udp:27015"}
@@ -78,3 +78,16 @@ def test_places(texts: list[str], places: dict[str, Target]) -> None:
 def test_a_free_port_gives_no_name() -> None:
     with pytest.raises(ConfigError, match="needs a name: NAME=0"):
         parse_places(["0"])
+
+
+def test_places_for_services_of_others() -> None:
+    assert parse_wanted(["2222"]) == {"": TcpTarget("127.0.0.1", 2222)}
+    assert parse_wanted(["ssh=2222"]) == {"ssh": TcpTarget("127.0.0.1", 2222)}
+    assert parse_wanted(["22", "udp:53"]) == {"22": TcpTarget("127.0.0.1", 22), "udp:53": UdpTarget("127.0.0.1", 53)}
+
+
+def test_services_in_reverse() -> None:
+    assert parse_reverse(["22"]) == {"": tcp(22)}
+    assert parse_reverse(["ssh=22", "udp:53"]) == {"ssh": tcp(22), "udp:53": UdpTarget("localhost", 53)}
+    with pytest.raises(ConfigError):
+        parse_reverse(["/a/folder"])

@@ -98,10 +98,16 @@ def test_a_request_does_not_show_its_proofs() -> None:
 
 
 def test_services_are_told_all_or_none() -> None:
-    few = tuple(OfferedService(f"web-{number}", number % 3) for number in range(300))
+    few = tuple(OfferedService(f"web-{number}", number % 3) for number in range(200))
     assert decode_frame_untrusted(encode_frame(Hello((1,), services=few))) == Hello((1,), services=few)
     many = tuple(OfferedService(f"service-{number}") for number in range(300))
     assert decode_frame_untrusted(encode_frame(Hello((1,), services=many))) == Hello((1,))
+
+
+def test_wanted_services_are_told_all_or_none() -> None:
+    few = Hello((1,), features=frozenset({"reverse"}), wanted=("", "ssh", "web"))
+    assert decode_frame_untrusted(encode_frame(few)) == few
+    assert decode_frame_untrusted(encode_frame(Hello((1,), wanted=tuple(map(str, range(2000)))))) == Hello((1,))
 
 
 @pytest.mark.parametrize("services", [b"\1", b"\1\5web", b"\1\3web\1"])
