@@ -836,6 +836,16 @@ BENCH_FIRST_BYTE_S: Final = 10.0
 """How long the first byte of a part may take before the measurement has failed."""
 BENCH_REST_S: Final = 3.0
 """How long it waits between two parts for what is still under way, which would slow down the next one."""
+PROXY_CONNECTIONS_MAX: Final = 1024
+"""Connections through a proxy at once, for all peers: a browser with many tabs has two hundred."""
+PROXY_BEGIN_S: Final = 30.0
+"""How long a client may take to say where to, with connecting there: twice the time for that."""
+PROXY_DIAL_S: Final = 15.0
+"""How long resolving a name and connecting may take, as for a service."""
+PROXY_ADDRESS_S: Final = 5.0
+"""How long one address of several may take: three lost SYNs."""
+PROXY_READ_BYTES: Final = 64 << 10
+"""What is copied at once: a connection holds no more than that in each direction."""
 FILES_CONNECTIONS_MAX: Final = 256
 """Connections to an exposed folder at once, for all peers: browsers open six each."""
 FILES_KEEPALIVE_S: Final = 75.0

@@ -17,6 +17,7 @@ EPILOG: Final = flags.examples(
     "p2p connect TICKET --reverse 22           the other way round: the other side reaches ssh here",
     "",
     "A ticket of `p2p expose --lan` needs no flag: it names no rendezvous, so this network is asked.",
+    "p2p connect TICKET --socks 1080           a proxy: curl --socks5-hostname 127.0.0.1:1080 URL",
     "",
     "SSH through it, with nothing listening:",
     "  ssh -o ProxyCommand='p2p connect TICKET --stdio' user@nas",
@@ -37,6 +38,14 @@ def connect(
     listen: Annotated[
         str | None,
         typer.Option("--listen", "-l", metavar="PLACE", help="Where the service appears, when there is only one."),
+    ] = None,
+    socks: Annotated[
+        str | None,
+        typer.Option(
+            "--socks",
+            metavar="PLACE",
+            help="Where a proxy appears (SOCKS5, HTTP CONNECT) to what the exposing side allows by --proxy-to.",
+        ),
     ] = None,
     stdio: Annotated[
         bool, typer.Option("--stdio", help="Make one connection and join it to standard input and output.")
@@ -99,9 +108,15 @@ def connect(
             raise ConfigError("services are named, so that --listen and --stdio have none", code=CODE_CONTRADICTION)
         places = parse_places(services) if services else None if listen is None else {"": parse_place(listen)}
         metrics_address = None if metrics is None else parse_listen(metrics)
+        if socks is not None:
+            if stdio:
+                raise ConfigError("--stdio is one connection, --socks accepts many", code=CODE_CONTRADICTION)
+            # Alone it is all that appears.
+            places = places or {}
         options = ConnectOptions(
             ticket=ticket,
             listen=places,
+            socks=None if socks is None else parse_listen(socks),
             stdio=stdio,
             lan=lan,
             limits=parse_limits(limit or [], None),

@@ -19,6 +19,7 @@ EPILOG: Final = flags.examples(
     "p2p expose 8080 --expires 2h --json      for programs; the ticket works for two hours",
     "p2p expose ./public                      a folder, to read with a browser or p2p cp",
     "p2p expose --inbox ~/incoming            take files that others send with p2p cp",
+    "p2p expose --proxy-to 10.0.0.0/8:80,443  web servers of this network, for p2p connect --socks",
     "p2p expose 22 --allow-bench              and permit the other side to measure the way with p2p bench",
     "p2p expose 8080 --public --name blog     and a public URL at the gateway of P2P_GATEWAY",
     "p2p expose 8080 --lan                    for machines of this network; no rendezvous is needed",
@@ -55,6 +56,15 @@ def expose(
     hidden: Annotated[
         bool, typer.Option("--hidden", help="Show, serve and take names that begin with a dot too.")
     ] = False,
+    proxy_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--proxy-to",
+            metavar="DEST[:PORTS]",
+            help="Let whoever may connect go there by a proxy on this side (p2p connect --socks): 10.0.0.0/8:80,443, "
+            "nas.lan, *.intranet.example. Repeat.",
+        ),
+    ] = None,
     allow_bench: Annotated[
         bool,
         typer.Option(
@@ -137,16 +147,17 @@ def expose(
         from p2p.parse import parse_duration, parse_folder, parse_listen
         from p2p.parse_limits import parse_limits
         from p2p.parse_services import parse_targets, parse_wanted
+        from p2p.proxy_rules import parse_rule
         from p2p.session.options import ExposeOptions, ProxySource, ProxyVersion
         from p2p.target import FolderTarget
 
         known = load_services()
         wanted = parse_wanted(accept_reverse) if accept_reverse else {}
-        # An inbox is an offer by itself, and so is a place for services of others.
-        is_enough = inbox is not None or bool(wanted)
+        # An inbox and a proxy are offers by themselves, and so is a place for services of others.
+        is_enough = inbox is not None or bool(proxy_to) or bool(wanted)
         places = parse_targets(targets or [], known) if targets or known or not is_enough else {}
         if is_public and not places:
-            raise ConfigError("an inbox has nothing to show to the public", code=CODE_CONTRADICTION)
+            raise ConfigError("neither an inbox nor a proxy is for the public", code=CODE_CONTRADICTION)
         services = [place for place in places.values() if not isinstance(place, FolderTarget)]
         metrics_address = None if metrics is None else parse_listen(metrics)
         options = ExposeOptions(
@@ -158,6 +169,7 @@ def expose(
             expires_s=None if expires is None else parse_duration(expires),
             inbox=None if inbox is None else Path(parse_folder(inbox).path),
             hidden=hidden,
+            proxy_to=tuple(parse_rule(text) for text in proxy_to or ()),
             allow_bench=allow_bench,
             limits=parse_limits(limit or [], {*places, *wanted}),
             reverse=wanted,

@@ -13,10 +13,12 @@ from p2p.forward.datagram_flow import DatagramFlow
 from p2p.forward.target import DialDone, FlowAcceptor
 from p2p.forward.udp_port import DatagramsDone
 from p2p.proto.bench import BENCH_SERVICE
+from p2p.proto.proxy import PROXY_SERVICE
 from p2p.proto.tunnel.codes import StreamCode
 from p2p.proto.tunnel.header import FlowKind, StreamHeader
 from p2p.services import FILES_SERVICE
 from p2p.services.bench import BenchService
+from p2p.services.proxy import ProxyService
 from p2p.session.options import ExposeOptions
 from p2p.target import FolderTarget, Offered, Target
 
@@ -47,7 +49,12 @@ class BuiltInServices:
                 bench = BenchService(self._loop)
                 stack.callback(bench.close)
                 self._connects[BENCH_SERVICE] = bench.connect
+            if self._options.proxy_to:
+                proxy = await stack.enter_async_context(ProxyService(self._options.proxy_to))
+                self._connects[PROXY_SERVICE] = proxy.connect
             await self._add_files(stack)
+            if not self._options.targets and self._options.inbox is None and PROXY_SERVICE in self._connects:
+                self._connects[""] = self._connects[PROXY_SERVICE]
             self._stack = stack.pop_all()
         return self
 
@@ -79,6 +86,11 @@ class BuiltInServices:
             self._connects[FILES_SERVICE] = await serve(next(iter(folders.values()), None), options.inbox)
             if not options.targets:
                 self._connects[""] = self._connects[FILES_SERVICE]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What there is beside the services that the user named."""
+        return tuple(name for name in self._connects if "/" in name)
 
     def before(self, acceptor: FlowAcceptor) -> FlowAcceptor:
         """Make an acceptor that takes flows to these services, and gives all others to the one named."""

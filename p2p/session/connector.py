@@ -175,8 +175,8 @@ class Connector(Program):
                     listeners = await listen(free_places(session.multiplexer.peer_hello))
                     listeners.attach(session.multiplexer)
 
-            if self.options.listen is not None:
-                await listen(self.options.listen)
+            if self.options.places is not None:
+                await listen(self.options.places)
             await self.keep_session(opened)
 
     async def keep_session(self, opened: Callable[[PeerSession], Awaitable[None]] | None = None) -> None:
@@ -247,7 +247,7 @@ class Connector(Program):
         self.tell(Connected(t_s=self.t_s, session=short_id(session), peer=str(session.peer), **path_fields(session)))
         self.tell_path_so_far(session)
         hello = session.multiplexer.peer_hello
-        for error in (missing_service(hello, self.options.listen or ()), unwanted(hello, self.options.reverse)):
+        for error in (missing_service(hello, self.options.places or ()), unwanted(hello, self.options.reverse)):
             if error is not None:
                 self.tell(Problem(t_s=self.t_s, error=error))
 

@@ -377,7 +377,9 @@ class Exposer(Program):
         else:
             if self._access.sessions_left is not None:
                 self._access.sessions_left -= 1
-            session.multiplexer.accept(introduction(self.options.targets, self.options.reverse))
+            assert self._built_in is not None
+            hello = introduction(self.options.targets, self.options.reverse, built_in=self._built_in.names)
+            session.multiplexer.accept(hello)
 
     def established(self, session: PeerSession) -> None:
         """Tell that a peer is in."""

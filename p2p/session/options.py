@@ -8,9 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from p2p import defaults
+from p2p.address import TransportAddress
+from p2p.proto.proxy import PROXY_SERVICE
 from p2p.proto.publication import Access as Access
 from p2p.proto.publication import Kind as Kind
-from p2p.target import Offered, ServiceRates, Target
+from p2p.proxy_rules import ProxyRule
+from p2p.target import Offered, ServiceRates, Target, TcpTarget
 
 
 class ProxyVersion(StrEnum):
@@ -114,6 +117,8 @@ class ExposeOptions:
     """The folder that whoever may connect may put files into; None takes none."""
     hidden: bool = False
     """Whether names that begin with a dot are shown, served and taken."""
+    proxy_to: tuple[ProxyRule, ...] = ()
+    """Where whoever may connect may go by a proxy on this side; empty for nowhere."""
     allow_bench: bool = False
     """Whether whoever may connect may also measure, which takes all the bandwidth there is."""
 
@@ -131,6 +136,8 @@ class ExposeOptions:
         """The targets as a person writes them."""
         if not self.targets and self.inbox is not None:
             return f"inbox {self.inbox}"
+        if not self.targets and self.proxy_to:
+            return "proxy"
         if not self.targets and self.reverse:
             return "services of others"
         return ", ".join(f"{name}={target}" if name else str(target) for name, target in self.targets.items())
@@ -146,9 +153,18 @@ class ConnectOptions:
     """Where each service appears here, by its name; port 0 lets the system choose; None puts each at a free port."""
     lan: bool = False
     """Whether to look for the service in this network by multicast DNS though the ticket names a rendezvous."""
+    socks: TransportAddress | None = None
+    """Where the proxy of the other side appears here; None for nowhere."""
     stdio: bool = False
     """Whether standard input and output are the one connection."""
     limits: Mapping[str, ServiceRates] = field(default_factory=dict)
     """How fast each service may be, by its name; the empty one is for all that are not named."""
     reverse: Mapping[str, Target] = field(default_factory=dict)
     """Services of ours that the exposing side may reach, by the names that it knows them by."""
+
+    @property
+    def places(self) -> Mapping[str, Target] | None:
+        """Where everything appears here, the proxy included; None puts each service at a free port."""
+        if self.socks is None:
+            return self.listen
+        return {**(self.listen or {}), PROXY_SERVICE: TcpTarget(*self.socks)}

@@ -17,6 +17,7 @@ FOLDERS = ("docs", "deploy", "netns-scripts", "benchmarks", "tests", ".github")
 NOT_IN_THE_REPOSITORY = {
     "p2p/1": "the name of the tunnel protocol, for ALPN",
     "p2p/bench": "a service that an exposer has built in",
+    "p2p/proxy": "a service that an exposer has built in",
     "p2p/files": "a service that an exposer has built in",
     "p2p/config.toml": "in the user's configuration folder",
     "deploy/etc/serve.toml": "the reader makes it",

@@ -13,6 +13,7 @@ import atheris
 with atheris.instrument_imports():
     from p2p.errors import DecodeError
     from p2p.proto.bench import decode_reports_untrusted, decode_request_untrusted, encode_request
+    from p2p.proto.proxy import Outcome, ProxyHandshake
     from p2p.services.digest import format_digest, parse_digest_untrusted
     from p2p.services.file_client import read_listing_untrusted
     from p2p.services.tree import PART_PREFIX, names_untrusted
@@ -35,6 +36,23 @@ def test_one_input(data: bytes) -> None:
         for entry in entries:
             _check_name(entry.name)
             assert not entry.name.startswith(PART_PREFIX)
+
+    _handshake(data)
+
+
+def _handshake(data: bytes) -> None:
+    step = 1 + (data[0] % 32 if data else 0)
+    handshake = ProxyHandshake()
+    for start in range(0, len(data), step):
+        try:
+            destination = handshake.receive(data[start : start + step])
+        except DecodeError:
+            return
+        if destination is not None:
+            assert 0 < destination.port < 1 << 16
+            assert not set(destination.host) & set("/@ \r\n\0"), destination
+            handshake.answer(Outcome.CONNECTED)
+            return
 
 
 def _check_name(name: str) -> None:

@@ -1,4 +1,4 @@
-"""An exposed folder and an inbox, with programs that people use, through the real commands."""
+"""An exposed folder, an inbox and a proxy, with programs that people use, through the real commands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import P2P, Peers, environment, meeting_point, need, run
+from tests.support.website import website
 
 CONTENT = random.Random(1).randbytes(5_000_000)
 
@@ -83,3 +84,18 @@ def test_cp_as_a_user_types_it(peers: Peers, folder: Path, tmp_path: Path) -> No
         code, out, err = cp(f"{ticket}:nothing", home)
         assert code == 8
         assert "P2P-6412" in err
+
+
+def test_curl_goes_through_a_proxy_on_the_other_side(peers: Peers, folder: Path) -> None:
+    curl = need("curl")
+    with (
+        website(CONTENT) as port,
+        peers.expose(str(folder), "--proxy-to", f"127.0.0.1:{port}") as (ticket, _),
+        peers.connect(ticket, "--socks", "127.0.0.1:0") as (_, command),
+    ):
+        socks = command.wait_for("listening", service="p2p/proxy")["address"]
+        for flags in (["--socks5-hostname", socks], ["--proxytunnel", "--proxy", f"http://{socks}"]):
+            result = run(curl, "-sS", "--fail", *flags, f"http://localhost:{port}/")
+            assert result.returncode == 0, result.stderr
+            refused = run(curl, "-sS", *flags, f"http://127.0.0.1:{port + 1}/")
+            assert refused.returncode in {56, 97}, refused.stderr

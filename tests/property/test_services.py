@@ -16,6 +16,7 @@ from p2p.proto.bench import (
     encode_report,
     encode_request,
 )
+from p2p.proto.proxy import ProxyHandshake
 
 requests = st.builds(BenchRequest, st.sampled_from(BenchMode), st.integers(1, 65535))
 reports = st.builds(BenchReport, st.integers(0, 10**12).map(lambda us: us / 1_000_000), st.integers(0, 2**64 - 1))
@@ -41,3 +42,18 @@ def test_the_last_whole_report_is_found_in_pieces_of_any_size(sent: list[BenchRe
         last = report or last
     assert last == (sent[-1] if sent else None)
     assert rest == tail
+
+
+@given(st.binary(max_size=300), st.integers(1, 50))
+def test_any_bytes_are_a_wish_or_a_refusal_whatever_pieces_they_come_in(data: bytes, step: int) -> None:
+    def outcome(step: int) -> object:
+        handshake = ProxyHandshake()
+        for start in range(0, len(data), step):
+            try:
+                if (destination := handshake.receive(data[start : start + step])) is not None:
+                    return destination
+            except DecodeError as error:
+                return error.detail
+        return None
+
+    assert outcome(step) == outcome(max(1, len(data)))

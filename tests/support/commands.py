@@ -101,7 +101,7 @@ class Command:
 
         def find() -> dict[str, Any] | None:
             for told in self.events:
-                if told["event"] == event and all(told[key] == value for key, value in fields.items()):
+                if told["event"] == event and all(told.get(key) == value for key, value in fields.items()):
                     return told
             return None
 
