@@ -758,6 +758,9 @@ LOOK_AROUND_S: Final = 1.0
 """How often at most a doubt makes us ask STUN servers and relay again, however many sessions have it."""
 TRICKLES_PER_S: Final = 10.0
 """News of addresses that one program sends: half of what the rendezvous takes, so that answers and offers pass."""
+SIGNAL_REPEATS_S: Final = (0.25, 0.5, 1.0, 2.0)
+"""When a session's signal is sent again that the rendezvous had no room for, or no receiver: a peer that gets a hundred
+sessions at once has read what came first by then, and one that logs in again is back."""
 TRICKLES_UNPROVEN_S: Final = 30.0
 """What was sent so shortly before a connection to the rendezvous ended is sent again on the next one: a connection that
 is dead is noticed after 22 s at the latest, and takes everything until then."""

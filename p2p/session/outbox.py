@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from msgspec import structs
+
 from p2p.defaults import TRICKLES_BURST, TRICKLES_PER_S, TRICKLES_UNPROVEN_S
 from p2p.proto.signalling.bodies import MAX_CANDIDATES, Trickle
 from p2p.proto.token_bucket import TokenBucket
@@ -122,6 +124,18 @@ class TrickleOutbox(Generic[SenderT]):
         # Where there is no way, there is no need for one: ``connected`` or ``flush`` comes.
         if self._timer is None and any(self._can_send(session) for session, _ in self._waiting.values()):
             self._timer = self._loop.call_later(1 / TRICKLES_PER_S, self.flush)
+
+
+def renewed(lost: Trickle, candidates: tuple[str, ...], facts: dict[str, Any]) -> Trickle:
+    """Make news of what has not arrived: as things are now, for later news may have arrived before.
+
+    Args:
+        lost: What has not.
+        candidates: Our addresses.
+        facts: What is known of our NAT.
+    """
+    gone = tuple(line for line in lost.gone if line not in candidates)
+    return structs.replace(lost, candidates=candidates[-MAX_CANDIDATES:], gone=gone, nat=facts)
 
 
 def merge(earlier: Trickle, later: Trickle) -> Trickle:

@@ -19,6 +19,7 @@ from p2p.proto.path.reason import RelayReason
 from p2p.proto.signalling.bodies import Farewell, PeerBody, Trickle, decode_untrusted, encode
 from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.frames import AuthRequest
+from p2p.session.delivery import SignalDelivery
 from p2p.session.describe import (
     check_counts,
     nat_facts,
@@ -65,6 +66,7 @@ class Program:
         self.peer_options = options
         self.sessions: dict[str, PeerSession] = {}
         self._by_short_id: dict[str, PeerSession] = {}
+        self._delivery = SignalDelivery()
         self.pool = CreditPool()
         self.draining = False
         self._on_event = on_event
@@ -271,6 +273,7 @@ class Program:
             )
         self.sessions.pop(session.session_id, None)
         self._by_short_id.pop(short_id(session), None)
+        self._delivery.forget(session)
         if self._outbox is not None:
             self._outbox.forget(session)
         if self._scope.is_open:
@@ -294,7 +297,7 @@ class Program:
 
     def _start_sending(self, session: PeerSession, body: PeerBody) -> None:
         if self._scope.is_open:
-            self._scope.start(self._send(session.peer, session.peer_instance, body), name="signal")
+            self._scope.start(self._send_of(session, body), name="signal")
 
     # --- signals -------------------------------------------------------------------------------------------
 
@@ -336,6 +339,11 @@ class Program:
             await self.node.signalling.send(peer, encode(body), instance=instance, confirm=False)
         except SignallingError as error:
             logger.info("signal to %s not sent: %s", peer.short, error)
+
+    async def _send_of(self, session: PeerSession, body: PeerBody) -> None:
+        again = await self._delivery.send(self.node, session, body)
+        if again is not None and self.sessions.get(session.session_id) is session:
+            self.send_signal(session, again)
 
     def _signalling_changed(self, state: SignallingState) -> None:
         phase = _PHASES[state]
