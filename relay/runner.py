@@ -13,6 +13,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, start_http_server
 
 from p2p.address import TransportAddress
+from p2p.aio.descriptors import raise_descriptor_limit
 from p2p.aio.loop import StopSignals
 from p2p.errors import ConnectivityError, ErrorCode, P2PError
 from relay import config_file, log
@@ -36,6 +37,7 @@ async def serve(path: Path, *, verbose: bool = False) -> None:
         ConnectivityError: An address cannot be used.
     """
     config = config_file.load(path)
+    raise_descriptor_limit()
     log.set_up(config.log, verbose=verbose)
     for warning in config_file.warnings(config, path):
         logger.warning("%s", warning)

@@ -9,7 +9,6 @@ and the figures of the faster relay more so, because the generator has a core of
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from benchmarks.relay import report
 from benchmarks.relay.load import Generator
 from benchmarks.relay.network import Network
+from benchmarks.relay.priority import go_first
 from benchmarks.relay.relays import coturn_version
 from benchmarks.relay.scenarios import SCENARIOS, STARTERS, Figures, Scenario
 
@@ -29,7 +29,7 @@ def main() -> int:
     if os.geteuid() != 0 or not sys.platform.startswith("linux"):
         print("network namespaces need root on Linux", file=sys.stderr)
         return 1
-    _go_first()
+    go_first()
     version = coturn_version()
     skipped = {} if version else {"coturn": "turnserver is not installed"}
     names = ["ours", *(["coturn"] if version else [])]
@@ -55,14 +55,6 @@ def _measure(
             for name in names:
                 measured[name].append(scenario.measure(network, generator, STARTERS[name], seconds))
     return measured
-
-
-def _go_first() -> None:
-    """Go before other sessions on this machine: with autogroups, niceness counts inside of a session only."""
-    with contextlib.suppress(OSError):
-        os.setsid()
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text("-19", encoding="ascii")
 
 
 def _options() -> argparse.Namespace:

@@ -18,6 +18,7 @@ from benchmarks.relay.network import RELAY_CLIENT_SIDE, RELAY_PEER_SIDE, Network
 from benchmarks.relay.turn import PASSWORD, USER
 
 PORT: Final = 3478
+SECRET: Final = "a secret for benchmarks"
 _START_S: Final = 10.0
 
 _OURS: Final = """
@@ -25,12 +26,13 @@ udp = ["{client_side}:{port}"]
 tcp = ["{client_side}:{port}"]
 relay_addresses = ["{peer_side}"]
 drain_s = 0
+shared_secret = "{secret}"
 {workers}[users]
 {user} = "{password}"
 [peers]
 danger_allow_private = true
 [ports]
-first = 20000
+first = 1024
 [quotas]
 total = 40000
 per_user = 40000
@@ -67,6 +69,7 @@ def ours(network: Network, *, cores: str, workers: int = 1) -> Iterator[RunningR
             port=PORT,
             user=USER,
             password=PASSWORD,
+            secret=SECRET,
             workers=f"workers = {workers}\n" if workers > 1 else "",
         )
         file.write_text(settings)
@@ -86,7 +89,7 @@ def coturn(network: Network, *, cores: str, workers: int = 1) -> Iterator[Runnin
     """
     with tempfile.TemporaryDirectory() as folder:
         command = ["turnserver", "-n", "-L", RELAY_CLIENT_SIDE, "-E", RELAY_PEER_SIDE, "-p", str(PORT)]
-        command += ["-m", str(workers), "-a", "-u", f"{USER}:{PASSWORD}", "-r", "bench", "--min-port=20000"]
+        command += ["-m", str(workers), "-a", "-u", f"{USER}:{PASSWORD}", "-r", "bench", "--min-port=1024"]
         command += ["--no-tls", "--no-dtls", "--no-cli", "--no-software-attribute", "--log-file=/dev/null"]
         command += ["--simple-log", f"--pidfile={folder}/pid", f"--userdb={folder}/users"]
         with _running(network, "coturn", command, cores) as relay:

@@ -60,10 +60,12 @@ def bind(local: TransportAddress, remote: TransportAddress | None = None) -> soc
         remote: Connect the socket to this address; None leaves it open to all.
 
     Raises:
-        ConnectivityError: The address is taken or not of this machine, or there is no route to the other one.
+        ConnectivityError: The address is taken or not of this machine, there is no route to the other one, or the
+            process has no more descriptors.
     """
-    made = socket.socket(socket.AF_INET6 if local.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+    made: socket.socket | None = None
     try:
+        made = socket.socket(socket.AF_INET6 if local.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
         made.setblocking(False)
         if local.is_ipv6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -71,7 +73,8 @@ def bind(local: TransportAddress, remote: TransportAddress | None = None) -> soc
         if remote is not None:
             made.connect(remote)
     except OSError as error:
-        made.close()
+        if made is not None:
+            made.close()
         raise ConnectivityError(f"cannot bind UDP {local}: {reason_of(error)}", code=CODE_BIND) from error
     return made
 

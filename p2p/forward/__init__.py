@@ -5,7 +5,6 @@ from p2p.forward.credit import CreditPool
 from p2p.forward.listener import StreamListenerForward
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.observer import SessionObserver
-from p2p.forward.sockets import raise_descriptor_limit
 from p2p.forward.stdio import StdioFlow
 from p2p.forward.target import FlowAcceptor, ServiceDialer
 from p2p.forward.transport import StreamHandler, StreamTransport
@@ -24,5 +23,4 @@ __all__ = [
     "StreamListenerForward",
     "StreamTransport",
     "UdpListenerForward",
-    "raise_descriptor_limit",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import resource
 import socket
 import struct
 import termios
@@ -67,16 +66,3 @@ def absorbable_bytes(sock: socket.socket) -> int:
         return max(0, sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) * 3 // 4 - queued)
     except OSError:  # no such counter for this kind of socket
         return 0
-
-
-def raise_descriptor_limit() -> int:
-    """Allow this process as many open files as the system lets it have: each flow needs one.
-
-    Returns:
-        How many that are.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        return hard
-    return soft

@@ -162,8 +162,9 @@ class ClientSockets:
                 self._open(leg)
 
     def _open(self, leg: DatagramLeg) -> None:
-        made = socket.socket(self._listener.family, socket.SOCK_DGRAM)
+        made: socket.socket | None = None
         try:
+            made = socket.socket(self._listener.family, socket.SOCK_DGRAM)
             made.setblocking(False)
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self._listener.family == socket.AF_INET6:
@@ -178,7 +179,8 @@ class ClientSockets:
             made.connect(leg.client)
         except OSError as error:
             logger.info("no socket for client %s: %s", leg.client, error)
-            made.close()
+            if made is not None:
+                made.close()
             return
         self._sockets.add(own)
         own.drain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import struct
@@ -208,6 +209,23 @@ async def test_a_datagram_goes_whole_or_the_size_of_the_path_is_told(host):
     relayed.close()
     relayed.close()
     plane.close()
+
+
+@linux_only
+async def test_a_relay_without_descriptors_says_that_it_is_full(monkeypatch):
+    async with RelayService(loopback_config()) as service, client_of(service) as first:
+        await first.allocate()
+        async with client_of(service) as second:
+            make = socket.socket
+
+            def none_left(*arguments: object, **options: object) -> socket.socket:
+                raise OSError(errno.EMFILE, "Too many open files")
+
+            monkeypatch.setattr("p2p.aio.udp_options.socket.socket", none_left)
+            try:
+                assert await second.refusal() == 508
+            finally:
+                monkeypatch.setattr("p2p.aio.udp_options.socket.socket", make)
 
 
 @linux_only

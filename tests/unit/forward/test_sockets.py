@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from p2p.forward import raise_descriptor_limit, sockets
+from p2p.aio.descriptors import raise_descriptor_limit
+from p2p.forward import sockets
 from tests.support.forward_session import tcp_pair
 
 
