@@ -484,6 +484,12 @@ RELAY_MAX_CONNECTIONS_PER_ADDRESS: Final = 1024
 RELAY_SOCKET_BUFFER_BYTES: Final = 1 << 20
 """Receive buffer of one relayed address: 900 full packets in the kernel's accounting, 9 ms at 1 Gbit/s, and no more
 memory for one client that is flooded."""
+RELAY_MAX_PEER_CONNECTIONS: Final = 64
+"""TCP connections with peers of one allocation: a browser has six with one server, a file transfer a dozen."""
+RELAY_PEER_CONNECTION_WAIT_S: Final = 30.0
+"""How long one of them waits for the client's data connection. Source: RFC 6062 section 5.2: at least 30 s."""
+RELAY_PEER_CONNECT_S: Final = 30.0
+"""How long a peer may take to answer a connection. Source: RFC 6062 section 5.2: at least 30 s."""
 RELAY_MOBILE_GAP_S: Final = 120.0
 """How long an allocation waits for a client that lost its connection and has a mobility ticket: a tunnel, a lift."""
 RELAY_USERS_COUNTED: Final = 10_000

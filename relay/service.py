@@ -40,6 +40,7 @@ from relay.shell.control import Control
 from relay.shell.datagrams import DatagramListener
 from relay.shell.plane import DataPlane
 from relay.shell.relayed import RelayedUdpSocket
+from relay.shell.relayed_tcp import RelayedTcpSocket
 from relay.shell.stream_listener import StreamListener
 from relay.shell.streams import StreamClient
 from relay.usage import UserTotals
@@ -113,6 +114,7 @@ class RelayService:
         self._stack = contextlib.AsyncExitStack()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._control: Control | None = None
+        self._scope: TaskScope | None = None
         self._started_at = 0.0
         self._plane: DataPlane | None = None
         self._datagrams: dict[TransportAddress, DatagramListener] = {}
@@ -274,7 +276,7 @@ class RelayService:
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         assert self._loop is not None
-        scope = await stack.enter_async_context(TaskScope())
+        scope = self._scope = await stack.enter_async_context(TaskScope())
         stack.callback(self._limiter.close)
         self._plane = DataPlane(self._loop, self.counters)
         stack.callback(self._plane.close)
@@ -352,9 +354,21 @@ class RelayService:
         assert self._loop is not None
         return StreamClient(self._loop, control, self._limiter, transport_kind=kind)
 
-    def _open_relayed(self, host: RelayHost, port: int) -> RelayedSocket:
+    def _open_relayed(self, host: RelayHost, port: int, is_tcp: bool) -> RelayedSocket:
         assert self._plane is not None
-        return RelayedUdpSocket(self._plane, host, port)
+        if not is_tcp:
+            return RelayedUdpSocket(self._plane, host, port)
+        assert self._loop is not None
+        assert self._scope is not None
+        return RelayedTcpSocket(
+            self._loop,
+            host,
+            port,
+            hosts=self.config.relay_hosts(),
+            observer=self._running(),
+            scope=self._scope,
+            counters=self.counters,
+        )
 
     def _now(self) -> float:
         assert self._loop is not None

@@ -55,6 +55,19 @@ class RelayedSocket(Protocol):
         ...
 
 
+class RelayedTcp(RelayedSocket, Protocol):
+    """A relayed transport address for TCP. Implemented by the shell."""
+
+    def connect(self, peer: TransportAddress, number: int) -> None:
+        """Begin to connect to a peer.
+
+        Args:
+            peer: Where to.
+            number: Under which the server is told what became of it.
+        """
+        ...
+
+
 class ClientLeg(Protocol):
     """The way back to one client. Implemented by the shell, once for datagrams and once for streams."""
 
@@ -127,6 +140,7 @@ class Allocation:
         keys: The long-term keys of the owner.
         transaction_id: Of the Allocate request that made it, to know a retransmission.
         sockets: Its relayed sockets by address family: True is IPv6.
+        is_tcp: Whether its relayed addresses are for TCP connections and not for datagrams.
         permissions: Peers' hosts that may send, and the monotonic instant at which that ends.
         channels: Channels by number.
         channel_of_peer: Channels by peer, while the peer's permission lasts.
@@ -148,6 +162,7 @@ class Allocation:
         "created_response",
         "expires_at",
         "five_tuple",
+        "is_tcp",
         "keys",
         "leg",
         "owner",
@@ -171,6 +186,7 @@ class Allocation:
         keys: LongTermKeys,
         transaction_id: bytes,
         sockets: Mapping[bool, RelayedSocket],
+        is_tcp: bool,
         neighbourhood: Neighbourhood,
         indications: IndicationEncoder,
         counters: RelayCounters,
@@ -184,6 +200,7 @@ class Allocation:
         self.keys = keys
         self.transaction_id = transaction_id
         self.sockets = dict(sockets)
+        self.is_tcp = is_tcp
         self.permissions: dict[str, float] = {}
         self.channels: dict[int, Channel] = {}
         self.channel_of_peer: dict[TransportAddress, Channel] = {}
@@ -228,7 +245,9 @@ class Allocation:
         Source: RFC 8656 sections 11.2 and 11.5.
         """
         relayed = self.sockets.get(peer.is_ipv6)
-        if relayed is None or peer.host not in self.permissions:
+        if self.is_tcp:
+            self._counters.drops[Drop.UNSUPPORTED] += 1
+        elif relayed is None or peer.host not in self.permissions:
             self._counters.drops[Drop.NO_PERMISSION] += 1
         elif self.rates.is_limited and not self._within_rates((payload,)):
             return
@@ -274,9 +293,22 @@ class Allocation:
             else:
                 self.leg.send_message(self._indications.data(peer, payload))
 
+    def count_stream(self, size: int, *, to_peer: bool) -> None:
+        """Count payload of a TCP connection with a peer.
+
+        Args:
+            size: In bytes.
+            to_peer: Whether the client has sent it.
+        """
+        self.relayed_bytes += size
+        if to_peer:
+            self._counters.bytes_to_peers += size
+        else:
+            self._counters.bytes_to_clients += size
+
     def _send_to_neighbour(self, relayed: RelayedSocket, peer: TransportAddress, payloads: Sequence[Payload]) -> None:
         neighbour = self._neighbourhood.by_relayed_address.get(peer)
-        if neighbour is not None:
+        if neighbour is not None and not neighbour.is_tcp:
             self._count_to_peer(payloads)
             neighbour.receive_from_peer(relayed.relayed_address, payloads)
         elif self._neighbourhood.may_leave_process:

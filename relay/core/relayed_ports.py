@@ -47,8 +47,9 @@ class RelayHost:
         return ":" in self.bind_host
 
 
-SocketOpener: TypeAlias = Callable[[RelayHost, int], RelayedSocket]
-"""Binds a relayed socket; raises ConnectivityError when the port is taken by another program."""
+SocketOpener: TypeAlias = Callable[[RelayHost, int, bool], RelayedSocket]
+"""Binds a relayed socket, for TCP if the last argument says so; raises ConnectivityError when another program has the
+port."""
 
 
 class RelayedPorts:
@@ -79,12 +80,13 @@ class RelayedPorts:
         sizes = {host: host.last_port - host.first_port + 1 for host in self._pools}
         return {host.public_host: (sizes[host] - len(pool), sizes[host]) for host, pool in self._pools.items()}
 
-    def open(self, is_ipv6: bool, now: float) -> RelayedSocket:
+    def open(self, is_ipv6: bool, now: float, *, is_tcp: bool = False) -> RelayedSocket:
         """Open a socket on a random port.
 
         Args:
             is_ipv6: The address family.
             now: Monotonic instant in seconds.
+            is_tcp: Whether it is for TCP connections and not for datagrams.
 
         Raises:
             NoPortError: There is none.
@@ -95,7 +97,7 @@ class RelayedPorts:
                 if port is None:
                     break
                 try:
-                    return self._bind(host, port, now)
+                    return self._bind(host, port, now, is_tcp=is_tcp)
                 except ConnectivityError:
                     continue  # another program has it; it rests with the others
         raise NoPortError("no port is free")
@@ -179,9 +181,9 @@ class RelayedPorts:
     def _pools_of(self, is_ipv6: bool) -> list[tuple[RelayHost, PortPool]]:
         return [(host, pool) for host, pool in self._pools.items() if host.is_ipv6 == is_ipv6]
 
-    def _bind(self, host: RelayHost, port: int, now: float) -> RelayedSocket:
+    def _bind(self, host: RelayHost, port: int, now: float, *, is_tcp: bool = False) -> RelayedSocket:
         try:
-            socket = self._open_socket(host, port)
+            socket = self._open_socket(host, port, is_tcp)
         except ConnectivityError:
             self._pools[host].give_back(port, now)
             raise

@@ -18,7 +18,10 @@ CODE_REQUEST_REFUSED: Final = ErrorCode("P2P-5303", "See the STUN error number f
 
 
 class StunError(IntEnum):
-    """Error numbers the relay answers with. Source: RFC 8489 section 14.8, RFC 8656 section 19."""
+    """Error numbers the relay answers with.
+
+    Source: RFC 8489 section 14.8, RFC 8656 section 19, RFC 6062 section 6.3.
+    """
 
     TRY_ALTERNATE = 300
     BAD_REQUEST = 400
@@ -31,6 +34,8 @@ class StunError(IntEnum):
     WRONG_CREDENTIALS = 441
     UNSUPPORTED_TRANSPORT = 442
     PEER_ADDRESS_FAMILY_MISMATCH = 443
+    CONNECTION_ALREADY_EXISTS = 446
+    CONNECTION_FAILURE = 447
     ALLOCATION_QUOTA_REACHED = 486
     INSUFFICIENT_CAPACITY = 508
 

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from p2p.defaults import RELAY_MOBILE_GAP_S
 from p2p.errors import DecodeError
 from p2p.proto.stun.attributes import (
-    CHANNEL_NUMBER,
     DATA,
     DONT_FRAGMENT,
-    EVEN_PORT,
-    FINGERPRINT,
-    LIFETIME,
-    MESSAGE_INTEGRITY,
-    MESSAGE_INTEGRITY_SHA256,
     MOBILITY_TICKET,
-    NONCE,
-    PASSWORD_ALGORITHM,
-    REALM,
-    REQUESTED_ADDRESS_FAMILY,
-    REQUESTED_TRANSPORT,
-    RESERVATION_TOKEN,
-    UNKNOWN_ATTRIBUTES,
-    USERHASH,
-    USERNAME,
     XOR_MAPPED_ADDRESS,
     XOR_PEER_ADDRESS,
 )
-from p2p.proto.stun.message import AttributeValue, Message, MessageClass, Method, decode_untrusted, encode
+from p2p.proto.stun.message import (
+    AttributeValue,
+    Message,
+    MessageClass,
+    Method,
+    decode_untrusted,
+)
 from relay.core.allocation import Allocation, ClientLeg, Neighbourhood, RelayedSocket
 from relay.core.authentication import Authenticator
 from relay.core.counters import Drop, RelayCounters
@@ -40,6 +31,7 @@ from relay.core.handlers.peers import ChannelBindHandler, CreatePermissionHandle
 from relay.core.handlers.refresh import RefreshHandler
 from relay.core.indications import Indications
 from relay.core.known_hosts import KnownHosts
+from relay.core.messages import encode_answer, not_understood, require_understood
 from relay.core.policy import PeerForbiddenError
 from relay.core.quotas import Quotas
 from relay.core.rates import Rates
@@ -48,31 +40,7 @@ from relay.core.request import Proof, RefusedError, Request, StunError
 from relay.core.rules import Rules
 from relay.core.strangers import StrangerLimit
 from relay.core.table import AllocationTable, EndReason
-
-_UNDERSTOOD: Final = frozenset(
-    attribute.type
-    for attribute in (
-        CHANNEL_NUMBER,
-        DATA,
-        DONT_FRAGMENT,
-        EVEN_PORT,
-        LIFETIME,
-        MESSAGE_INTEGRITY,
-        MESSAGE_INTEGRITY_SHA256,
-        NONCE,
-        PASSWORD_ALGORITHM,
-        REALM,
-        REQUESTED_ADDRESS_FAMILY,
-        REQUESTED_TRANSPORT,
-        RESERVATION_TOKEN,
-        USERHASH,
-        USERNAME,
-        XOR_PEER_ADDRESS,
-    )
-)
-"""What TURN requests and indications may demand."""
-
-_COMPREHENSION_OPTIONAL: Final = 0x8000
+from relay.core.tcp import TcpRelaying
 
 
 class RelayObserver(Protocol):
@@ -92,7 +60,7 @@ class RelayObserver(Protocol):
 
 
 class _Handler(Protocol):
-    def handle(self, request: Request) -> tuple[AttributeValue, ...]: ...
+    def handle(self, request: Request) -> tuple[AttributeValue, ...] | None: ...
 
 
 class TurnServer:
@@ -149,7 +117,14 @@ class TurnServer:
             rates=self._rates,
             release=self._release,
             counters=counters,
-            on_removed=observer.allocation_ended,
+            on_removed=self._ended,
+        )
+        self.tcp = TcpRelaying(
+            table=self.table,
+            policy=rules.policy,
+            neighbourhood=neighbourhood,
+            counters=counters,
+            random_bytes=random_bytes,
         )
         self._allocate = AllocateHandler(
             table=self.table,
@@ -162,12 +137,18 @@ class TurnServer:
             random_bytes=random_bytes,
         )
         self._allocate.alternate_servers = rules.alternate_servers
-        self._gates = (CreatePermissionHandler(self.table, rules.policy), ChannelBindHandler(self.table, rules.policy))
+        self._gates = (
+            CreatePermissionHandler(self.table, rules.policy),
+            ChannelBindHandler(self.table, rules.policy),
+            self.tcp.connect_handler,
+        )
         self._handlers: dict[int, _Handler] = {
             Method.ALLOCATE: self._allocate,
             Method.REFRESH: RefreshHandler(self.table, random_bytes),
             Method.CREATE_PERMISSION: self._gates[0],
             Method.CHANNEL_BIND: self._gates[1],
+            Method.CONNECT: self._gates[2],
+            Method.CONNECTION_BIND: self.tcp.bind_handler,
         }
 
     # --- input ---------------------------------------------------------------------------------------------
@@ -211,12 +192,20 @@ class TurnServer:
 
     def get_timer(self) -> float | None:
         """When ``handle_timer`` must be called next, as a monotonic instant, or None."""
-        return min((at for at in (self.table.next_at(), self._ports.next_at()) if at is not None), default=None)
+        instants = (self.table.next_at(), self._ports.next_at(), self.tcp.connections.next_at())
+        return min((at for at in instants if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
         """End what was not refreshed in time."""
         self.table.expire(now)
         self._ports.expire(now)
+        self.tcp.connections.expire(now)
+
+    def _ended(self, allocation: Allocation, reason: EndReason) -> None:
+        self.tcp.connections.end_all(allocation)
+        self._observer.allocation_ended(allocation, reason)
+
+    # --- rules ---------------------------------------------------------------------------------------------
 
     def apply(self, rules: Rules, now: float) -> None:
         """Go by other rules. What they do not allow ends: allocations of users who are gone, permissions for peers.
@@ -281,16 +270,20 @@ class TurnServer:
                 if allocation is None and message.has_integrity and not self._guesses.may_try(five_tuple.client, now):
                     self.counters.drops[Drop.GUESS_LIMIT] += 1
                     return None
-                proof = self._authenticator.authenticate(message, five_tuple, allocation, now_wall)
+                keeper = allocation or self.tcp.allocation_of_data(message)
+                proof = self._authenticator.authenticate(message, five_tuple, keeper, now_wall)
                 is_repeated = allocation is not None and allocation.transaction_id == message.transaction_id
                 if method is Method.ALLOCATE and allocation is not None and is_repeated:
                     return allocation.created_response
-            _require_understood(message)
+            require_understood(message)
             if proof is None:
                 attributes: tuple[AttributeValue, ...] = (XOR_MAPPED_ADDRESS(five_tuple.client),)
             else:
                 request = Request(message, five_tuple, leg, proof, allocation, now)
-                attributes = self._handlers[method].handle(request)
+                handled = self._handlers[method].handle(request)
+                if handled is None:
+                    return None  # Connect: the answer comes when the peer has answered
+                attributes = handled
             response = message.success_response(*attributes)
             outcome = "success"
         except RefusedError as error:
@@ -301,7 +294,7 @@ class TurnServer:
             reason = error.number.name.replace("_", " ").capitalize() if proof is not None else ""
             response = message.error_response(error.number, reason, *error.attributes)
             outcome = str(error.number.value)
-        data = _encode(message, response, proof)
+        data = encode_answer(message, response, proof)
         if proof is None and is_datagram and not self._strangers.may_send(five_tuple.client, len(data), now):
             self.counters.drops[Drop.UNAUTHENTICATED_LIMIT] += 1
             return None
@@ -323,7 +316,7 @@ class TurnServer:
         Source: RFC 8656 section 11.2.
         """
         peer, payload = message.get(XOR_PEER_ADDRESS), message.get(DATA)
-        if message.method != Method.SEND or peer is None or payload is None or _not_understood(message):
+        if message.method != Method.SEND or peer is None or payload is None or not_understood(message):
             self.counters.drops[Drop.UNSUPPORTED] += 1
             return
         allocation = self.table.find(five_tuple)
@@ -334,24 +327,3 @@ class TurnServer:
 
     def _release(self, socket: RelayedSocket, now: float) -> None:
         self._ports.release(socket, now)
-
-
-def _not_understood(message: Message) -> tuple[int, ...]:
-    """The types of attributes that must be understood and are not, each once."""
-    known = (attribute.type for attribute, _ in message.attributes)
-    foreign = (kind for kind in known if kind < _COMPREHENSION_OPTIONAL and kind not in _UNDERSTOOD)
-    return tuple(dict.fromkeys((*message.unknown_required, *foreign)))
-
-
-def _require_understood(message: Message) -> None:
-    """Raise RefusedError for an attribute that must be understood and is not. Source: RFC 8489 section 6.3.1."""
-    types = _not_understood(message)
-    if types:
-        raise RefusedError(StunError.UNKNOWN_ATTRIBUTE, "attributes not understood", UNKNOWN_ATTRIBUTES(types))
-
-
-def _encode(message: Message, response: Message, proof: Proof | None) -> bytes:
-    fingerprint = message.get(FINGERPRINT) is not None
-    if proof is None:
-        return encode(response, fingerprint=fingerprint)
-    return encode(response, integrity_key=proof.key, integrity=proof.algorithm, fingerprint=fingerprint)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from relay.core.allocation import ClientLeg
+from p2p.address import TransportAddress
+from relay.core.allocation import Allocation, ClientLeg
 from relay.core.five_tuple import FiveTuple
+from relay.core.peer_connections import PeerStream
 from relay.core.server import TurnServer
 
 
@@ -57,6 +59,22 @@ class Control:
         if not self._is_closed:
             self.server.disconnect(five_tuple, self._loop.time())
             self._set_timer()
+
+    # --- TCP to peers --------------------------------------------------------------------------------------
+
+    def peer_connected(self, number: int, stream: PeerStream) -> None:
+        """A connection that a client wanted is made."""
+        self.server.tcp.peer_connected(number, stream, self._loop.time())
+        self._set_timer()
+
+    def peer_failed(self, number: int) -> None:
+        """It cannot be made."""
+        self.server.tcp.peer_failed(number)
+
+    def peer_arrived(self, allocation: Allocation, peer: TransportAddress, stream: PeerStream) -> None:
+        """A peer has connected to a relayed address."""
+        self.server.tcp.peer_arrived(allocation, peer, stream, self._loop.time())
+        self._set_timer()
 
     def close(self) -> None:
         """End all allocations."""

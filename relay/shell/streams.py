@@ -21,9 +21,11 @@ from relay.core import http_probe
 from relay.core.allocation import CHANNEL_DATA_MAX_BYTES, Allocation, Payload
 from relay.core.counters import Drop
 from relay.core.five_tuple import ClientTransport, FiveTuple
+from relay.core.peer_connections import PeerConnection
 from relay.shell.channel_data import fits
 from relay.shell.connections import ConnectionLimiter
 from relay.shell.control import Control
+from relay.shell.pipe import TcpPeerStream
 
 _HEADER: Final = struct.Struct("!HH")
 _FIRST_CHANNEL_BYTE: Final = 0x40
@@ -199,7 +201,7 @@ class StreamClient(asyncio.Protocol):
             if end > size:
                 self._needed = end - at
                 return at
-            self._take_message(data[at:end])
+            self._take_message(data[at:end], data[end:])
             if self._is_closed:
                 return size
             at = end
@@ -221,9 +223,13 @@ class StreamClient(asyncio.Protocol):
             return
         allocation.send_on_channel(channel, payloads)
 
-    def _take_message(self, message: bytes) -> None:
+    def _take_message(self, message: bytes, rest: bytes) -> None:
         assert self._five_tuple is not None
         answer = self._control.receive(message, self._five_tuple, self)
+        bound = self._control.server.tcp.take_bound()
+        if bound is not None and answer is not None:
+            self._hand_over(bound, answer, rest)
+            return
         self._allocation = self._control.server.table.find(self._five_tuple)
         if answer is None:
             return
@@ -235,6 +241,23 @@ class StreamClient(asyncio.Protocol):
         if self._refusals_left <= 0 and self._transport is not None:
             self._transport.close()  # after the last answer: the client may want to read why
             self._is_closed = True
+
+    def _hand_over(self, bound: PeerConnection, answer: bytes, rest: bytes) -> None:
+        """Let this connection carry a peer's data from now on, and nothing else. Source: RFC 6062 section 5.4."""
+        assert self._transport is not None
+        assert self._five_tuple is not None
+        self._write(answer, 1)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._is_closed = True
+        host = self._five_tuple.client.host
+
+        def end() -> None:
+            self._limiter.remove(self, host)
+            self._control.server.tcp.connections.end(bound)
+
+        cast("TcpPeerStream", bound.stream).join(self._transport, rest, bound.allocation, end)
 
     def _answer_web(self, data: bytes) -> int:
         """Answer an HTTP request as soon as its head is whole; return how many bytes were used."""

@@ -78,6 +78,8 @@ VARIANTS = {
     "tcp, channels, between clients": ("tcp", "clients", ("-t", *STATIC)),
     "udp, moving while it sends": ("udp", "clients", ("-M", *STATIC)),
     "tcp, moving while it sends": ("tcp", "clients", ("-t", "-M", *STATIC)),
+    "tcp to peers over tcp": ("tcp", "clients", ("-T", *STATIC)),
+    "tcp to peers over tls": ("tls", "clients", ("-T", "-S", *STATIC)),
     "tls, channels, to a peer": ("tls", "peer", ("-t", "-S", *STATIC)),
     "tls, indications, between clients": ("tls", "clients", ("-t", "-S", "-s", *REST)),
 }

@@ -1,4 +1,4 @@
-"""Allocate: makes an allocation. Source: RFC 8656 section 7.2."""
+"""Allocate: makes an allocation. Source: RFC 8656 section 7.2, RFC 6062 section 5.1."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from p2p.proto.stun.attributes import (
     ADDITIONAL_ADDRESS_FAMILY,
     ADDRESS_ERROR_CODE,
     ALTERNATE_SERVER,
+    DONT_FRAGMENT,
     EVEN_PORT,
     FAMILY_IPV4,
     FAMILY_IPV6,
@@ -19,6 +20,7 @@ from p2p.proto.stun.attributes import (
     REQUESTED_ADDRESS_FAMILY,
     REQUESTED_TRANSPORT,
     RESERVATION_TOKEN,
+    TRANSPORT_TCP,
     TRANSPORT_UDP,
     XOR_MAPPED_ADDRESS,
     XOR_RELAYED_ADDRESS,
@@ -27,8 +29,9 @@ from p2p.proto.stun.attributes import (
 from p2p.proto.stun.message import AttributeValue, Message
 from relay.core.allocation import Allocation, IndicationEncoder, Neighbourhood, RelayedSocket
 from relay.core.counters import RelayCounters
+from relay.core.five_tuple import ClientTransport
 from relay.core.handlers.lifetimes import granted_lifetime_s
-from relay.core.handlers.refresh import MOBILITY_TICKET_BYTES
+from relay.core.handlers.refresh import new_ticket
 from relay.core.quotas import Quotas
 from relay.core.rates import Rates
 from relay.core.relayed_ports import NoPortError, RelayedPorts
@@ -45,6 +48,7 @@ class _Wish:
     even_port: bool
     reserve_next: bool
     token: bytes | None
+    is_tcp: bool
 
 
 class AllocateHandler:
@@ -99,6 +103,8 @@ class AllocateHandler:
         if request.allocation is not None:
             raise RefusedError(StunError.ALLOCATION_MISMATCH, "the five-tuple has an allocation")
         wish = _wish_of(request.message)
+        if wish.is_tcp and request.five_tuple.transport is ClientTransport.UDP:
+            raise RefusedError(StunError.BAD_REQUEST, "TCP to peers needs TCP to the client")
         if wish.token is None and not any(map(self._ports.has_family, wish.families)):
             raise RefusedError(StunError.ADDRESS_FAMILY_NOT_SUPPORTED, "no relayed address of this family")
         if self.is_draining:
@@ -121,7 +127,7 @@ class AllocateHandler:
         attributes = [XOR_RELAYED_ADDRESS(socket.relayed_address) for socket in sockets.values()]
         answer: list[AttributeValue] = [*attributes, LIFETIME(lifetime_s)]
         if request.message.get(MOBILITY_TICKET) is not None:
-            self._table.issue_ticket(allocation, ticket := self._random_bytes(MOBILITY_TICKET_BYTES))
+            self._table.issue_ticket(allocation, ticket := new_ticket(self._random_bytes))
             answer.append(MOBILITY_TICKET(ticket))
         if token is not None:
             answer.append(RESERVATION_TOKEN(token))
@@ -150,6 +156,7 @@ class AllocateHandler:
             keys=request.proof.keys,
             transaction_id=request.message.transaction_id,
             sockets=sockets,
+            is_tcp=request.message.get(REQUESTED_TRANSPORT) == TRANSPORT_TCP,
             neighbourhood=self._neighbourhood,
             indications=self._indications,
             counters=self._counters,
@@ -177,7 +184,7 @@ class AllocateHandler:
                 if wish.even_port:
                     sockets[is_ipv6], _ = self._ports.open_even(is_ipv6, now)
                 else:
-                    sockets[is_ipv6] = self._ports.open(is_ipv6, now)
+                    sockets[is_ipv6] = self._ports.open(is_ipv6, now, is_tcp=wish.is_tcp)
             except NoPortError as error:
                 missing = error  # of the other one the answer tells with ADDRESS-ERROR-CODE
         if not sockets:
@@ -190,12 +197,15 @@ def _wish_of(message: Message) -> _Wish:
     transport = message.get(REQUESTED_TRANSPORT)
     if transport is None:
         raise RefusedError(StunError.BAD_REQUEST, "no REQUESTED-TRANSPORT")
-    if transport != TRANSPORT_UDP:
+    if transport not in (TRANSPORT_UDP, TRANSPORT_TCP):
         raise RefusedError(StunError.UNSUPPORTED_TRANSPORT, f"transport {transport}")
     if message.get(MOBILITY_TICKET):
         raise RefusedError(StunError.BAD_REQUEST, "a mobility ticket with a new allocation")
     token, even_port = message.get(RESERVATION_TOKEN), message.get(EVEN_PORT)
     family, additional = message.get(REQUESTED_ADDRESS_FAMILY), message.get(ADDITIONAL_ADDRESS_FAMILY)
+    is_tcp = transport == TRANSPORT_TCP
+    if is_tcp and not (token is None and even_port is None and message.get(DONT_FRAGMENT) is None):
+        raise RefusedError(StunError.BAD_REQUEST, "what only datagrams have, with TCP")
     if token is not None and not (even_port is None and family is None and additional is None):
         raise RefusedError(StunError.BAD_REQUEST, "RESERVATION-TOKEN with what it already decides")
     if family not in (None, FAMILY_IPV4, FAMILY_IPV6):
@@ -206,4 +216,4 @@ def _wish_of(message: Message) -> _Wish:
         if even_port:
             raise RefusedError(StunError.BAD_REQUEST, "a port cannot be reserved in two families")
     families = (False, True) if additional is not None else (family == FAMILY_IPV6,)
-    return _Wish(families, even_port is not None, bool(even_port), token)
+    return _Wish(families, even_port is not None, bool(even_port), token, is_tcp)

@@ -19,8 +19,13 @@ CHANNEL_NUMBER_LAST: Final = 0x7FFF
 older document (coturn's among them) draw from all of it, and nothing else could begin with these bytes here."""
 
 
-class _PeerGate:
-    """What both handlers ask before they let a peer in."""
+class PeerGate:
+    """What handlers ask before they let a peer in.
+
+    Args:
+        table: Where allocations are.
+        policy: Who may be a peer.
+    """
 
     def __init__(self, table: AllocationTable, policy: PeerPolicy) -> None:
         self._table = table
@@ -38,7 +43,7 @@ class _PeerGate:
             raise RefusedError(StunError.FORBIDDEN, error.detail) from error
 
 
-class CreatePermissionHandler(_PeerGate):
+class CreatePermissionHandler(PeerGate):
     """Answers CreatePermission requests.
 
     Args:
@@ -72,7 +77,7 @@ class CreatePermissionHandler(_PeerGate):
         return ()
 
 
-class ChannelBindHandler(_PeerGate):
+class ChannelBindHandler(PeerGate):
     """Answers ChannelBind requests.
 
     Args:
@@ -96,6 +101,8 @@ class ChannelBindHandler(_PeerGate):
         number, peer = request.message.get(CHANNEL_NUMBER), request.message.get(XOR_PEER_ADDRESS)
         if number is None or peer is None:
             raise RefusedError(StunError.BAD_REQUEST, "a channel needs a number and a peer")
+        if allocation.is_tcp:
+            raise RefusedError(StunError.FORBIDDEN, "channels carry datagrams only")
         if not CHANNEL_NUMBER_FIRST <= number <= CHANNEL_NUMBER_LAST:
             raise RefusedError(StunError.BAD_REQUEST, f"not a channel number: {number:#06x}")
         bound = allocation.channels.get(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Final
 
@@ -11,7 +12,16 @@ from relay.core.handlers.lifetimes import granted_lifetime_s
 from relay.core.request import RefusedError, Request, StunError
 from relay.core.table import AllocationTable, EndReason
 
-MOBILITY_TICKET_BYTES: Final = 20
+_TICKET_RANDOM_BYTES: Final = 15
+
+
+def new_ticket(random_bytes: Callable[[int], bytes]) -> bytes:
+    """Make a mobility ticket: text, because coturn's client keeps tickets as C strings.
+
+    Args:
+        random_bytes: Source of randomness.
+    """
+    return base64.urlsafe_b64encode(random_bytes(_TICKET_RANDOM_BYTES))
 
 
 class RefreshHandler:
@@ -59,5 +69,5 @@ class RefreshHandler:
         self._table.refresh(allocation, request.now + lifetime_s)
         if ticket is None or not allocation.ticket:
             return (LIFETIME(lifetime_s),)
-        self._table.issue_ticket(allocation, self._random_bytes(MOBILITY_TICKET_BYTES))
+        self._table.issue_ticket(allocation, new_ticket(self._random_bytes))
         return (LIFETIME(lifetime_s), MOBILITY_TICKET(allocation.ticket))

@@ -75,6 +75,7 @@ class FakeSocket:
         self.sent: list[tuple[TransportAddress, bytes]] = []
         self.whole: list[tuple[TransportAddress, bytes]] = []
         self.path_bytes = 1400
+        self.connecting: list[tuple[TransportAddress, int]] = []
         self.allocation: Allocation | None = None
         self.is_closed = False
 
@@ -87,6 +88,9 @@ class FakeSocket:
             return self.path_bytes
         self.whole.append((peer, bytes(payload)))
         return None
+
+    def connect(self, peer: TransportAddress, number: int) -> None:
+        self.connecting.append((peer, number))
 
     def attach(self, allocation: Allocation) -> None:
         self.allocation = allocation
@@ -199,7 +203,7 @@ class Relay:
             self.server.handle_timer(self.now)
         self.now = end
 
-    def _open(self, host: RelayHost, port: int) -> FakeSocket:
+    def _open(self, host: RelayHost, port: int, is_tcp: bool = False) -> FakeSocket:
         if port in self.taken_ports:
             raise ConnectivityError("taken")
         socket = FakeSocket(host, port)

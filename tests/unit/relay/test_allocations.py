@@ -101,7 +101,8 @@ def test_after_a_release_the_five_tuple_is_free():
     ("attributes", "error"),
     [
         ((), 400),
-        ((REQUESTED_TRANSPORT(6),), 442),
+        ((REQUESTED_TRANSPORT(6),), 400),
+        ((REQUESTED_TRANSPORT(1),), 442),
         ((REQUESTED_TRANSPORT(0),), 442),
         ((WANT_UDP, REQUESTED_ADDRESS_FAMILY(3)), 440),
         ((WANT_UDP, REQUESTED_ADDRESS_FAMILY(IPV6)), 440),

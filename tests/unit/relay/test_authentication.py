@@ -258,7 +258,7 @@ def test_responses_are_not_for_a_server(kind):
     assert relay.counters.drops[Drop.UNSUPPORTED] == 1
 
 
-@pytest.mark.parametrize("method", [Method.CONNECT, Method.SEND, Method.DATA, 0x7FF])
+@pytest.mark.parametrize("method", [Method.CONNECTION_ATTEMPT, Method.SEND, Method.DATA, 0x7FF])
 def test_methods_of_others_are_ignored(method):
     relay = Relay()
     assert Client(relay).plain(method) is None
