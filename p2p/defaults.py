@@ -596,12 +596,36 @@ SIGNALLING_HEARTBEAT_S: Final = 15.0
 """WebSocket ping of the client: a dead connection is known after 22 s, and middleboxes keep theirs for 60 s."""
 SIGNALLING_RENEW_MARGIN: Final = 0.25
 """Relay credentials are renewed when this part of their life is left."""
+KNOCK_REPEAT_S: Final = 0.06
+"""When a piece of a knock without an answer is sent again: above most round trips to a server of the continent."""
+KNOCK_REQUESTS: Final = 3
+"""How often in all: at 10 % loss each way one piece in 150 gets no answer. 7 KB at most where UDP does not pass."""
+KNOCK_ANSWER_S: Final = 0.25
+"""How long after the login the answer to a knock that was passed on is waited for before the offer is made again."""
 SIGNALLING_STABLE_S: Final = 10.0
 """A connection that lived this long has earned a quick first reconnect."""
 
 # --- Rendezvous --------------------------------------------------------------------------------------------
 EARLY_LOGIN_SKEW_S: Final = 60.0  # clocks of hosts with NTP differ by less; others pay the round trip of a challenge
 EARLY_LOGINS_REMEMBERED: Final = 200_000  # in two minutes, 20 MB; past it, challenges
+KNOCK_SKEW_S: Final = 60.0
+"""How far the clock of whoever knocks may be off the server's; as with early logins."""
+KNOCK_NONCES_REMEMBERED: Final = 200_000
+"""Knocks taken in two minutes; past it there are none for a while, and offers come by WebSocket."""
+KNOCK_ASSEMBLY_S: Final = 2.0
+"""How long the pieces of a knock may be apart: they are sent together, and again for a tenth of a second."""
+KNOCK_PARTIALS: Final = 4096
+"""Knocks that wait for more pieces: 23 MB at worst, of holders of tickets."""
+KNOCK_PARTIALS_PER_BELL: Final = 64
+"""The same at one bell, so that the holders of one ticket cannot take all."""
+KNOCK_HOLD_S: Final = 10.0
+"""How long answers to a knock wait for its maker's login: as long as a login may take."""
+KNOCK_HELD_MESSAGES: Final = 16
+"""Answers that wait for one: the answer itself, and news of addresses."""
+KNOCK_HELD_BYTES_EACH: Final = 64 << 10
+"""The same in bytes: four of the longest."""
+KNOCK_HELD_BYTES: Final = 32 << 20
+"""And for all together; beyond it who knocks is told by nobody, and makes its offer by WebSocket."""
 RENDEZVOUS_LOGIN_TIMEOUT_S: Final = 10.0
 """From accepting a connection to its login: three round trips of a satellite link, with TLS."""
 RENDEZVOUS_HEARTBEAT_S: Final = 25.0
@@ -758,8 +782,6 @@ FLOW_PROBLEM_INTERVAL_S: Final = 10.0
 """A service that refuses connections is told so often: a browser tries many times a second, a person reads once."""
 READY_WITHOUT_RELAY_S: Final = 2.0
 """How long `p2p expose` waits for its relayed address before it shows the ticket all the same."""
-ENGINE_WARM_UP_DELAY_S: Final = 0.005
-"""After the first packet to the rendezvous has left, before its answer can be here."""
 LOOK_AROUND_S: Final = 1.0
 """How often at most a doubt makes us ask STUN servers and relay again, however many sessions have it."""
 TRICKLES_PER_S: Final = 10.0
@@ -813,6 +835,8 @@ RELAY_UNLESS_MAPPED_MAX_S: Final = 0.25
 long as connecting to the rendezvous took, which is two round trips at least, while STUN takes one."""
 RELAY_UNLESS_OPEN_S: Final = 1.0
 """When a dialer whose session is not open yet takes a relay of its own: the exposer's may not be enough."""
+DIAL_STALE_S: Final = 3.0
+"""When the rendezvous takes longer to let us in, the attempt begins anew: its handshake runs all the time."""
 DIAL_BACKOFF_MIN_S: Final = 0.25
 """Shortest wait before a lost session is opened again."""
 DIAL_BACKOFF_MAX_S: Final = 10.0

@@ -67,6 +67,7 @@ class Connection:
 
     __slots__ = (
         "_address",
+        "_bells",
         "_bucket",
         "_challenge",
         "_hub",
@@ -92,6 +93,7 @@ class Connection:
         self._challenge = LoginChallenge(hub.random_bytes(NONCE_BYTES), hub.config.names)
         self._offences = 0
         self._seat: Seat | None = None
+        self._bells: dict[str, bytes] = {}
         self._slow_timer: asyncio.TimerHandle | None = None
         self._is_ending = False
         self.scope: Scope | None = None
@@ -130,6 +132,8 @@ class Connection:
             self._is_ending = True
             self._disarm()
             self._hub.discard(self)
+            for bell in self._bells.values():
+                self._hub.knocks.take_down(self, bell)
             if self._seat is not None:
                 await self._hub.registry.release(self._seat, self)
                 self._hub.metrics.online.set(len(self._hub.registry))
@@ -274,6 +278,8 @@ class Connection:
         hub.metrics.online.set(len(hub.registry))
         logger.info("%s logged in from %s with %r", self._name, self._address, login.agent)
         await self.send(self._welcome(seat.peer_id, scope, None))
+        for answer in hub.held.collect(seat, hub.loop.time()):
+            await self.deliver(answer)
 
     async def _serve(
         self, message: Renew | Publish | Unpublish | Resolve | SignalRequest, seat: Seat, scope: Scope
@@ -288,20 +294,39 @@ class Connection:
         elif isinstance(message, Publish):
             scope.check_publish(message.service)
             await registry.publish(seat, self, message.service)
+            self._hang_bell(seat, message)
             await self.send(Done(id=message.id))
         elif isinstance(message, Unpublish):
             await registry.unpublish(seat, self, message.service)
+            self._take_bell_down(message.service)
             await self.send(Done(id=message.id))
         else:
             await self.send(self._welcome(seat.peer_id, scope, message.id))
 
     async def _forward(self, message: SignalRequest, seat: Seat) -> None:
-        presence = await self._hub.registry.find(Seat(_peer_id(message.to), message.instance))
+        hub = self._hub
+        receiver = Seat(_peer_id(message.to), message.instance)
+        presence = await hub.registry.find(receiver)
         delivery = encode(SignalDelivery(sender=str(seat.peer_id), body=message.body, instance=seat.instance))
-        if presence is None or not await presence.member.deliver(delivery):
+        if presence is not None:
+            is_sent = await presence.member.deliver(delivery)
+        else:
+            is_sent = message.knock is not None and hub.held.hold(
+                message.knock, seat, receiver, delivery, hub.loop.time()
+            )
+        if not is_sent:
             raise Refusal(SignallingCode.PEER_OFFLINE, "the peer is not logged in, or takes no more for now")
         if message.id is not None:
             await self.send(Done(id=message.id))
+
+    def _hang_bell(self, seat: Seat, message: Publish) -> None:
+        self._take_bell_down(message.service)
+        if message.bell is not None:
+            self._bells[message.service] = self._hub.knocks.hang(self, seat, message.bell)
+
+    def _take_bell_down(self, service: str) -> None:
+        if (bell := self._bells.pop(service, None)) is not None:
+            self._hub.knocks.take_down(self, bell)
 
     def _welcome(self, peer: PeerId, scope: Scope, request_id: int | None) -> Welcome:
         return Welcome(

@@ -12,12 +12,16 @@ from typing import Protocol
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
+from p2p.defaults import RENDEZVOUS_ADDRESS_TABLE
 from p2p.identity import PeerId
 from p2p.proto.signalling.codes import SignallingCode
 from p2p.proto.signalling.messages import Draining, ServerMessage, TurnServer
 from rendezvous.config import RendezvousConfig
 from rendezvous.core.admission import Admission, Scope
 from rendezvous.core.credentials import RealmNonce, mint_turn_servers
+from rendezvous.core.held import HeldAnswers
+from rendezvous.core.knocks import Knocks
+from rendezvous.core.limits import AddressBuckets
 from rendezvous.core.login import EarlyLogins
 from rendezvous.core.refusal import Refusal
 from rendezvous.core.registry import Member, Registry
@@ -50,6 +54,8 @@ class Hub:
         is_draining: No new connections are taken.
         admission: The tokens that admit now.
         early_logins: Takes logins that come with the upgrade.
+        knocks: The bells of connections, and knocks at them.
+        held: Answers to knocks.
         connections: All that are open.
         loop: The event loop.
         random_bytes: Source of nonces.
@@ -66,6 +72,8 @@ class Hub:
     is_draining: bool = False
     admission: Admission = field(init=False)
     early_logins: EarlyLogins = field(init=False)
+    knocks: Knocks = field(init=False)
+    held: HeldAnswers = field(default_factory=HeldAnswers)
     connections: set[HubMember] = field(default_factory=set)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     random_bytes: Callable[[int], bytes] = os.urandom
@@ -75,6 +83,15 @@ class Hub:
     def __post_init__(self) -> None:
         self.admission = Admission(self.config.tokens, is_open=self.config.is_open)
         self.early_logins = EarlyLogins(self.now_wall())
+        limits = self.config.limits
+        self.knocks = Knocks(
+            self.now_wall(),
+            AddressBuckets(
+                rate_per_s=limits.connects_per_s, burst=limits.connect_burst, table_size=RENDEZVOUS_ADDRESS_TABLE
+            ),
+            rate_per_s=limits.messages_per_s,
+            burst=limits.message_burst,
+        )
         self.idle.set()
 
     def add(self, connection: HubMember) -> None:

@@ -30,8 +30,17 @@ class Metrics:
             "p2p_rendezvous_refused_connections", "Connections refused before a login.", ["reason"], registry=registry
         )
         self.stun = Counter("p2p_rendezvous_stun_requests", "STUN requests answered.", ["transport"], registry=registry)
+        self.knocks = Counter("p2p_rendezvous_knocks", "Pieces of knocks, by result.", ["result"], registry=registry)
         # Finding a label's counter costs more than counting, and this one is found for every message.
         self._of_type: dict[str, Counter] = {}
+
+    def count_knock(self, result: str) -> None:
+        """Count a piece of a knock.
+
+        Args:
+            result: One of ``KnockResult``.
+        """
+        self.knocks.labels(result).inc()
 
     def count_message(self, kind: str) -> None:
         """Count a client's message.

@@ -29,6 +29,7 @@ from rendezvous.core.limits import AddressLimiter
 from rendezvous.core.registry import MemoryRegistry, Registry
 from rendezvous.http_log import http_logger
 from rendezvous.hub import Hub
+from rendezvous.knocking import KnockDesk
 from rendezvous.listener import Listener, ProtocolFactory, load_certificate, server_context
 from rendezvous.metrics import Metrics
 from rendezvous.stun import StunService
@@ -151,6 +152,8 @@ class RendezvousService:
             note_host=self._note_host,
             stun_servers=self._stun_servers(self._config),
         )
+        if self.stun is not None:
+            self.stun.take_knock = KnockDesk(hub).take
         limiter = AddressLimiter(
             rate_per_s=limits.connects_per_s,
             burst=limits.connect_burst,

@@ -45,6 +45,7 @@ class StunService:
 
     Attributes:
         public_addresses: How clients reach the well-known ports; known inside the block.
+        take_knock: Takes pieces of knocks that come by UDP; see ``BindingResponder``.
     """
 
     def __init__(self, config: StunConfig, metrics: Metrics) -> None:
@@ -61,6 +62,7 @@ class StunService:
         self._streams: set[asyncio.Transport] = set()
         self._responder = BindingResponder(())
         self.public_addresses: tuple[TransportAddress, ...] = ()
+        self.take_knock: Callable[[bytes, TransportAddress], bool] = _refuse_knock
 
     def share(
         self,
@@ -146,7 +148,9 @@ class StunService:
                 main.append(advertised[planned])
             if self._config.tcp and not _find(local, self._shared_tcp):
                 await self._listen(loop, planned)
-        self._responder = BindingResponder(tuple(advertised), advertised=advertised)
+        self._responder = BindingResponder(
+            tuple(advertised), advertised=advertised, take_knock=lambda piece, source: self.take_knock(piece, source)
+        )
         self.public_addresses = tuple(main)
         for planned, public in advertised.items():
             logger.info("STUN on %s, told to clients as %s", planned, public)
@@ -287,6 +291,11 @@ def _outward_address(wildcard: str) -> str:
             return TransportAddress.from_socket(probe.getsockname()).host
     except OSError:
         return "::1" if version == 6 else "127.0.0.1"
+
+
+def _refuse_knock(piece: bytes, source: TransportAddress) -> bool:
+    """Nobody has said where to pass knocks on."""
+    return False
 
 
 def _nothing(now: float) -> None:

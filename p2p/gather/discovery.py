@@ -126,6 +126,11 @@ class Discovery:
         driver = self._drivers.get((base_id, source))
         return driver is not None and driver.receive(data, source, now)
 
+    def told(self, base_id: int, mapped: TransportAddress, server: TransportAddress) -> None:
+        """Take a mapped address that a server has told unasked: the answer to a knock."""
+        self.mapped_address = self.mapped_address or mapped
+        self._on_mapped(base_id, mapped, server)
+
     def ask_again(self) -> None:
         """Ask for the mapped addresses again: a router may have forgotten us, or have got another address itself."""
         for driver in self._drivers.values():

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from p2p.errors import IdentityError, IntegrityError
-from p2p.identity import Identity, PeerId, Ticket
+from p2p.identity import Identity, PeerId, Ticket, proof
 from p2p.identity.ticket import SECRET_BYTES
+from p2p.proto.signalling.knock import bell_key
 from p2p.proto.signalling.names import SERVICE_NAME_MAX_CHARACTERS
 from p2p.proto.tunnel.codes import RefusalCode, refusal_error
+from p2p.proto.tunnel.frames import AuthRequest
 from p2p.proto.tunnel.ticket_proof import verify_ticket_proof
 from p2p.session.options import ExposeOptions
 
@@ -60,6 +62,10 @@ class ServiceAccess:
             sessions_left=1 if options.once else None,
         )
 
+    def bell_key(self, peer_id: PeerId) -> bytes:
+        """Make the key of those who may knock: all who hold the ticket."""
+        return bell_key(self.secret, peer_id.public_key, self.service)
+
     def ticket(self, peer_id: PeerId, urls: tuple[str, ...]) -> Ticket:
         """Make the ticket that opens this service."""
         return Ticket(
@@ -106,6 +112,36 @@ class ServiceAccess:
             raise AccessRefusedError(RefusalCode.PEER_NOT_ALLOWED, f"peer {dialer} is not on the list of this service")
         if self.sessions_left is not None and self.sessions_left <= 0:
             raise AccessRefusedError(RefusalCode.SERVICE_USED_UP, "the service was on offer for one session")
+
+    def check_login(
+        self, request: AuthRequest, *, binding: bytes, asked: PeerId, exposer: PeerId, now_wall: float
+    ) -> None:
+        """Decide about a dialer inside its TLS session, from what it proves there.
+
+        Args:
+            request: Its proofs of its key and of the ticket's secret.
+            binding: The TLS session.
+            asked: Whose offer it was.
+            exposer: Our own id.
+            now_wall: The present, Unix seconds.
+
+        Raises:
+            AccessRefusedError: The verdict is no.
+        """
+        try:
+            dialer = proof.verify(request.proof, binding, exposer)
+        except IdentityError as error:
+            raise AccessRefusedError(RefusalCode.IDENTITY_UNPROVEN, error.detail) from error
+        if dialer != asked:
+            raise AccessRefusedError(RefusalCode.IDENTITY_UNPROVEN, "another peer than the one that asked")
+        self.check(
+            request.ticket_proof,
+            service=request.service,
+            binding=binding,
+            dialer=dialer,
+            exposer=exposer,
+            now_wall=now_wall,
+        )
 
 
 class AccessRefusedError(IdentityError):

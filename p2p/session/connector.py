@@ -124,8 +124,28 @@ class Connector(Program):
         if self.options.lan or not self.ticket.rendezvous_urls:
             # Who meets at a rendezvous does not tell every network what he looks for.
             self.node.signalling.look = partial(look_on_lan, self.node, self.ticket)
-        if not self.node.signalling.can_call(self.ticket.peer_id, self.ticket.service):
-            await self.reach_rendezvous()
+        dial = self._new_dial()
+        dial.knock()
+        try:
+            if not self.node.signalling.can_call(self.ticket.peer_id, self.ticket.service):
+                await self.reach_rendezvous()
+                if dial.is_stale:
+                    self._give_up(dial)
+                    dial = self._new_dial()
+            relaying = self._scope.start(dial.get_relay_if_needed(), name="relay if needed")
+            try:
+                await dial.run(timeout_s)
+            except BaseException:
+                relaying.cancel()
+                raise
+        except BaseException:
+            dial.session.close()
+            raise
+        finally:
+            self._dials.pop(dial.session.session_id, None)
+        return dial.session
+
+    def _new_dial(self) -> Dial:
         engine_connection = self.node.engine.client(EngineConfig())
         session = PeerSession(
             self.node,
@@ -147,16 +167,11 @@ class Connector(Program):
         self.add_session(session)
         self._dials[session.session_id] = dial
         self._lost[session.session_id] = asyncio.get_running_loop().create_future()
-        relaying = self._scope.start(dial.get_relay_if_needed(), name="relay if needed")
-        try:
-            await dial.run(timeout_s)
-        except BaseException:
-            relaying.cancel()
-            session.close()
-            raise
-        finally:
-            del self._dials[session.session_id]
-        return session
+        return dial
+
+    def _give_up(self, dial: Dial) -> None:
+        del self._dials[dial.session.session_id]
+        dial.session.close()
 
     async def _run_listener(self) -> None:
         assert self._loop is not None

@@ -42,7 +42,7 @@ class SignalDelivery:
         """
         name = session.session_id
         try:
-            await node.signalling.send(session.peer, encode(body), instance=session.peer_instance)
+            await node.signalling.send(session.peer, encode(body), instance=session.peer_instance, knock=session.knock)
         except SignallingError as error:
             logger.info("signal of session %s not sent: %s", name[:8], error)
             tries = self._refused.get(name, 0)

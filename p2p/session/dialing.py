@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import time
+
+import msgspec
 
 from p2p.aio.tasks import deadline
-from p2p.defaults import RELAY_UNLESS_MAPPED_MAX_S, RELAY_UNLESS_MAPPED_MIN_S, RELAY_UNLESS_OPEN_S
-from p2p.errors import AllPathsFailedError, DeadlineExceededError, P2PError, SignallingError
+from p2p.defaults import (
+    DIAL_STALE_S,
+    KNOCK_ANSWER_S,
+    RELAY_UNLESS_MAPPED_MAX_S,
+    RELAY_UNLESS_MAPPED_MIN_S,
+    RELAY_UNLESS_OPEN_S,
+)
+from p2p.errors import AllPathsFailedError, DeadlineExceededError, LocalProtocolError, P2PError, SignallingError
 from p2p.identity import Ticket, proof
 from p2p.proto.ice import CandidateType
 from p2p.proto.signalling.bodies import Answer, Offer, PeerBody, Refusal, encode
@@ -15,8 +25,12 @@ from p2p.proto.tunnel.codes import refusal_error
 from p2p.proto.tunnel.frames import AuthRequest, Hello
 from p2p.proto.tunnel.ticket_proof import make_ticket_proof
 from p2p.session.candidates import write_lines
+from p2p.session.knocking import Knocking, make_knock
 from p2p.session.node import Node
+from p2p.session.options import RelayPolicy
 from p2p.session.peer_session import PeerSession
+
+logger = logging.getLogger(__name__)
 
 
 def new_session_id() -> str:
@@ -39,11 +53,37 @@ class Dial:
     def __init__(self, node: Node, ticket: Ticket, session: PeerSession, hello: Hello | None = None) -> None:
         self._node = node
         self._ticket = ticket
-        self._session = session
+        self.session = session
         self._hello = hello
         loop = asyncio.get_running_loop()
         self._answered: asyncio.Future[Answer] = loop.create_future()
         self._opened: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._began_at = loop.time()
+        session.start()
+        self._knocking: Knocking | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether reaching the rendezvous took so long that a new attempt is better."""
+        return self._loop.time() > self._began_at + DIAL_STALE_S
+
+    def knock(self) -> None:
+        """Send the offer ahead, while there is no connection to the rendezvous yet.
+
+        A knock shows the exposer our address, so who wants to be known by a relay's does not knock.
+        """
+        node = self._node
+        is_early = node.signalling.rendezvous is not None and not node.signalling.connected
+        if not is_early or node.options.relay_policy is RelayPolicy.ONLY:
+            return
+        offer = msgspec.structs.replace(self._offer(), instance=node.instance)
+        try:
+            pieces = make_knock(node.identity, self._ticket, offer, now_wall=time.time())
+        except LocalProtocolError as error:
+            logger.info("no knock: %s", error)
+            return
+        self._knocking = node.knock(pieces)
 
     async def run(self, timeout_s: float) -> None:
         """Open the session.
@@ -56,14 +96,17 @@ class Dial:
         """
         try:
             async with deadline(timeout_s, "opening the session"):
-                self._session.start()
                 await self._node.signalling.ask(
-                    self._ticket.peer_id, lambda: encode(self._offer()), instance=self._ticket.service
+                    self._ticket.peer_id,
+                    lambda: encode(self._offer()),
+                    instance=self._ticket.service,
+                    is_needed=self._is_offer_needed,
                 )
                 answer = await self._answered
-                self._session.set_remote(answer)
-                self._session.receive_flight(answer.flight)
-                self._session.start_over_relay()
+                self.session.set_remote(answer)
+                self.session.announced()
+                self.session.receive_flight(answer.flight)
+                self.session.start_over_relay()
                 if not self._reaches_relay():
                     self._node.want_relay()
                 await self._opened
@@ -73,12 +116,22 @@ class Dial:
                     raise
                 # That time is up says less than why nothing came.
                 raise silent from silent.__cause__
-            report = [str(line) for line in self._session.controller.report()]
+            report = [str(line) for line in self.session.controller.report()]
             raise AllPathsFailedError("the peer answered, but no path to it works", report=report) from error
+
+    async def _is_offer_needed(self) -> bool:
+        """Tell whether a rendezvous that has let us in must pass the offer on: no knock was, or nothing came of it."""
+        if self._knocking is not None and self._knocking.is_taken:
+            await asyncio.wait((self._answered,), timeout=KNOCK_ANSWER_S)
+        if self._answered.done():
+            return False
+        # News go by tasks, which begin after the offer is written.
+        self.session.announced()
+        return True
 
     def _reaches_relay(self) -> bool:
         """Whether one of the exposer's relayed addresses, if it has any, is of an address family that we have too."""
-        candidates = self._session.controller.agent.remote_candidates
+        candidates = self.session.controller.agent.remote_candidates
         relayed = [remote.address for remote in candidates if remote.type is CandidateType.RELAYED]
         families = {base.local_address.is_ipv6 for base in self._node.endpoint.sockets}
         return not relayed or any(address.is_ipv6 in families for address in relayed)
@@ -93,10 +146,10 @@ class Dial:
 
     def handshake_completed(self) -> None:
         """Prove who we are and that we hold the ticket, bound to this TLS session."""
-        binding = self._session.connection.channel_binding()
+        binding = self.session.connection.channel_binding()
         identity = self._node.identity
         ticket = self._ticket
-        self._session.multiplexer.authenticate(
+        self.session.multiplexer.authenticate(
             AuthRequest(
                 proof=proof.make(identity, binding, ticket.peer_id),
                 service=ticket.service,
@@ -119,7 +172,7 @@ class Dial:
                 future.exception()
 
     def _offer(self) -> Offer:
-        session = self._session
+        session = self.session
         return Offer(
             session=session.session_id,
             service=self._ticket.service,
@@ -154,7 +207,9 @@ class Dial:
             await client.welcome()
         except SignallingError:
             return
-        await asyncio.sleep(min(max(client.connecting_s, RELAY_UNLESS_MAPPED_MIN_S), RELAY_UNLESS_MAPPED_MAX_S))
+        # A server that has not answered a knock while we connected to it, two round trips, hardly will.
+        patience_s = 0.0 if self._knocking is not None else client.connecting_s
+        await asyncio.sleep(min(max(patience_s, RELAY_UNLESS_MAPPED_MIN_S), RELAY_UNLESS_MAPPED_MAX_S))
         if self._node.mapped_address is None:
             self._node.want_relay()
             return

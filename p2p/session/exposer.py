@@ -18,13 +18,14 @@ from p2p.defaults import (
     READY_WITHOUT_RELAY_S,
     SESSION_OPENING_TIMEOUT_S,
 )
-from p2p.errors import ConfigError, DecodeError, IdentityError, IntegrityError, P2PError
+from p2p.errors import ConfigError, DecodeError, IntegrityError, P2PError
 from p2p.forward.announcing import AnnouncingAcceptor
 from p2p.forward.target import FlowAcceptor, ServiceDialer
 from p2p.forward.throttle import Throttles
-from p2p.identity import Identity, PeerId, proof
+from p2p.identity import Identity, PeerId
 from p2p.proto.ice import Credentials
 from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, Trickle
+from p2p.proto.signalling.messages import KnockDelivery
 from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode
 from p2p.proto.tunnel.control import Role
 from p2p.proto.tunnel.frames import AuthRequest
@@ -34,16 +35,17 @@ from p2p.session.admission import OfferAdmission
 from p2p.session.built_in import BuiltInServices, services_there
 from p2p.session.candidates import shown, write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
-from p2p.session.events import Event, Listening, Problem, Public, Ready, Report, SessionOpened, Visit
+from p2p.session.events import Event, Listening, Problem, Ready, Report, SessionOpened
+from p2p.session.knocking import read_knock
 from p2p.session.lan import announce, direct_signalling, ticket_addresses
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
 from p2p.session.offered import introduction
-from p2p.session.options import ExposeOptions, PeerOptions, PublicOptions, RelayPolicy
+from p2p.session.options import ExposeOptions, PeerOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
 from p2p.session.program import Program
 from p2p.session.proxy_headers import announcer
-from p2p.session.publisher import Publisher
+from p2p.session.publisher import keep_public
 from p2p.session.reverse import ReverseListeners
 from p2p.session.status import Status
 from p2p.signalling.client import SignallingClient, SignallingState
@@ -166,7 +168,9 @@ class Exposer(Program):
         if self.node.relay is None and self.node.last_relay_error is not None:
             self._tell_problem(self.node.last_relay_error)
         if self.options.public is not None:
-            self._publishing = self._scope.start(self._publish(self.options.public), name="publisher")
+            assert self._built_in is not None
+            publishing = keep_public(self.options, self.peer_options, built_in=self._built_in, on_event=self.tell)
+            self._publishing = self._scope.start(publishing, name="publisher")
             self._publishing.add_done_callback(lambda _: self._done.set())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.options.expires_s):
@@ -180,7 +184,7 @@ class Exposer(Program):
         try:
             async with asyncio.timeout(LAN_READY_S if self.options.lan else None):
                 await self.reach_rendezvous()
-                await client.publish(self._service)
+                await self._publish_at(client)
         except TimeoutError:
             # Announced on this network; the rest follows as soon as the rendezvous is there.
             self._scope.start(self._be_found_late(client), name="publish")
@@ -194,9 +198,14 @@ class Exposer(Program):
     async def _be_found_late(self, client: SignallingClient) -> None:
         try:
             await client.welcome()
-            await client.publish(self._service)
+            await self._publish_at(client)
         except P2PError as error:
             self._tell_problem(error)
+
+    async def _publish_at(self, client: SignallingClient) -> None:
+        assert self._access is not None
+        client.on_knock = self._knocked
+        await client.publish(self._service, bell=self._access.bell_key(self.node.identity.peer_id))
 
     def _direct_addresses(self) -> tuple[TransportAddress, ...]:
         """Where a dialer may call us; nowhere when it must not learn our addresses."""
@@ -206,31 +215,6 @@ class Exposer(Program):
 
     def _tell_problem(self, error: P2PError) -> None:
         self.tell(Problem(t_s=self.t_s, error=error))
-
-    async def _publish(self, public: PublicOptions) -> P2PError | None:
-        """Keep the services before the public.
-
-        Returns:
-            Why that is not possible: the gateway refuses, or cannot be reached at first.
-        """
-        assert self._built_in is not None
-        try:
-            publisher = Publisher(
-                self.options, public, self.peer_options, built_in=self._built_in, on_event=self._publisher_said
-            )
-        except P2PError as error:
-            return error
-        async with publisher:
-            try:
-                await publisher.run_until(asyncio.Event())
-            except P2PError as error:
-                return error
-        return None
-
-    def _publisher_said(self, event: Event) -> None:
-        """Pass on what is news of the public; the session with the gateway is a matter of its own."""
-        if isinstance(event, Public | Visit | Problem):
-            self.tell(event)
 
     async def _end_of_offer(self) -> None:
         """Wait for the end of the only session, or for the end of our login.
@@ -264,7 +248,18 @@ class Exposer(Program):
         elif isinstance(body, Trickle):
             self._reply(peer, instance, Farewell(session=body.session, text="no such session"))
 
-    def _take_offer(self, peer: PeerId, instance: str, offer: Offer) -> None:
+    def _knocked(self, peer: PeerId, data: bytes, knock: KnockDelivery) -> None:
+        """Take an offer that came ahead of its dialer's login; it may come again by the usual way, and before this."""
+        offer = read_knock(peer, data)
+        if offer is None:
+            return
+        session = self.sessions.get(offer.session)
+        if session is None:
+            self._take_offer(peer, offer.instance, offer, knock)
+        elif session.peer == peer:
+            session.add_knock(knock)
+
+    def _take_offer(self, peer: PeerId, instance: str, offer: Offer, knock: KnockDelivery | None = None) -> None:
         assert self._access is not None
         try:
             if self.draining:
@@ -281,17 +276,29 @@ class Exposer(Program):
             Credentials.from_wire_untrusted(offer.ice)
         except AccessRefusedError as refused:
             logger.info("offer of %s refused: %s", peer.short, refused)
-            self._reply(peer, instance, Refusal(session=offer.session, code=int(refused.refusal), text=refused.detail))
+            refusal = Refusal(session=offer.session, code=int(refused.refusal), text=refused.detail)
+            self._reply(peer, instance, refusal, None if knock is None else knock.nonce)
             return
         except (DecodeError, IntegrityError) as error:
             logger.info("offer of %s dropped: %s", peer.short, error)
             return
         session = self._make_session(peer, instance, offer)
-        session.permit_seen(offer.seen_at)
+        if knock is not None:
+            session.knock = knock.nonce
         session.start(offer.flight)
         self.send_signal(session, self._answer(session))
-        session.set_remote(offer)
+        assert self._loop is not None
+        # Behind the answer, which the dialer waits for.
+        self._loop.call_soon(self._begin_checks, session, offer, knock)
         self._scope.start(self._expect(session), name="opening of a session")
+
+    def _begin_checks(self, session: PeerSession, offer: Offer, knock: KnockDelivery | None) -> None:
+        if session.session_id in self.sessions:
+            session.permit_seen(offer.seen_at)
+            session.announced()
+            session.set_remote(offer)
+            if knock is not None:
+                session.add_knock(knock)
 
     def _make_session(self, peer: PeerId, instance: str, offer: Offer) -> PeerSession:
         identity = self.node.identity
@@ -340,10 +347,10 @@ class Exposer(Program):
             flight=session.flight,
         )
 
-    def _reply(self, peer: PeerId, instance: str, body: PeerBody) -> None:
+    def _reply(self, peer: PeerId, instance: str, body: PeerBody, knock: bytes | None = None) -> None:
         """Answer somebody who has no session; the rendezvous would disconnect us for answering them all."""
         if self._admission.may_reply(self.t_s):
-            self._scope.start(self._send(peer, instance, body), name="signal")
+            self._scope.start(self._send(peer, instance, body, knock), name="signal")
 
     async def _expect(self, session: PeerSession) -> None:
         """Forget a dialer that asked for a session and never came."""
@@ -356,24 +363,16 @@ class Exposer(Program):
     def auth_requested(self, session: PeerSession, request: AuthRequest) -> None:
         """Let the dialer in, or say why not."""
         assert self._access is not None
-        binding = session.connection.channel_binding()
-        own = self.node.identity.peer_id
         try:
-            dialer = proof.verify(request.proof, binding, own)
-            if dialer != session.peer:
-                raise AccessRefusedError(RefusalCode.IDENTITY_UNPROVEN, "another peer than the one that asked")
-            self._access.check(
-                request.ticket_proof,
-                service=request.service,
-                binding=binding,
-                dialer=dialer,
-                exposer=own,
+            self._access.check_login(
+                request,
+                binding=session.connection.channel_binding(),
+                asked=session.peer,
+                exposer=self.node.identity.peer_id,
                 now_wall=time.time(),
             )
         except AccessRefusedError as refused:
             session.multiplexer.refuse(refused.refusal, refused.detail)
-        except IdentityError as error:
-            session.multiplexer.refuse(RefusalCode.IDENTITY_UNPROVEN, error.detail)
         else:
             if self._access.sessions_left is not None:
                 self._access.sessions_left -= 1

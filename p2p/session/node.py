@@ -8,12 +8,11 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import TaskScope
 from p2p.defaults import (
-    ENGINE_WARM_UP_DELAY_S,
     LOOK_AROUND_S,
     SERVERS_USED,
     SIGNALLING_BACKOFF_MAX_S,
@@ -42,6 +41,8 @@ from p2p.quic.load import load_engine
 from p2p.quic.routing import CidRouter
 from p2p.session.backoff import wait_after_s
 from p2p.session.host_slots import guess_limits
+from p2p.session.knocking import Knocking
+from p2p.session.listeners import NodeListener, PacketTaker
 from p2p.session.options import PeerOptions, RelayPolicy
 from p2p.session.own_addresses import any_on_this_host, is_own
 from p2p.session.plausible import is_plausible
@@ -53,42 +54,6 @@ from p2p.signalling.direct import DirectSignalling
 from p2p.signalling.ways import SignallingWays
 
 logger = logging.getLogger(__name__)
-
-
-class NodeListener(Protocol):
-    """What each session on a node is told."""
-
-    def candidates_added(self, candidates: Sequence[Candidate]) -> None:
-        """We can be reached at more addresses."""
-        ...
-
-    def candidates_removed(self, candidates: Sequence[Candidate]) -> None:
-        """We are no longer reached at some addresses."""
-        ...
-
-    def network_changed(self, *, moved: bool) -> None:
-        """What did not work may work now, and the other way round; above all if we are in another network."""
-        ...
-
-    def base_removed(self, base_id: int) -> None:
-        """A base is gone, and its addresses with it."""
-        ...
-
-    def facts_changed(self, facts: NatFacts) -> None:
-        """More is known of our NAT."""
-        ...
-
-    def gathered(self) -> None:
-        """No more addresses and facts are expected for now."""
-        ...
-
-
-class PacketTaker(Protocol):
-    """Who wants to know on which path a connection's packets arrive."""
-
-    def packets_received(self, base_id: int, source: TransportAddress, size: int, now: float) -> None:
-        """Note it, and how many bytes they are."""
-        ...
 
 
 class Node:
@@ -142,11 +107,13 @@ class Node:
         """This host's addresses, as far as peers may be there; loopback ones when the rendezvous is on this host."""
         self._wants_relay = wants_relay
         self._book = CandidateBook()
+        self._knocking: Knocking | None = None
         self._look_around_at = 0.0
         self._scope = TaskScope()
         self._urls = tuple(urls)
         self.is_local = any_on_this_host(urls)
         """Whether this is for peers on this host; to be changed before the block is entered."""
+        self.instance = instance
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -189,7 +156,6 @@ class Node:
             self.endpoint.close()
             await self._scope.__aexit__(type(error), error, error.__traceback__)
             raise
-        self._scope.start(self._warm_up(), name="engine warm-up")
         if self.options.port_mapping and self.options.relay_policy is not RelayPolicy.ONLY:
             self.mapped_ports.start(self._scope, self._urls, self.hosts)
         if self._wants_relay:
@@ -200,6 +166,8 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._monitor.close()
+        if self._knocking is not None:
+            self._knocking.close()
         try:
             await self.signalling.__aexit__(kind, error, traceback)
         finally:
@@ -249,6 +217,16 @@ class Node:
             self._relay_keeper.udp_is_blocked = self.mapped_address is None
             self._start_relay()
 
+    def knock(self, pieces: Sequence[bytes]) -> Knocking:
+        """Knock at the preferred rendezvous, in the place of an earlier knock."""
+        if self._knocking is not None:
+            self._knocking.close()
+        self._knocking = Knocking(
+            asyncio.get_running_loop(), self.endpoint.sockets, self._urls[0], pieces, on_mapped=self._discovery.told
+        )
+        self._scope.start(self._knocking.run(), name="knock")
+        return self._knocking
+
     @property
     def is_gathered(self) -> bool:
         """Whether no more addresses and facts are expected for now."""
@@ -272,6 +250,8 @@ class Node:
     def stun_received(self, data: bytes, base_id: int, source: TransportAddress, now: float) -> None:
         """Give a STUN message to whom it belongs; nobody's are dropped."""
         if self._discovery.stun_received(data, base_id, source, now):
+            return
+        if self._knocking is not None and self._knocking.stun_received(data, base_id, source, now):
             return
         try:
             # Once for all sessions: anybody can send us STUN, and it must not cost more the more sessions there are.
@@ -301,13 +281,10 @@ class Node:
         """Let the connections answer what they received."""
         self.router.after_receive(now)
 
-    async def _warm_up(self) -> None:
-        """Make the engine's first key exchange now, while we wait for the network.
-
-        The first one of a process gathers entropy for up to 70 ms, which would else delay the first session.
-        """
-        await asyncio.sleep(ENGINE_WARM_UP_DELAY_S)
+    def warm_up(self) -> None:
+        """Make a first key exchange and seal a first body before the network waits for it: that takes up to 80 ms."""
         self.engine.client(EngineConfig()).start(asyncio.get_running_loop().time())
+        self.identity.open_untrusted(self.identity.seal(self.identity.peer_id, b"", now_wall=0.0))
 
     # --- gathering -----------------------------------------------------------------------------------------
 

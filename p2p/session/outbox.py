@@ -22,8 +22,8 @@ class Sender(Protocol):
         ...
 
     @property
-    def has_remote(self) -> bool:
-        """Whether the peer is known to know the session."""
+    def peer_knows(self) -> bool:
+        """Whether the peer knows the session before it hears news of it."""
         ...
 
 
@@ -68,11 +68,16 @@ class TrickleOutbox(Generic[SenderT]):
             news: With the session's id.
         """
         waits = self._waiting.get(session.session_id)
-        if waits is None and self._can_send(session) and self._budget.take(self._loop.time()):
+        if waits is None and session.peer_knows and self._can_send(session) and self._budget.take(self._loop.time()):
             self._send_now(session, news)
             return
         self._waiting[session.session_id] = session, news if waits is None else merge(waits[1], news)
         self._set_timer()
+
+    def announced(self, session: SenderT) -> None:
+        """Send what has waited for the peer to know the session."""
+        if session.session_id in self._waiting:
+            self.flush()
 
     def forget(self, session: SenderT) -> None:
         """Drop the news of a session that is over."""
@@ -104,7 +109,7 @@ class TrickleOutbox(Generic[SenderT]):
             self._timer = None
         for session_id, (session, news) in list(self._waiting.items()):
             # The offer of a session that the peer does not know yet must be there before its news.
-            if session.has_remote and self._can_send(session):
+            if session.peer_knows and self._can_send(session):
                 if not self._budget.take(self._loop.time()):
                     break
                 del self._waiting[session_id]

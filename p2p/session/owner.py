@@ -44,6 +44,10 @@ class SessionOwner(Protocol):
         """The session is over; the last call."""
         ...
 
+    def announced(self, session: PeerSession) -> None:
+        """The peer knows the session, or will before anything that is sent from now on."""
+        ...
+
     def send_signal(self, session: PeerSession, body: PeerBody) -> None:
         """Pass a body to the peer through the rendezvous, when it can be reached."""
         ...

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from p2p.address import TransportAddress
-from p2p.defaults import OUTAGE_SHARE, PATHS_REMEMBERED, SESSION_SEEK_S
+from p2p.defaults import PATHS_REMEMBERED
 from p2p.errors import DecodeError, P2PError
 from p2p.forward.credit import CreditPool
 from p2p.forward.multiplexer import Multiplexer
@@ -18,7 +18,7 @@ from p2p.forward.target import FlowAcceptor
 from p2p.identity import PeerId
 from p2p.path.link import PathLink
 from p2p.path.relay_base import RelayBase
-from p2p.proto.ice import Candidate, CandidateType, Credentials
+from p2p.proto.ice import REMOTE_BASE_ID, Candidate, CandidateType, Credentials
 from p2p.proto.path.controller import PathController
 from p2p.proto.path.events import (
     AllPathsLost,
@@ -34,6 +34,7 @@ from p2p.proto.path.path import PairReport, Path
 from p2p.proto.path.plans import PortHint
 from p2p.proto.path.reason import NatFacts, RelayReason, why_relayed
 from p2p.proto.signalling.bodies import Answer, Offer, Trickle
+from p2p.proto.signalling.messages import KnockDelivery
 from p2p.proto.stun.message import Message
 from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
@@ -41,6 +42,7 @@ from p2p.proto.tunnel.frames import Hello
 from p2p.quic.connection import QuicConnection
 from p2p.quic.engine import EngineConnection
 from p2p.session.candidates import read_lines, shown, write_lines
+from p2p.session.first_path import way_to_relay
 from p2p.session.guessing import Guessing
 from p2p.session.node import Node
 from p2p.session.observer import SessionObserver
@@ -48,6 +50,7 @@ from p2p.session.options import RelayPolicy
 from p2p.session.owner import SessionOwner
 from p2p.session.permissions import PeerPermissions
 from p2p.session.plausible import is_plausible
+from p2p.session.seeking import Seeking
 from p2p.session.status import PathKind
 from p2p.session.version import toolkit_version
 
@@ -97,6 +100,10 @@ class PeerSession:
         self.is_established = False
         self.flight: tuple[bytes, ...] = ()
         """Our first packets, which travel with offer or answer."""
+        self.knock: bytes | None = None
+        """The knock that asked for it, for signals to a dialer that may not have logged in yet."""
+        self.peer_knows = False
+        """Whether our half of offer and answer is on its way, so that news may follow."""
         self.history: deque[tuple[float, PathKind]] = deque(maxlen=PATHS_REMEMBERED)
         """When packets went over to which kind of path; the owner keeps it, by its own clock."""
         self._node = node
@@ -106,7 +113,7 @@ class PeerSession:
         self._policy = node.options.relay_policy
         self.remote_facts = NatFacts()
         self._permissions = PeerPermissions()
-        self._seek_timer: asyncio.TimerHandle | None = None
+        self._seeking = Seeking(loop, self._seek)
         self.credentials = Credentials.generate(os.urandom)
         self.controller = PathController(
             local=self.credentials,
@@ -209,6 +216,17 @@ class PeerSession:
         """Exposer: open our relay for a dialer before its candidates come; see ``PeerPermissions.add_seen``."""
         self._permissions.add_seen(host, self._node.relay, self._node.hosts)
 
+    def add_knock(self, knock: KnockDelivery) -> None:
+        """Exposer: check where a knock of the dialer came from, its socket by the rendezvous' word."""
+        self.knock = knock.nonce
+        seen = Candidate.local(CandidateType.SERVER_REFLEXIVE, knock.source, REMOTE_BASE_ID)
+        self.add_remote((seen.to_wire(),))
+
+    def announced(self) -> None:
+        """Let news follow: our half of offer and answer is on its way."""
+        self.peer_knows = True
+        self._owner.announced(self)
+
     def add_remote(self, lines: Sequence[str]) -> None:
         """Take candidates of the peer; unusable ones are skipped."""
         for candidate in read_lines(lines, session=self.session_id[:8]):
@@ -240,22 +258,11 @@ class PeerSession:
         self._guessing.hint_received(hint)
 
     def start_over_relay(self) -> None:
-        """Dialer: do not wait for a check but send to the peer's relayed address at once.
-
-        From a socket only when a STUN server has answered it: else UDP may be blocked, and the first packets lost.
-        """
-        if self.controller.sending_paths:
-            return
-        for remote in self.controller.agent.remote_candidates:
-            if remote.type is not CandidateType.RELAYED:
-                continue
-            is_socket_usable = self._policy is not RelayPolicy.ONLY and self._node.mapped_address is not None
-            sockets = self._node.endpoint.sockets if is_socket_usable else ()
-            for base in (self._node.relay, *sockets):
-                if base is not None and base.local_address.is_ipv6 is remote.address.is_ipv6:
-                    self.controller.set_optimistic(base.base_id, remote.address)
-                    self.link.poke()
-                    return
+        """Dialer: do not wait for a check but send to the peer's relayed address at once."""
+        way = None if self.controller.sending_paths else way_to_relay(self._node, self.controller.agent)
+        if way is not None:
+            self.controller.set_optimistic(*way)
+            self.link.poke()
 
     # --- what the node tells -------------------------------------------------------------------------------
 
@@ -340,7 +347,7 @@ class PeerSession:
 
     def release(self) -> None:
         """Leave the node; the connection's last packet has been sent or is not worth waiting for."""
-        self._stop_seeking()
+        self._seeking.stop()
         self._guessing.close()
         self.link.close()
         self._permissions.release()
@@ -360,7 +367,7 @@ class PeerSession:
                     self.connection.path_up()
                 if path.validated:
                     self.link.lift_limit()
-                    self._stop_seeking()
+                    self._seeking.stop()
                 if path.is_direct:
                     self.reason = None
                 logger.info("session %s: %s path %s", self.session_id[:8], path.kind, path.remote)
@@ -375,13 +382,13 @@ class PeerSession:
                 self._node.look_around()
             case OwnAddressSeen(seen) if all(seen.host != own.address.host for own in self._node.candidates):
                 self._node.look_around()
-            case AllPathsLost() if self._seek_timer is None:
-                self._seek(self._loop.time())
+            case AllPathsLost():
+                self._seeking.begin()
         if isinstance(event, PathAdded | PathLost):
             self._guessing.update()
 
-    def _seek(self, since: float) -> None:
-        """Without any path since then: ask the relay for our address there, and the peer whether it knows us.
+    def _seek(self) -> None:
+        """Without any path: ask the relay for our address there, and the peer whether it knows us.
 
         A peer that has restarted answers with a farewell, so that nobody waits for a session that is gone.
         """
@@ -390,11 +397,3 @@ class PeerSession:
         lines = write_lines(self.local_candidates())
         facts = self._node.facts.to_wire()
         self._owner.send_signal(self, Trickle(session=self.session_id, candidates=lines, nat=facts))
-        now = self._loop.time()
-        wait_s = max(SESSION_SEEK_S, OUTAGE_SHARE * (now - since))
-        self._seek_timer = self._loop.call_at(now + wait_s, self._seek, since)
-
-    def _stop_seeking(self) -> None:
-        if self._seek_timer is not None:
-            self._seek_timer.cancel()
-            self._seek_timer = None

@@ -88,6 +88,7 @@ class Program:
         raise_descriptor_limit()
         loop = asyncio.get_running_loop()
         self.node = self.make_node()
+        self.node.warm_up()
         self._loop = loop
         self._started_at = loop.time()
         self._outbox = TrickleOutbox(
@@ -282,6 +283,11 @@ class Program:
             # What a cancelled attempt leaves: the program ends, and waits for nobody's last packet.
             session.release()
 
+    def announced(self, session: PeerSession) -> None:
+        """See ``SessionOwner``."""
+        if self._outbox is not None:
+            self._outbox.announced(session)
+
     def send_signal(self, session: PeerSession, body: PeerBody) -> None:
         """See ``SessionOwner``."""
         if isinstance(body, Trickle):
@@ -334,9 +340,9 @@ class Program:
     def other_signal(self, peer: PeerId, instance: str, body: PeerBody, session: PeerSession | None) -> None:
         """Take a signal that only one of the roles understands."""
 
-    async def _send(self, peer: PeerId, instance: str, body: PeerBody) -> None:
+    async def _send(self, peer: PeerId, instance: str, body: PeerBody, knock: bytes | None = None) -> None:
         try:
-            await self.node.signalling.send(peer, encode(body), instance=instance, confirm=False)
+            await self.node.signalling.send(peer, encode(body), instance=instance, knock=knock, confirm=False)
         except SignallingError as error:
             logger.info("signal to %s not sent: %s", peer.short, error)
 

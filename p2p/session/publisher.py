@@ -26,7 +26,7 @@ from p2p.proto.publication import (
 )
 from p2p.session.built_in import BuiltInServices, services_there
 from p2p.session.connector import Connector
-from p2p.session.events import Event, Public, Report, Visit
+from p2p.session.events import Event, Problem, Public, Report, Visit
 from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions, ProxySource, PublicOptions
 from p2p.session.peer_session import PeerSession
 from p2p.session.proxy_headers import announcer
@@ -172,3 +172,35 @@ def _request(options: PublicOptions, service: str, *, wants_address: bool) -> Pu
         access=options.access,
         wants_address=wants_address,
     )
+
+
+async def keep_public(
+    options: ExposeOptions, peer: PeerOptions, *, built_in: BuiltInServices, on_event: Callable[[Event], None]
+) -> P2PError | None:
+    """Keep services before the public, until cancelled.
+
+    Args:
+        options: What to publish and how.
+        peer: Who we are.
+        built_in: Services of ours.
+        on_event: Told what is news of the public; the session with the gateway is a matter of its own.
+
+    Returns:
+        Why that is not possible: the gateway refuses, or cannot be reached at first.
+    """
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Public | Visit | Problem):
+            on_event(event)
+
+    assert options.public is not None, "there is a gateway to publish at"
+    try:
+        publisher = Publisher(options, options.public, peer, built_in=built_in, on_event=tell)
+    except P2PError as error:
+        return error
+    async with publisher:
+        try:
+            await publisher.run_until(asyncio.Event())
+        except P2PError as error:
+            return error
+    return None

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from msgspec.structs import replace
 
 from p2p.aio.tasks import TaskScope
 from p2p.defaults import SIGNALLING_CONNECT_TIMEOUT_S, SIGNALLING_REQUEST_TIMEOUT_S, SIGNALLING_STABLE_S
@@ -23,6 +24,7 @@ from p2p.proto.signalling.messages import (
     BODY_MAX_BYTES,
     Draining,
     Error,
+    KnockDelivery,
     Publish,
     Resolve,
     Resolved,
@@ -47,6 +49,7 @@ from p2p.signalling.inbox import Inbox
 from p2p.signalling.link import Answer, Link, Request, Unasked
 from p2p.signalling.renewal import renew_forever
 from p2p.signalling.values import Resolution, SignallingState
+from p2p.signalling.waiters import Waiters
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class SignallingClient:
     Attributes:
         on_signal: Called with the sender, authenticated, its instance by the server's word, and the opened body of
             each signal.
+        on_knock: Called with the sender, authenticated, the opened body of each knock, and the knock as delivered.
         on_state: Called with each new state.
         on_welcome: Called after each login and each renewal of relay credentials.
         last_error: Why the last attempt or connection failed, or None.
@@ -103,6 +107,7 @@ class SignallingClient:
         self._now_wall = now_wall
         self._random_share = random_share
         self.on_signal: Callable[[PeerId, str, bytes], object] = ignore
+        self.on_knock: Callable[[PeerId, bytes, KnockDelivery], object] = ignore
         self.on_state: Callable[[SignallingState], object] = ignore
         self.on_welcome: Callable[[Welcome], object] = ignore
         self.last_error: SignallingError | None = None
@@ -113,9 +118,9 @@ class SignallingClient:
         self._dialing: asyncio.Task[Link | SignallingError] | None = None
         self._welcome: Welcome | None = None
         self._failure: SignallingError | None = None
-        self._services: set[str] = set()
+        self._services: dict[str, bytes | None] = {}
         self._ids = itertools.count(1)
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters = Waiters()
         self._hurry = asyncio.Event()
         self._inbox = Inbox(identity, now_wall)
         self._backoff = Backoff(random_share)
@@ -181,19 +186,23 @@ class SignallingClient:
         assert self._welcome is not None, "a link has a welcome"
         return self._welcome
 
-    async def publish(self, service: str) -> None:
+    async def publish(self, service: str, *, bell: bytes | None = None) -> None:
         """Put a service on offer, now and after every reconnect.
+
+        Args:
+            service: Its name.
+            bell: The key of those who may knock; None for nobody.
 
         Raises:
             SignallingError: The server refused it; then it is not on offer. Or no server answered in time; then it
                 will be on offer as soon as one does.
         """
-        self._services.add(service)
+        self._services[service] = bell
         try:
-            await self._request(lambda request_id: Publish(id=request_id, service=service))
+            await self._request(lambda request_id: Publish(id=request_id, service=service, bell=bell))
         except SignallingError as error:
             if not error.retryable:
-                self._services.discard(service)
+                self._services.pop(service, None)
             raise
 
     async def unpublish(self, service: str) -> None:
@@ -202,7 +211,7 @@ class SignallingClient:
         Raises:
             SignallingError: No server answered in time; the service is off with the next connection.
         """
-        self._services.discard(service)
+        self._services.pop(service, None)
         await self._request(lambda request_id: Unpublish(id=request_id, service=service))
 
     async def resolve(self, peer_id: PeerId, service: str, *, instance: str = "") -> Resolution:
@@ -218,13 +227,16 @@ class SignallingClient:
             raise SignallingError("the server gave an answer to another question", code=CODE_NO_ANSWER)
         return Resolution(answer.online, answer.published)
 
-    async def send(self, peer_id: PeerId, body: bytes, *, instance: str = "", confirm: bool = True) -> None:
+    async def send(
+        self, peer_id: PeerId, body: bytes, *, instance: str = "", knock: bytes | None = None, confirm: bool = True
+    ) -> None:
         """Seal a body and send it to a peer. Bodies to one peer arrive in the order of the calls.
 
         Args:
             peer_id: The receiver.
             body: Anything, up to about 11 KiB.
             instance: Which of the receiver's programs.
+            knock: The knock that it answers, whose maker may not have logged in yet.
             confirm: Wait until the server has passed it on, one round trip. Without, only the log
                 tells when it could not.
 
@@ -236,15 +248,13 @@ class SignallingClient:
         sealed = self._identity.seal(peer_id, body, now_wall=self._now_wall())
         if len(sealed) > BODY_MAX_BYTES:
             raise LocalProtocolError(f"a signal body of {len(body)} bytes does not fit a message")
-        receiver = str(peer_id)
+        request = SignalRequest(to=str(peer_id), body=sealed, instance=instance, knock=knock)
         if confirm:
-            await self._request(
-                lambda request_id: SignalRequest(id=request_id, to=receiver, body=sealed, instance=instance)
-            )
+            await self._request(lambda request_id: replace(request, id=request_id))
             return
         async with self._deadline():
             link = await self._ready()
-            await link.send(SignalRequest(to=receiver, body=sealed, instance=instance))
+            await link.send(request)
 
     def reconnect(self) -> None:
         """Make the connection anew at once, because the network has changed under it."""
@@ -299,12 +309,12 @@ class SignallingClient:
     async def _serve(self, link: Link) -> SignallingError:
         renewal = self._tasks.start(renew_forever(link, self._ids, self._take_welcome), name="signalling renewal")
         try:
-            for service in sorted(self._services):
-                await link.send(Publish(id=next(self._ids), service=service))
+            for service, bell in sorted(self._services.items()):
+                await link.send(Publish(id=next(self._ids), service=service, bell=bell))
             self._link = link
             self._take_welcome(link.welcome)
             self._set_state(SignallingState.CONNECTED)
-            self._wake()
+            self._waiters.wake()
             return await link.serve(self._take_unasked)
         except SignallingError as error:
             return error
@@ -344,18 +354,20 @@ class SignallingClient:
                 raise SignallingError("the client was not opened", code=CODE_NOT_OPEN)
             if self._link is not None and not self._link.is_closed:
                 return self._link
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
+            await self._waiters.wait()
 
     def _take_welcome(self, welcome: Welcome) -> None:
         self._welcome = welcome
         call(self.on_welcome, welcome)
 
     def _take_unasked(self, message: Unasked) -> None:
-        if isinstance(message, SignalDelivery):
+        if isinstance(message, (SignalDelivery, KnockDelivery)):
             opened = self._inbox.open(message)
-            if opened is not None:
+            if opened is None:
+                return
+            if isinstance(message, KnockDelivery):
+                call(self.on_knock, opened.sender, opened.body, message)
+            else:
                 call(self.on_signal, opened.sender, message.instance, opened.body)
         elif isinstance(message, Error):
             self.last_error = error_of_wire(message.code, message.detail)
@@ -381,10 +393,4 @@ class SignallingClient:
         if self._failure is None:
             self._failure = failure
         self._set_state(state)
-        self._wake()
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._waiters.wake()

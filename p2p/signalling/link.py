@@ -30,6 +30,7 @@ from p2p.proto.signalling.messages import (
     Done,
     Draining,
     Error,
+    KnockDelivery,
     Login,
     Publish,
     Renew,
@@ -63,7 +64,7 @@ _SCHEMES: Final = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
 Answer: TypeAlias = Done | Resolved | Welcome
 Request: TypeAlias = Renew | Publish | Unpublish | Resolve | SignalRequest
-Unasked: TypeAlias = SignalDelivery | Draining | Error
+Unasked: TypeAlias = SignalDelivery | KnockDelivery | Draining | Error
 """What the server sends without being asked; an ``error`` is here when it answers no request with an id."""
 
 
@@ -193,7 +194,7 @@ class Link:
                 continue
             if isinstance(message, Bye):
                 return error_of_wire(message.code, message.detail)
-            if isinstance(message, (SignalDelivery, Draining)):
+            if isinstance(message, (SignalDelivery, KnockDelivery, Draining)):
                 on_unasked(message)
             elif isinstance(message, Error):
                 future = self._answers.get(message.id) if message.id is not None else None

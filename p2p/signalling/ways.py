@@ -131,14 +131,17 @@ class SignallingWays:
         direct = self.direct
         return direct is not None and direct.is_callee(peer, instance) and bool(direct.called or self.look)
 
-    async def send(self, peer: PeerId, body: bytes, *, instance: str = "", confirm: bool = True) -> None:
+    async def send(
+        self, peer: PeerId, body: bytes, *, instance: str = "", knock: bytes | None = None, confirm: bool = True
+    ) -> None:
         """Send a body to a peer; one that was lost is called again, as far as we know where.
 
         Args:
             peer: The receiver.
             body: Anything, up to about 11 KiB.
             instance: Which of the receiver's programs.
-            confirm: See ``SignallingClient.send``.
+            knock: See ``SignallingClient.send``.
+            confirm: See there.
 
         Raises:
             SignallingError: The peer cannot be reached.
@@ -157,9 +160,16 @@ class SignallingWays:
                 return
         if self.rendezvous is None:
             raise SignallingError(self.tried(), code=CODE_PEER_SILENT)
-        await self.rendezvous.send(peer, body, instance=instance, confirm=confirm)
+        await self.rendezvous.send(peer, body, instance=instance, knock=knock, confirm=confirm)
 
-    async def ask(self, peer: PeerId, make_body: Callable[[], bytes], *, instance: str) -> None:
+    async def ask(
+        self,
+        peer: PeerId,
+        make_body: Callable[[], bytes],
+        *,
+        instance: str,
+        is_needed: Callable[[], Coroutine[Any, Any, bool]],
+    ) -> None:
         """Send a peer the first signal, which it will answer, on every way at once.
 
         Args:
@@ -167,6 +177,7 @@ class SignallingWays:
             make_body: Makes anything, up to about 11 KiB: at once, and for a rendezvous when it has let us in, for by
                 then more may be known.
             instance: Which of the receiver's programs.
+            is_needed: Asked when a rendezvous has let us in: whether it has to pass the signal on at all.
 
         Returns:
             When a rendezvous has passed it on, or the peer has written something directly.
@@ -177,13 +188,14 @@ class SignallingWays:
             LocalProtocolError: The body is too long.
         """
         if self.direct is None or not self.can_call(peer, instance):
-            await self.send(peer, make_body(), instance=instance)
+            if await is_needed():
+                await self.send(peer, make_body(), instance=instance)
             return
         sealed = self.direct.seal_for_callee(make_body())
         patience_s = LAN_PATIENCE_S if self.rendezvous is None else DIRECT_PATIENCE_S
         # Goes on when the rendezvous has passed the signal on: it may be wrong about who is there.
         reaching = self._tasks.start(self._reach(sealed, patience_s), name="direct signalling")
-        sending = self._tasks.start(self._send_by_rendezvous(peer, make_body, instance), name="signalling")
+        sending = self._tasks.start(self._send_by_rendezvous(peer, make_body, instance, is_needed), name="signalling")
         try:
             await asyncio.wait((reaching, sending), return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() and not reaching.result():
@@ -228,13 +240,20 @@ class SignallingWays:
             self._looking.cancel()
         return True
 
-    async def _send_by_rendezvous(self, peer: PeerId, make_body: Callable[[], bytes], instance: str) -> P2PError | None:
+    async def _send_by_rendezvous(
+        self,
+        peer: PeerId,
+        make_body: Callable[[], bytes],
+        instance: str,
+        is_needed: Callable[[], Coroutine[Any, Any, bool]],
+    ) -> P2PError | None:
         """The error is a value, because it is not the scope's."""
         if self.rendezvous is None:
             return SignallingError(code=CODE_PEER_SILENT)
         try:
             await self.rendezvous.welcome()
-            await self.rendezvous.send(peer, make_body(), instance=instance)
+            if await is_needed():
+                await self.rendezvous.send(peer, make_body(), instance=instance)
         except P2PError as error:
             return error
         return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from p2p.defaults import EARLY_LOGIN_SKEW_S, EARLY_LOGINS_REMEMBERED
 from p2p.errors import IdentityError, IntegrityError
 from p2p.identity import PeerId
-from p2p.proto.signalling import early_login
 from p2p.proto.signalling.codes import SignallingCode
 from p2p.proto.signalling.messages import PROTOCOL_VERSION, Challenge, Login, login_transcript
+from rendezvous.core.freshness import FreshNonces
 from rendezvous.core.refusal import Refusal
 from rendezvous.core.registry import Seat
 
@@ -53,17 +53,12 @@ class LoginChallenge:
 class EarlyLogins:
     """Takes logins that came with the upgrade: each once, while it is fresh.
 
-    Two generations of nonces are remembered, each for as long as one is fresh. A server that has just started refuses
-    what is older than itself, since it cannot know whether it took it before.
-
     Args:
         now_wall: When the server started, Unix seconds.
     """
 
     def __init__(self, now_wall: float) -> None:
-        self._started_wall = self._turned_wall = now_wall
-        self._nonces: set[bytes] = set()
-        self._earlier: set[bytes] = set()
+        self._nonces = FreshNonces(now_wall, skew_s=EARLY_LOGIN_SKEW_S, limit=EARLY_LOGINS_REMEMBERED)
 
     def verify(self, login: Login, *, names: frozenset[str], now_wall: float) -> Seat | None:
         """Check an early login.
@@ -76,26 +71,14 @@ class EarlyLogins:
         Returns:
             Whose key it is; None when a challenge must decide, because of the clocks, a repetition, or a mistake.
         """
-        if login.nonce is None:
-            return None
-        made_wall = early_login.made_at_wall(login.nonce)
-        if made_wall < self._started_wall or abs(now_wall - made_wall) > EARLY_LOGIN_SKEW_S:
-            return None
-        self._turn(now_wall)
-        if login.nonce in self._nonces or login.nonce in self._earlier or len(self._nonces) >= EARLY_LOGINS_REMEMBERED:
+        if login.nonce is None or not self._nonces.is_fresh(login.nonce, now_wall):
             return None
         try:
             seat = _proven_seat(login, login.nonce, names, is_early=True)
         except Refusal:
             return None
-        self._nonces.add(login.nonce)
+        self._nonces.use(login.nonce)
         return seat
-
-    def _turn(self, now_wall: float) -> None:
-        # A nonce may be as much in the future as in the past, so it is fresh for twice the skew.
-        if not 0 <= now_wall - self._turned_wall < 2 * EARLY_LOGIN_SKEW_S:
-            self._turned_wall = now_wall
-            self._earlier, self._nonces = self._nonces, set()
 
 
 def _proven_seat(login: Login, nonce: bytes, names: frozenset[str], *, is_early: bool) -> Seat:

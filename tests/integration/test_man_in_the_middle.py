@@ -25,7 +25,7 @@ from p2p.proto.signalling import messages as m
 from p2p.proto.signalling.bodies import Answer, encode
 from p2p.proto.signalling.messages import SignalRequest
 from p2p.proto.tunnel import ticket_proof
-from p2p.proto.tunnel.frames import AuthRequest
+from p2p.proto.tunnel.frames import AuthRequest, Hello
 from p2p.quic import EngineConfig, QuicConnection, ServerCredentials, load_engine
 from p2p.session.events import Connected, Problem, SessionClosed, SessionOpened
 from p2p.session.exposer import Exposer
@@ -198,14 +198,14 @@ async def test_a_proof_is_worth_nothing_in_another_connection(tmp_path: Path, mo
     proven: list[AuthRequest] = []
     authenticate = Multiplexer.authenticate
 
-    def record(self: Multiplexer, request: AuthRequest) -> None:
+    def record(self: Multiplexer, request: AuthRequest, hello: Hello | None = None) -> None:
         if len(proven) != 1:
             proven.append(request)
-            authenticate(self, request)
+            authenticate(self, request, hello)
         else:
             # The second connection is the attacker's: it completes the handshake and shows what it has recorded.
             proven.append(request)
-            authenticate(self, proven[0])
+            authenticate(self, proven[0], hello)
 
     monkeypatch.setattr(Multiplexer, "authenticate", record)
     async with hostile_world(tmp_path, monkeypatch) as (here, _), echo_service() as port:

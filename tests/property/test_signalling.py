@@ -17,6 +17,7 @@ services = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", fullmatch=True
 ids = st.integers(0, 2**53 - 1)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 credentials = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60)
+keys = st.binary(min_size=32, max_size=32)
 bodies = st.binary(min_size=1, max_size=m.BODY_MAX_BYTES)
 addresses = st.builds(TransportAddress, st.ip_addresses().map(str), st.integers(0, 65535))
 turn_servers = st.builds(
@@ -39,10 +40,10 @@ client_messages = st.one_of(
         agent=texts,
     ),
     st.builds(m.Renew, id=ids),
-    st.builds(m.Publish, id=ids, service=services),
+    st.builds(m.Publish, id=ids, service=services, bell=st.none() | keys),
     st.builds(m.Unpublish, id=ids, service=services),
     st.builds(m.Resolve, id=ids, peer=peers, service=services),
-    st.builds(m.SignalRequest, to=peers, body=bodies, id=st.none() | ids),
+    st.builds(m.SignalRequest, to=peers, body=bodies, id=st.none() | ids, knock=st.none() | keys),
     st.builds(m.Bye, code=texts, detail=texts),
 )
 server_messages = st.one_of(
@@ -58,6 +59,7 @@ server_messages = st.one_of(
     ),
     st.builds(m.Resolved, id=ids, online=st.booleans(), published=st.booleans()),
     st.builds(m.SignalDelivery, sender=peers, body=bodies),
+    st.builds(m.KnockDelivery, body=bodies, nonce=keys, source=addresses),
     st.builds(m.Done, id=ids),
     st.builds(m.Error, code=texts, detail=texts, id=st.none() | ids, to=st.none() | peers),
     st.builds(m.Bye, code=texts, detail=texts),

@@ -50,9 +50,12 @@ class News:
 class World:
     """One rendezvous, and the peers that meet there."""
 
-    def __init__(self, folder: Path, stack: AsyncExitStack, scope: TaskScope, url: str) -> None:
+    def __init__(
+        self, folder: Path, stack: AsyncExitStack, scope: TaskScope, url: str, servers: Servers | None = None
+    ) -> None:
         self.folder = folder
         self.url = url
+        self.servers = servers
         self._stack = stack
         self._scope = scope
         self._count = 0
@@ -115,7 +118,7 @@ async def _quiet(work: Any) -> Any:
 async def world(folder: Path, serve: ServeOptions = SERVE) -> AsyncIterator[World]:
     """Run the servers; peers end before them."""
     async with Servers(serve) as servers, TaskScope() as scope, AsyncExitStack() as stack:
-        yield World(folder, stack, scope, servers.facts.rendezvous_url)
+        yield World(folder, stack, scope, servers.facts.rendezvous_url, servers)
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ def _number(size: int) -> st.SearchStrategy[int]:
 
 _codes = st.integers(300, 699)
 _algorithms = st.builds(PasswordAlgorithm, _number(2), st.binary(max_size=12))
-_bytes_of = {"RESERVATION-TOKEN": (8, 8), "USERHASH": (32, 32)}
+_bytes_of = {"RESERVATION-TOKEN": (8, 8), "USERHASH": (32, 32), "KNOCK": (0, 64), "KNOCK-TAKEN": (0, 0)}
 _values: dict[str, st.SearchStrategy[Any]] = {
     "ERROR-CODE": st.builds(ErrorCodeValue, _codes, _text(100)),
     "ADDRESS-ERROR-CODE": st.builds(AddressErrorCode, _number(1), _codes, _text(100)),

@@ -34,6 +34,7 @@ Instance = Annotated[str, Meta(pattern=INSTANCE_PATTERN)]
 RequestId = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Nonce = Annotated[bytes, Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
 Signature = Annotated[bytes, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+BellKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 SealedBody = Annotated[bytes, Meta(min_length=1, max_length=BODY_MAX_BYTES)]
 ShortText = Annotated[str, Meta(max_length=255)]
 Credential = Annotated[str, Meta(max_length=763, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
@@ -114,6 +115,8 @@ class Publish(_Message, frozen=True, tag="publish"):
 
     id: RequestId
     service: ServiceName
+    bell: BellKey | None = None
+    """The key of those who may knock; see ``p2p.proto.signalling.knock``."""
 
 
 class Unpublish(_Message, frozen=True, tag="unpublish"):
@@ -150,6 +153,8 @@ class SignalRequest(_Message, frozen=True, tag="signal"):
     instance: Instance = ""
     """Which of the receiver's programs."""
     id: RequestId | None = None
+    knock: Nonce | None = None
+    """The knock that it answers: a receiver that has not logged in yet gets it when it has."""
 
 
 class SignalDelivery(_Message, frozen=True, tag="signal"):
@@ -159,6 +164,16 @@ class SignalDelivery(_Message, frozen=True, tag="signal"):
     body: SealedBody
     instance: Instance = ""
     """Which of the sender's programs, for the answer."""
+
+
+class KnockDelivery(_Message, frozen=True, tag="knock"):
+    """Server: somebody who knows the bell's key has knocked. Who it is, the sealed body tells."""
+
+    body: SealedBody
+    nonce: Nonce
+    """For the answers."""
+    source: TransportAddress
+    """Where the knock came from, by UDP."""
 
 
 class Done(_Message, frozen=True, tag="done"):
@@ -192,7 +207,7 @@ class Draining(_Message, frozen=True, tag="draining"):
 
 
 ClientMessage = Login | Renew | Publish | Unpublish | Resolve | SignalRequest | Bye
-ServerMessage = Challenge | Welcome | Resolved | SignalDelivery | Done | Error | Bye | Draining
+ServerMessage = Challenge | Welcome | Resolved | SignalDelivery | KnockDelivery | Done | Error | Bye | Draining
 
 
 class _Envelope(Struct, frozen=True):
@@ -210,7 +225,7 @@ _client_types: Final = frozenset(
 )
 _server_types: Final = frozenset(
     str(member.__struct_config__.tag)
-    for member in (Challenge, Welcome, Resolved, SignalDelivery, Done, Error, Bye, Draining)
+    for member in (Challenge, Welcome, Resolved, SignalDelivery, KnockDelivery, Done, Error, Bye, Draining)
 )
 
 MessageT = TypeVar("MessageT")
@@ -253,6 +268,8 @@ def decode_server_untrusted(data: bytes) -> ServerMessage | None:
     if isinstance(message, Welcome):
         for address in (message.observed_address, *message.stun):
             _check_address(address)
+    elif isinstance(message, KnockDelivery):
+        _check_address(message.source)
     return message
 
 

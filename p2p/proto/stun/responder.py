@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -13,6 +13,8 @@ from p2p.proto.stun.attributes import (
     CHANGE_REQUEST,
     CHANGED_ADDRESS,
     FINGERPRINT,
+    KNOCK,
+    KNOCK_TAKEN,
     MAPPED_ADDRESS,
     MESSAGE_INTEGRITY,
     MESSAGE_INTEGRITY_SHA256,
@@ -90,7 +92,7 @@ class _Local:
 
 
 class BindingResponder:
-    """Answers Binding requests. Stateless: each request is answered from what it says itself.
+    """Answers Binding requests. Stateless: each request is answered from what it says itself, knocks excepted.
 
     With two IP addresses and two ports each, all of RFC 5780 works. With one IP address and two ports a change of
     port is honoured, a change of IP is refused, and there is no OTHER-ADDRESS, since it would promise a second IP.
@@ -100,6 +102,7 @@ class BindingResponder:
         addresses: The server's sockets, as ``local`` names them.
         advertised: How clients reach those that are behind a 1:1 NAT, as in most clouds: local to public address.
         software: Sent as SOFTWARE; left out when None, which keeps answers small.
+        take_knock: Takes a piece of a knock and its source, and tells whether the knock was passed on.
     """
 
     def __init__(
@@ -108,7 +111,9 @@ class BindingResponder:
         *,
         advertised: Mapping[TransportAddress, TransportAddress] | None = None,
         software: str | None = None,
+        take_knock: Callable[[bytes, TransportAddress], bool] | None = None,
     ) -> None:
+        self._take_knock = take_knock
         public = advertised or {}
         self._software: tuple[AttributeValue, ...] = (SOFTWARE(software),) if software else ()
         self._locals = {address: _describe(address, addresses, public) for address in addresses}
@@ -152,6 +157,9 @@ class BindingResponder:
         attributes = self._addresses(request, source, here, origin)
         if padding is not None:
             attributes.append(PADDING(bytes(min(len(padding), STUN_MAX_PADDING_BYTES))))
+        knock = request.get(KNOCK)
+        if knock is not None and self._take_knock is not None and not reliable and self._take_knock(knock, source):
+            attributes.append(KNOCK_TAKEN(b""))
         destination = source if port is None else source._replace(port=port)
         return self._reply(request, request.success_response(*attributes, *self._software), destination, origin)
 

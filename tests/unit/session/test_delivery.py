@@ -29,7 +29,7 @@ class World:
         self.waits: list[float] = []
         self.node: Any = SimpleNamespace(signalling=self, facts=NatFacts(udp_blocked=False))
         self.session: Any = SimpleNamespace(
-            session_id=TRICKLE.session, peer="peer", peer_instance="", local_candidates=lambda: (self,)
+            session_id=TRICKLE.session, peer="peer", peer_instance="", knock=None, local_candidates=lambda: (self,)
         )
         self.delivery = SignalDelivery()
         monkeypatch.setattr(delivery_module, "asyncio", SimpleNamespace(sleep=self.sleep))
@@ -41,7 +41,7 @@ class World:
         self.waits.append(wait_s)
         await asyncio.sleep(0)
 
-    async def send(self, peer: str, data: bytes, *, instance: str) -> None:
+    async def send(self, peer: str, data: bytes, *, instance: str, knock: bytes | None) -> None:
         code = self.refusals.pop(0) if self.refusals else None
         if code is not None:
             raise SignallingError("refused", code=code)

@@ -13,7 +13,7 @@ from tests.unit.gather.test_monitor import Loop
 @dataclass
 class Session:
     session_id: str
-    has_remote: bool = True
+    peer_knows: bool = True
 
 
 class World:
@@ -37,10 +37,23 @@ def name(number: int) -> str:
 
 def test_news_are_sent_at_once():
     world = World()
-    world.put(Session(name(1), has_remote=False), candidates=("a",))
-    world.put(Session(name(1), has_remote=False), end=True)
+    world.put(Session(name(1)), candidates=("a",))
+    world.put(Session(name(1)), end=True)
     assert [news.candidates for news in world.sent] == [("a",), ()]
     assert not world.loop.waiting
+
+
+def test_news_wait_until_the_peer_knows_the_session():
+    world = World()
+    session = Session(name(1), peer_knows=False)
+    world.put(session, candidates=("a",))
+    world.put(session, end=True)
+    assert not world.sent
+    session.peer_knows = True
+    world.outbox.announced(session)
+    assert world.sent == [Trickle(session=name(1), candidates=("a",), end=True)]
+    world.outbox.announced(session)
+    assert len(world.sent) == 1
 
 
 def test_news_of_an_outage_are_one_message_after_it():
@@ -81,13 +94,13 @@ def test_what_a_dead_connection_may_have_taken_is_sent_again():
 def test_a_peer_that_does_not_know_the_session_yet_hears_of_it_first():
     world = World()
     world.is_connected = False
-    session = Session(name(1), has_remote=False)
+    session = Session(name(1), peer_knows=False)
     world.put(session, candidates=("a",))
     world.is_connected = True
     world.outbox.connected()
     world.loop.run(1)
     assert not world.sent
-    session.has_remote = True
+    session.peer_knows = True
     world.loop.run(1 / defaults.TRICKLES_PER_S + 0.01)
     assert len(world.sent) == 1
 

@@ -46,7 +46,7 @@ class NoSpareSockets:
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Any:
     node: Any = Node.__new__(Node)
-    node._discovery, node.spare_sockets = Discovery(), NoSpareSockets()
+    node._discovery, node._knocking, node.spare_sockets = Discovery(), None, NoSpareSockets()
     node.endpoint = SimpleNamespace(asked=AskedChecks(most=100))
     node.sessions = {f"user{number}": Session() for number in range(500)}
     node.decoded = 0

@@ -27,6 +27,7 @@ from p2p.proto.stun.attributes import (
     base,
     discovery,
     ice,
+    knock,
     turn,
 )
 from p2p.proto.stun.integrity import (
@@ -113,7 +114,7 @@ def test_unknown_attributes():
 
 
 def test_no_number_is_used_twice():
-    assert len(BY_TYPE) == sum(len(module.ATTRIBUTES) for module in (base, discovery, ice, turn))
+    assert len(BY_TYPE) == sum(len(module.ATTRIBUTES) for module in (base, discovery, ice, knock, turn))
     assert all(kind == attribute.type for kind, attribute in BY_TYPE.items())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from p2p.proto.stun.attributes import base, discovery, ice, turn
+from p2p.proto.stun.attributes import base, discovery, ice, knock, turn
 from p2p.proto.stun.attributes.base import (
     ALTERNATE_DOMAIN,
     ALTERNATE_SERVER,
@@ -43,6 +43,7 @@ from p2p.proto.stun.attributes.discovery import (
     ChangeRequest,
 )
 from p2p.proto.stun.attributes.ice import ICE_CONTROLLED, ICE_CONTROLLING, PRIORITY, USE_CANDIDATE
+from p2p.proto.stun.attributes.knock import KNOCK, KNOCK_TAKEN
 from p2p.proto.stun.attributes.turn import (
     ADDITIONAL_ADDRESS_FAMILY,
     ADDRESS_ERROR_CODE,
@@ -66,7 +67,7 @@ from p2p.proto.stun.attributes.turn import (
 )
 
 BY_TYPE: Final[dict[int, Attribute[Any]]] = {
-    attribute.type: attribute for module in (base, discovery, ice, turn) for attribute in module.ATTRIBUTES
+    attribute.type: attribute for module in (base, discovery, ice, knock, turn) for attribute in module.ATTRIBUTES
 }
 """Every known attribute by its number."""
 
@@ -91,6 +92,8 @@ __all__ = [
     "ICE_CONTROLLED",
     "ICE_CONTROLLING",
     "ICMP",
+    "KNOCK",
+    "KNOCK_TAKEN",
     "LIFETIME",
     "MAPPED_ADDRESS",
     "MD5_ALGORITHM",
