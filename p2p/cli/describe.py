@@ -14,6 +14,7 @@ from p2p.session.events import (
     Connected,
     Event,
     GatewayReady,
+    Inspecting,
     Listening,
     PathChanged,
     Problem,
@@ -78,6 +79,11 @@ def _(event: Ready) -> tuple[Line, ...]:
 def _(event: Listening) -> tuple[Line, ...]:
     service = f" for {text.printable(event.service)}" if event.service else ""
     return (Line(f"listening on {event.address}{service}", Tone.GOOD),)
+
+
+@describe.register
+def _(event: Inspecting) -> tuple[Line, ...]:
+    return (Line(f"requests are shown at {event.url}", Tone.GOOD),)
 
 
 @describe.register

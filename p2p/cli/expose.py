@@ -71,6 +71,10 @@ def expose(
             "--allow-bench", help="Permit p2p bench to whoever may connect; it takes all the bandwidth there is."
         ),
     ] = False,
+    inspect: Annotated[
+        str | None,
+        typer.Option("--inspect", metavar="PORT", help="Show HTTP that passes on a page at this port, such as 4040."),
+    ] = None,
     is_public: public.IsPublic = False,
     gateway: public.Gateway = None,
     host: public.Host = None,
@@ -173,6 +177,7 @@ def expose(
             allow_bench=allow_bench,
             limits=parse_limits(limit or [], {*places, *wanted}),
             reverse=wanted,
+            inspect=None if inspect is None else parse_listen(inspect),
             public=public.public_options(
                 is_public=is_public,
                 gateway=gateway,

@@ -17,6 +17,7 @@ from p2p.session.events import (
     Connected,
     Event,
     GatewayReady,
+    Inspecting,
     PathChanged,
     Problem,
     Public,
@@ -244,6 +245,8 @@ def headline(event: Event) -> tuple[Line, ...]:
             Line(f"p2p connect {event.ticket}"),
             Line(""),
         )
+    if isinstance(event, Inspecting):
+        return (Line("Requests, for this machine only:", Tone.QUIET), Line(event.url), Line(""))
     if isinstance(event, GatewayReady):
         return (
             Line("Gateway ticket (whoever has it can publish here):", Tone.QUIET),

@@ -20,10 +20,10 @@ from prometheus_client import CollectorRegistry
 
 from p2p import defaults
 from p2p.address import TransportAddress
+from p2p.aio.descriptors import raise_descriptor_limit
 from p2p.cli import text
 from p2p.cli.server_hosts import find_hosts, is_wildcard, listen_addresses, one_of_each_family
 from p2p.config import ServeOptions
-from p2p.aio.descriptors import raise_descriptor_limit
 from relay.service import PeerMode, RelayConfig, RelayService
 from rendezvous.core.admission import AdmissionToken
 from rendezvous.core.credentials import RealmNonce

@@ -193,6 +193,17 @@ class Problem(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Inspecting(Event):
+    """The inspector shows what passes."""
+
+    name_in_json = "inspecting"
+    url: str
+
+    def _fields(self) -> dict[str, Any]:
+        return {"url": self.url}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayReady(Event):
     """A gateway listens, and publishers may come with its ticket."""
 

@@ -19,9 +19,7 @@ from p2p.defaults import (
     SESSION_OPENING_TIMEOUT_S,
 )
 from p2p.errors import ConfigError, DecodeError, IntegrityError, P2PError
-from p2p.forward.announcing import AnnouncingAcceptor
-from p2p.forward.target import FlowAcceptor, ServiceDialer
-from p2p.forward.throttle import Throttles
+from p2p.forward.target import FlowAcceptor
 from p2p.identity import Identity, PeerId
 from p2p.proto.ice import Credentials
 from p2p.proto.signalling.bodies import Answer, Farewell, Offer, PeerBody, Refusal, Trickle
@@ -32,10 +30,9 @@ from p2p.proto.tunnel.frames import AuthRequest
 from p2p.quic.engine import EngineConfig, ServerCredentials
 from p2p.session.access import AccessRefusedError, ServiceAccess, service_of
 from p2p.session.admission import OfferAdmission
-from p2p.session.built_in import BuiltInServices, services_there
 from p2p.session.candidates import shown, write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
-from p2p.session.events import Event, Listening, Problem, Ready, Report, SessionOpened
+from p2p.session.events import Event, Inspecting, Listening, Problem, Ready, Report, SessionOpened
 from p2p.session.knocking import read_knock
 from p2p.session.lan import announce, direct_signalling, ticket_addresses
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
@@ -44,9 +41,8 @@ from p2p.session.offered import introduction
 from p2p.session.options import ExposeOptions, PeerOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
 from p2p.session.program import Program
-from p2p.session.proxy_headers import announcer
 from p2p.session.publisher import keep_public
-from p2p.session.reverse import ReverseListeners
+from p2p.session.services import OfferedServices
 from p2p.session.status import Status
 from p2p.signalling.client import SignallingClient, SignallingState
 
@@ -74,10 +70,6 @@ class Exposer(Program):
         self.options = options
         self._service = ""
         self._access: ServiceAccess | None = None
-        self._built_in: BuiltInServices | None = None
-        self._stack = contextlib.AsyncExitStack()
-        self._throttles: Throttles | None = None
-        self._reverse: ReverseListeners | None = None
         self._admission = OfferAdmission()
         self._ticket_text = ""
         self._done = asyncio.Event()
@@ -102,13 +94,15 @@ class Exposer(Program):
         )
 
     async def __aenter__(self) -> Self:
-        async with contextlib.AsyncExitStack() as stack:
-            loop = asyncio.get_running_loop()
-            self._built_in = await stack.enter_async_context(BuiltInServices(self.options, loop))
-            if self.options.reverse:
-                self._reverse = await stack.enter_async_context(ReverseListeners(self.options.reverse, loop=loop))
+        self._services = OfferedServices(self.options, asyncio.get_running_loop())
+        await self._services.__aenter__()
+        try:
             await super().__aenter__()
-            self._stack = stack.pop_all()
+        except BaseException:
+            await self._services.__aexit__(None, None, None)
+            raise
+        if (url := self._services.inspector_url) is not None:
+            self.tell(Inspecting(t_s=self.t_s, url=url))
         return self
 
     async def __aexit__(
@@ -117,7 +111,7 @@ class Exposer(Program):
         try:
             await super().__aexit__(kind, error, traceback)
         finally:
-            await self._stack.aclose()
+            await self._services.__aexit__(None, None, None)
 
     @property
     def ticket(self) -> str:
@@ -163,13 +157,12 @@ class Exposer(Program):
                 nat=nat_facts(self.node),
             )
         )
-        for service, address in () if self._reverse is None else self._reverse.addresses.items():
+        for service, address in () if self._services.reverse is None else self._services.reverse.addresses.items():
             self.tell(Listening(t_s=self.t_s, address=address, service=service))
         if self.node.relay is None and self.node.last_relay_error is not None:
             self._tell_problem(self.node.last_relay_error)
         if self.options.public is not None:
-            assert self._built_in is not None
-            publishing = keep_public(self.options, self.peer_options, built_in=self._built_in, on_event=self.tell)
+            publishing = keep_public(self.options, self.peer_options, services=self._services, on_event=self.tell)
             self._publishing = self._scope.start(publishing, name="publisher")
             self._publishing.add_done_callback(lambda _: self._done.set())
         with contextlib.suppress(TimeoutError):
@@ -318,24 +311,13 @@ class Exposer(Program):
             pool=self.pool,
         )
         session.multiplexer.acceptor = self.make_acceptor(session)
-        if self.options.limits:
-            if self._throttles is None:
-                self._throttles = Throttles(
-                    asyncio.get_running_loop(), self.options.limits, {*self.options.targets, *self.options.reverse}
-                )
-            session.multiplexer.throttle(self._throttles)
+        self._services.limit(session.multiplexer)
         self.add_session(session)
         return session
 
     def make_acceptor(self, session: PeerSession) -> FlowAcceptor:
         """Make what connects the flows that the dialer of a session opens."""
-        assert self._loop is not None
-        assert self._built_in is not None
-        acceptor: FlowAcceptor = ServiceDialer(services_there(self.options.targets), self._loop)
-        if self.options.proxy_protocol is not None:
-            announce = announcer(session, self.node, self.options.proxy_protocol, self.options.proxy_source)
-            acceptor = AnnouncingAcceptor(acceptor, announce)
-        return self._built_in.before(acceptor)
+        return self._services.acceptor(session, self.node)
 
     def _answer(self, session: PeerSession) -> Answer:
         return Answer(
@@ -376,8 +358,7 @@ class Exposer(Program):
         else:
             if self._access.sessions_left is not None:
                 self._access.sessions_left -= 1
-            assert self._built_in is not None
-            hello = introduction(self.options.targets, self.options.reverse, built_in=self._built_in.names)
+            hello = introduction(self.options.targets, self.options.reverse, built_in=self._services.built_in_names)
             session.multiplexer.accept(hello)
 
     def established(self, session: PeerSession) -> None:
@@ -386,13 +367,13 @@ class Exposer(Program):
             SessionOpened(t_s=self.t_s, session=short_id(session), peer=str(session.peer), **path_fields(session))
         )
         self.tell_path_so_far(session)
-        if self._reverse is not None:
-            self._reverse.session_opened(session.multiplexer, self._scope)
+        if self._services.reverse is not None:
+            self._services.reverse.session_opened(session.multiplexer, self._scope)
 
     def closed(self, session: PeerSession, error: P2PError) -> None:
         """See ``SessionOwner``; an offer for one session ends with it."""
         super().closed(session, error)
-        if self._reverse is not None:
-            self._reverse.session_closed(session.multiplexer)
+        if self._services.reverse is not None:
+            self._services.reverse.session_closed(session.multiplexer)
         if self.options.once and session.is_established:
             self._done.set()

@@ -111,6 +111,8 @@ class ExposeOptions:
     """Whether to announce the service to this network by multicast DNS; then no rendezvous is needed."""
     expires_s: float | None = None
     """How long the ticket works, in seconds from now; None means as long as the command runs."""
+    inspect: TransportAddress | None = None
+    """Where to show the HTTP that passes, on this machine; None shows nothing."""
     public: PublicOptions | None = None
     """How it is put before the public as well; None: only ticket holders come."""
     inbox: Path | None = None

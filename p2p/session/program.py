@@ -9,10 +9,10 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from p2p.aio.descriptors import raise_descriptor_limit
 from p2p.aio.tasks import TaskScope
 from p2p.defaults import FLOW_PROBLEM_INTERVAL_S, SESSIONS_REPORTED
 from p2p.errors import ForwardError, P2PError, SessionClosedError, SignallingError
-from p2p.aio.descriptors import raise_descriptor_limit
 from p2p.forward.credit import CreditPool
 from p2p.identity import PeerId
 from p2p.proto.path.reason import RelayReason

@@ -11,8 +11,6 @@ import msgspec
 
 from p2p.defaults import PUBLICATION_ANSWER_S
 from p2p.errors import ConfigError, DecodeError, ErrorCode, P2PError, SessionClosedError
-from p2p.forward.announcing import AnnouncingAcceptor
-from p2p.forward.target import FlowAcceptor, ServiceDialer
 from p2p.proto.publication import (
     LINE_MAX_BYTES,
     PUBLICATION_SERVICE,
@@ -24,12 +22,11 @@ from p2p.proto.publication import (
     decode_gateway_line_untrusted,
     encode_line,
 )
-from p2p.session.built_in import BuiltInServices, services_there
 from p2p.session.connector import Connector
 from p2p.session.events import Event, Problem, Public, Report, Visit
-from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions, ProxySource, PublicOptions
+from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions, PublicOptions
 from p2p.session.peer_session import PeerSession
-from p2p.session.proxy_headers import announcer
+from p2p.session.services import OfferedServices
 
 CODE_REFUSED: Final = ErrorCode("P2P-1504", "Choose another name or port, or ask the operator of the gateway.")
 CODE_NOT_NOW: Final = ErrorCode(
@@ -54,7 +51,7 @@ class Publisher(Connector):
             before the public, too.
         public: How the public reaches them; part of the options.
         peer: Who we are and where we meet.
-        built_in: Serves folders.
+        services: What visitors can reach.
         on_event: Told what happens.
 
     Raises:
@@ -68,14 +65,15 @@ class Publisher(Connector):
         public: PublicOptions,
         peer: PeerOptions,
         *,
-        built_in: BuiltInServices,
+        services: OfferedServices,
         on_event: Callable[[Event], None],
     ) -> None:
         super().__init__(ConnectOptions(ticket=public.gateway), peer, on_event=on_event)
-        self._built_in = built_in
-        self._proxy_version = options.proxy_protocol
+        self._services = services
         self._targets = {name or _ONLY_SERVICE: target for name, target in options.targets.items()}
-        self._requests = [_request(public, name, wants_address=bool(self._proxy_version)) for name in self._targets]
+        self._requests = [
+            _request(public, name, wants_address=options.proxy_protocol is not None) for name in self._targets
+        ]
         if len(self._requests) > 1:
             if public.name or public.hosts or public.port:
                 raise ConfigError("several services cannot share one public name or port", code=CODE_SEVERAL)
@@ -93,12 +91,7 @@ class Publisher(Connector):
         return await self.run_beside(stop, self.keep_session(self._publish))
 
     async def _publish(self, session: PeerSession) -> None:
-        acceptor: FlowAcceptor = ServiceDialer(services_there(self._targets), asyncio.get_running_loop())
-        if self._proxy_version is not None:
-            # The gateway was chosen by our user, so its word about its visitors is taken.
-            announce = announcer(session, self.node, self._proxy_version, ProxySource.CLIENT)
-            acceptor = AnnouncingAcceptor(acceptor, announce)
-        session.multiplexer.acceptor = self._built_in.before_public(acceptor, self._targets)
+        session.multiplexer.acceptor = self._services.public_acceptor(session, self.node, self._targets)
         try:
             for request in self._requests:
                 await self._ask(session, request)
@@ -175,14 +168,14 @@ def _request(options: PublicOptions, service: str, *, wants_address: bool) -> Pu
 
 
 async def keep_public(
-    options: ExposeOptions, peer: PeerOptions, *, built_in: BuiltInServices, on_event: Callable[[Event], None]
+    options: ExposeOptions, peer: PeerOptions, *, services: OfferedServices, on_event: Callable[[Event], None]
 ) -> P2PError | None:
     """Keep services before the public, until cancelled.
 
     Args:
         options: What to publish and how.
         peer: Who we are.
-        built_in: Services of ours.
+        services: What visitors can reach.
         on_event: Told what is news of the public; the session with the gateway is a matter of its own.
 
     Returns:
@@ -195,7 +188,7 @@ async def keep_public(
 
     assert options.public is not None, "there is a gateway to publish at"
     try:
-        publisher = Publisher(options, options.public, peer, built_in=built_in, on_event=tell)
+        publisher = Publisher(options, options.public, peer, services=services, on_event=tell)
     except P2PError as error:
         return error
     async with publisher:
