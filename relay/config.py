@@ -80,6 +80,8 @@ class RelayConfig:
     """Networks that peers may be in although the relay denies them by itself."""
     deny_peers: tuple[IPNetwork, ...] = ()
     """Networks that peers may not be in. The most specific network decides; of two equal ones the denial does."""
+    tcp_to_peers: bool = False
+    """Carry TCP to peers (RFC 6062) as well, which makes the relay a proxy to TCP services that a user can name."""
     danger_allow_private_peers: bool = False
     """Relay into private, shared, documentation and benchmark networks: for laboratories."""
     danger_allow_loopback_peers: bool = False

@@ -32,6 +32,7 @@ class _Peers(Struct, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     mode: PeerMode = PeerMode.PUBLIC
+    tcp: bool = False
     danger_allow_private: bool = False
     danger_allow_loopback: bool = False
 
@@ -139,6 +140,8 @@ def warnings(config: RelayConfig, path: Path) -> list[str]:
         path: The file it came from.
     """
     found = []
+    if config.tcp_to_peers and config.peer_mode is PeerMode.PUBLIC:
+        found.append("peers.tcp: every user of the relay can reach every public TCP service from its address")
     if config.danger_allow_private_peers:
         found.append("danger_allow_private: every user of the relay can reach the private networks behind it")
     if config.danger_allow_loopback_peers:
@@ -207,6 +210,7 @@ def _build(content: _File, folder: Path) -> RelayConfig:
         danger_allow_private_peers=peers.danger_allow_private,
         danger_allow_loopback_peers=peers.danger_allow_loopback,
         peer_mode=peers.mode,
+        tcp_to_peers=peers.tcp,
         rates=_rate_limits(content.rates),
         quotas=QuotaLimits(**msgspec.structs.asdict(content.quotas)),
         connections=ConnectionLimits(**msgspec.structs.asdict(content.connections)),

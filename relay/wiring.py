@@ -40,6 +40,7 @@ def rules_of(config: RelayConfig, knows: Callable[[str], bool]) -> Rules:
         policy=_policy_of(config, knows),
         quotas=config.quotas,
         rates=config.rates,
+        tcp_to_peers=config.tcp_to_peers,
         alternate_servers=config.alternate_servers,
     )
 

@@ -22,6 +22,7 @@ class Rules:
         policy: Who may be a peer.
         quotas: How many relayed addresses there may be.
         rates: How fast data may be relayed.
+        tcp_to_peers: Whether allocations for TCP are made.
         alternate_servers: Where clients are sent when this relay is full or stops.
     """
 
@@ -30,4 +31,5 @@ class Rules:
     policy: PeerPolicy
     quotas: QuotaLimits = field(default_factory=QuotaLimits)
     rates: RateLimits = field(default_factory=RateLimits)
+    tcp_to_peers: bool = False
     alternate_servers: tuple[TransportAddress, ...] = ()

@@ -137,6 +137,7 @@ class TurnServer:
             random_bytes=random_bytes,
         )
         self._allocate.alternate_servers = rules.alternate_servers
+        self._allocate.tcp_to_peers = rules.tcp_to_peers
         self._gates = (
             CreatePermissionHandler(self.table, rules.policy),
             ChannelBindHandler(self.table, rules.policy),
@@ -220,6 +221,7 @@ class TurnServer:
         self._quotas.set_limits(rules.quotas)
         self._rates.set_limits(rules.rates)
         self._allocate.alternate_servers = rules.alternate_servers
+        self._allocate.tcp_to_peers = rules.tcp_to_peers
         for gate in self._gates:
             gate.policy = rules.policy
         for allocation in list(self.table):

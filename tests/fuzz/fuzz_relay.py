@@ -9,7 +9,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the fakes live b
 
 with atheris.instrument_imports():
     from p2p.errors import P2PError
-    from p2p.proto.stun.attributes import CHANNEL_NUMBER, REQUESTED_TRANSPORT, XOR_PEER_ADDRESS
+    from p2p.proto.stun.attributes import (
+        CHANNEL_NUMBER,
+        CONNECTION_ID,
+        MOBILITY_TICKET,
+        REQUESTED_TRANSPORT,
+        XOR_PEER_ADDRESS,
+    )
     from p2p.proto.stun.message import Method
     from relay.core import http_probe
     from relay.core.five_tuple import ClientTransport
@@ -19,6 +25,14 @@ with atheris.instrument_imports():
     from tests.unit.relay.test_streams import Fixture
 
 _POLICY = PeerPolicy(is_own=lambda address: False)
+_METHODS = (
+    Method.REFRESH,
+    Method.CREATE_PERMISSION,
+    Method.CHANNEL_BIND,
+    Method.ALLOCATE,
+    Method.CONNECT,
+    Method.CONNECTION_BIND,
+)
 _NONCES = NonceSource(b"key")
 
 
@@ -30,7 +44,7 @@ def test_one_input(data: bytes) -> None:
     client.allocate()
     client.raw(data)
     # As the attributes of a request that is signed, so that it reaches the handlers.
-    for method in (Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND, Method.ALLOCATE):
+    for method in _METHODS:
         signed = client.encoded(method, *_attributes(data))
         client.raw(signed)
     relay.advance(4000.0)
@@ -53,6 +67,8 @@ def _attributes(data: bytes) -> list:
         XOR_PEER_ADDRESS(peer),
         CHANNEL_NUMBER(int.from_bytes(data[6:8], "big")),
         REQUESTED_TRANSPORT(data[8:9] == b""),
+        CONNECTION_ID(int.from_bytes(data[9:13], "big")),
+        MOBILITY_TICKET(data[13:]),
     ]
 
 

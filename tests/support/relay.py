@@ -66,5 +66,6 @@ def loopback_config(**changes: Any) -> RelayConfig:
         "tls_certificate": certificate,
         "tls_key": key,
         "danger_allow_loopback_peers": True,
+        "tcp_to_peers": True,
     }
     return RelayConfig(**(settings | changes))

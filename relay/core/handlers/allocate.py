@@ -78,6 +78,7 @@ class AllocateHandler:
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self.is_draining = False
+        self.tcp_to_peers = False
         self.alternate_servers: tuple[TransportAddress, ...] = ()
         self._table = table
         self._ports = ports
@@ -103,6 +104,8 @@ class AllocateHandler:
         if request.allocation is not None:
             raise RefusedError(StunError.ALLOCATION_MISMATCH, "the five-tuple has an allocation")
         wish = _wish_of(request.message)
+        if wish.is_tcp and not self.tcp_to_peers:
+            raise RefusedError(StunError.UNSUPPORTED_TRANSPORT, "TCP to peers is not allowed here")
         if wish.is_tcp and request.five_tuple.transport is ClientTransport.UDP:
             raise RefusedError(StunError.BAD_REQUEST, "TCP to peers needs TCP to the client")
         if wish.token is None and not any(map(self._ports.has_family, wish.families)):

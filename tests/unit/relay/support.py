@@ -149,6 +149,7 @@ class Relay:
         guesses: GuessLimit | None = None,
         rates: RateLimits | None = None,
         known_peers_only: bool = False,
+        tcp_to_peers: bool = True,
     ) -> None:
         self.now = 1000.0
         self.random_bytes = Randomness()
@@ -176,6 +177,7 @@ class Relay:
             policy=self.policy,
             quotas=quotas or QuotaLimits(),
             rates=rates or RateLimits(),
+            tcp_to_peers=tcp_to_peers,
         )
         self.server = TurnServer(
             realm=REALM_NAME,

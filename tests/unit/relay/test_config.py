@@ -36,6 +36,7 @@ drain_s = 5
 alice = "wonderland"
 [peers]
 mode = "known"
+tcp = true
 allow = ["10.1.0.0/16"]
 deny = ["198.51.100.0/24"]
 danger_allow_private = true
@@ -69,6 +70,7 @@ def test_a_full_file(tmp_path):
     assert config.quotas.per_user == 2
     assert config.connections.per_address == 7
     assert config.peer_mode is PeerMode.KNOWN
+    assert config.tcp_to_peers
     assert config.rates.user.bytes_per_s == 1_000_000
     assert config.rates.total.packets_per_s == 1000
     assert not config.rates.address.is_limited
@@ -140,9 +142,11 @@ def test_secrets_stay_in_the_file(tmp_path):
 
 
 def test_warnings(tmp_path):
-    path = _write(tmp_path, 'udp = ["0.0.0.0"]\nrelay_addresses = ["192.0.2.1"]\nshared_secret = "short"')
+    path = _write(
+        tmp_path, 'udp = ["0.0.0.0"]\nrelay_addresses = ["192.0.2.1"]\nshared_secret = "short"\n[peers]\ntcp = true'
+    )
     found = " ".join(config_file.warnings(config_file.load(path), path))
-    for word in ("shorter", "wildcard", "tls is empty"):
+    for word in ("shorter", "wildcard", "tls is empty", "peers.tcp"):
         assert word in found
     assert "holds secrets" not in found
     path.chmod(0o644)
@@ -151,6 +155,7 @@ def test_warnings(tmp_path):
     found = " ".join(config_file.warnings(config_file.load(path), path))
     assert "danger_allow_private" in found
     assert "danger_allow_loopback" not in found
+    assert "peers.tcp" not in found
 
 
 def test_verify_prints_what_the_file_means(tmp_path):

@@ -67,6 +67,10 @@ def test_what_only_datagrams_have_is_a_bad_request(relay, attributes):
     assert error_of(Client(relay, transport=TCP).request(Method.ALLOCATE, WANT_TCP, *attributes)) == 400
 
 
+def test_it_must_be_allowed():
+    assert error_of(Client(Relay(tcp_to_peers=False), transport=TCP).request(Method.ALLOCATE, WANT_TCP)) == 442
+
+
 def test_a_client_over_udp_gets_no_tcp(relay):
     assert error_of(Client(relay).request(Method.ALLOCATE, WANT_TCP)) == 400
 
