@@ -120,8 +120,8 @@ def choose(
     if policy is Policy.ADDRESS:
         return max(well, key=lambda instance: _rendezvous_score(instance, visitor))
     if policy is Policy.LEAST_CONNECTIONS:
-        least = min((instance.open + 1) / instance.share(now) for instance in well)
-        well = [instance for instance in well if (instance.open + 1) / instance.share(now) <= least]
+        least = min(instance.open / instance.share(now) for instance in well)
+        well = [instance for instance in well if instance.open / instance.share(now) <= least]
     return _smooth_round_robin(well, now)
 
 

@@ -184,6 +184,8 @@ def test_the_log_goes_to_standard_error(log_format, capsys, monkeypatch):
     monkeypatch.setattr(root, "handlers", [])
     monkeypatch.setattr(root, "level", root.level)
     monkeypatch.setattr(logging.getLogger("asyncio"), "level", logging.getLogger("asyncio").level)
+    # A command that ran in this process before may have set it.
+    logging.getLogger("relay").setLevel(logging.NOTSET)
     set_up(log_format, verbose=False)
     logging.getLogger("relay").info("hello")
     assert ("{" in capsys.readouterr().err) == (log_format is LogFormat.JSON)
