@@ -75,6 +75,7 @@ class DatagramFlow:
         "_in_ended",
         "_inwards",
         "_is_due",
+        "_is_new",
         "_is_watched",
         "_out_ended",
         "_outwards",
@@ -116,6 +117,7 @@ class DatagramFlow:
         self._inwards: Throttle | None = None
         self._outwards: Throttle | None = None
         self._is_due = False
+        self._is_new = False
         self._is_watched = True
         self._cancel_dial: Callable[[], None] | None = None
         self.stream_id = stream_id
@@ -133,6 +135,7 @@ class DatagramFlow:
         encoded = encode_header(self.header)
         self._owner.transport.send(self.stream_id, encoded)
         self.sent = len(encoded)
+        self._is_new = True
 
     def dialling(self, cancel: Callable[[], None]) -> None:
         """Take note of how to give up the local end that is being made."""
@@ -175,7 +178,10 @@ class DatagramFlow:
     def flush(self) -> None:
         """Send what was pushed."""
         transport = self._owner.transport
-        packed, large = self._builder.take(transport.max_datagram_payload)
+        # What comes first follows the header on the stream: QUIC datagrams would overtake it, a crowd of new flows more
+        # of them than the other side holds.
+        packed, large = self._builder.take(0 if self._is_new else transport.max_datagram_payload)
+        self._is_new = False
         if self._out_ended or transport.is_closed:
             return
         for payload in packed:

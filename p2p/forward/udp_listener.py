@@ -166,6 +166,7 @@ class UdpListenerForward:
     def _serve(self) -> None:
         """Give those that wait to the session, as far as it takes them."""
         now = self._loop.time()
+        served: dict[DatagramFlow, None] = {}
         while self._waiting:
             expires_at, source, buffer, size = self._waiting[0]
             if expires_at <= now:
@@ -173,10 +174,12 @@ class UdpListenerForward:
                 continue
             flow = self._flows.get(source) or self._open(source, now)
             if flow is None:
-                return
+                break
             self._waiting.popleft()
             self._waiting_bytes -= len(buffer)
             flow.push(buffer, size)
+            served[flow] = None
+        for flow in served:
             flow.flush()
 
     def send(self, datagrams: Sequence[bytes], source: TransportAddress) -> int:

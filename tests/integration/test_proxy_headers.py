@@ -14,7 +14,7 @@ from p2p.proto.proxy_protocol import ProxyHeader, decode_untrusted, header_lengt
 from p2p.session.events import Connected, Listening
 from p2p.session.options import ProxySource, ProxyVersion, RelayPolicy
 from p2p.target import UnixTarget
-from tests.support.peers import world
+from tests.support.peers import end, world
 from tests.support.udp_services import exchange, udp_client, udp_echo_service
 
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
@@ -58,7 +58,7 @@ async def test_the_service_is_told_where_the_peer_is(tmp_path: Path, version: Pr
         assert header.source == session.address
         assert header.destination is not None
         assert header.destination.is_ipv6 == header.source.is_ipv6
-        writer.close()
+        await end(writer)
 
 
 async def test_or_where_the_peers_client_says_it_is(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ async def test_or_where_the_peers_client_says_it_is(tmp_path: Path) -> None:
         writer.write_eof()
         own = TransportAddress.from_socket(writer.get_extra_info("sockname"))
         assert await header_of(heard) == ProxyHeader(own, address)
-        writer.close()
+        await end(writer)
 
 
 async def test_a_client_without_an_address_is_unknown(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ async def test_a_client_without_an_address_is_unknown(tmp_path: Path) -> None:
         writer.write(REQUEST)
         writer.write_eof()
         assert await header_of(heard) == ProxyHeader()
-        writer.close()
+        await end(writer)
 
 
 async def test_datagrams_are_left_alone(tmp_path: Path) -> None:

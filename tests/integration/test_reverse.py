@@ -10,7 +10,7 @@ import pytest
 from p2p.address import TransportAddress
 from p2p.session.events import Connected, Listening, Problem
 from p2p.target import Target, TcpTarget, UdpTarget
-from tests.support.peers import News, echo, echo_service, world
+from tests.support.peers import News, echo, echo_service, end, world
 from tests.support.udp_services import exchange, udp_client, udp_echo_service
 
 ENGINES = ("qh3", "aioquic")
@@ -79,7 +79,7 @@ async def test_the_newest_session_has_the_service_and_the_one_before_gets_it_bac
     async def ask(address: TransportAddress) -> bytes:
         reader, writer = await asyncio.open_connection(*address)
         word = await reader.read()
-        writer.close()
+        await end(writer)
         return word
 
     async with world(tmp_path) as here, await greet(b"one") as one, await greet(b"two") as two:

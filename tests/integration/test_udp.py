@@ -12,7 +12,7 @@ import pytest
 from p2p.session.events import Connected, Problem
 from p2p.session.options import RelayPolicy
 from p2p.target import TcpTarget, UdpTarget
-from tests.support.peers import echo_service, world
+from tests.support.peers import echo_service, end, world
 from tests.support.udp_services import exchange, receive, udp_client, udp_echo_service
 
 ENGINES = ("qh3", "aioquic")
@@ -86,7 +86,7 @@ async def test_the_wrong_kind_of_listener_is_told(tmp_path: Path, is_udp_exposed
         if is_udp_exposed:
             _, writer = await asyncio.open_connection(*address)
             problem = await news.wait_for(Problem)
-            writer.close()
+            await end(writer)
         else:
             with udp_client(address) as sock:
                 sock.send(b"hello")

@@ -13,7 +13,7 @@ import pytest
 
 from p2p.session.events import Connected, Listening, Problem
 from p2p.target import Target, TcpTarget, UnixTarget
-from tests.support.peers import echo, echo_service, world
+from tests.support.peers import echo, echo_service, end, world
 
 PAYLOAD = os.urandom(1 << 18)
 
@@ -40,7 +40,7 @@ async def unix_exchange(target: UnixTarget) -> bytes:
     writer.write(PAYLOAD)
     writer.write_eof()
     data = await reader.read()
-    writer.close()
+    await end(writer)
     return data
 
 
@@ -76,4 +76,4 @@ async def test_a_socket_that_is_not_there_is_told(tmp_path: Path) -> None:
         await news.wait_for(Connected)
         _, writer = await asyncio.open_connection(*address)
         assert (await news.wait_for(Problem)).error.code == "P2P-6111"
-        writer.close()
+        await end(writer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -140,6 +140,13 @@ async def echo_service() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
+async def end(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, whatever the other end has done to it."""
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
 async def echo(address: TransportAddress, payload: bytes) -> None:
     """Send a payload through an echo service, end our side, and compare what comes back."""
     reader, writer = await asyncio.open_connection(address.host, address.port)
@@ -155,7 +162,7 @@ async def echo(address: TransportAddress, payload: bytes) -> None:
             received = group.create_task(reader.read(-1))
         assert hashlib.sha256(received.result()).digest() == hashlib.sha256(payload).digest()
     finally:
-        writer.close()
+        await end(writer)
 
 
 def without_addresses(ticket: str) -> str:

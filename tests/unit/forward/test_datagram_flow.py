@@ -122,9 +122,10 @@ async def test_datagrams_wait_for_the_local_end_the_newest_stay() -> None:
     async with Session() as session:
         session.acceptor.hold = True
         flow = session.dialer.open_datagram_flow(RecordingPort(), "", ADDRESSES)
-        for number in range(defaults.FORWARD_UDP_HELD + 10):
-            send(flow, encode_varint(number))
+        send(flow, encode_varint(0))
         await until(lambda: session.exposer.snapshot().held_bytes > 0 and len(session.acceptor.pending) == 1)
+        for number in range(1, defaults.FORWARD_UDP_HELD + 10):
+            send(flow, encode_varint(number))
         await turns(5)
         port = RecordingPort()
         session.acceptor.pending[0](port)  # type: ignore[arg-type]
@@ -228,3 +229,15 @@ async def test_a_peer_that_breaks_its_credit_is_put_out() -> None:
         session.exposer_transport.deliver(4, bytes(2 << 20))
         await until(lambda: session.exposer_transport.is_closed)
         assert [error.code for error in session.exposer_observer.errors] == ["P2P-7213"]
+
+
+async def test_what_comes_first_does_not_overtake_the_opening() -> None:
+    async with Session() as session:
+        flow = session.dialer.open_datagram_flow(RecordingPort(), "", ADDRESSES)
+        send(flow, b"one", b"two")
+        assert not session.dialer_transport.datagrams
+        send(flow, b"three")
+        assert len(session.dialer_transport.datagrams) == 1
+        await until(lambda: bool(session.acceptor.ports) and len(session.acceptor.ports[0].got) == 3)
+        got = session.acceptor.ports[0].got
+        assert got.index(b"one") < got.index(b"two")
