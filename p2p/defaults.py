@@ -565,9 +565,9 @@ LAN_PATIENCE_S: Final = 4.0
 """The same where there is no rendezvous: Wi-Fi delivers multicast to sleeping receivers late, or at the next try."""
 LAN_QUERY_S: Final = 3.0
 """How long one question by multicast DNS may go unanswered; the library repeats it meanwhile."""
-LAN_LOOK_AFTER_S: Final = 0.08
-"""When multicast DNS is asked, if there are addresses to call: on one network they have answered by then. It takes
-80 ms of work to load, and tells everybody that we look for something."""
+LAN_LOOK_AFTER_S: Final = 0.2
+"""When multicast DNS is asked, if there are addresses to call: each has been called twice by then. Loading it is 80 ms
+of work, which would delay an answer on a busy machine, and it tells everybody that we look for something."""
 LAN_WATCH_S: Final = 1.0
 """How soon an announcement follows a change of addresses, beyond what it takes to notice that."""
 LAN_READY_S: Final = 2.0
