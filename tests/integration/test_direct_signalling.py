@@ -17,7 +17,7 @@ from p2p.aio.tasks import TaskScope
 from p2p.cli.servers import Servers
 from p2p.errors import ConfigError, P2PError
 from p2p.identity import PeerId, Ticket
-from p2p.proto.signalling.bodies import Answer, Offer
+from p2p.proto.signalling.bodies import Answer, Offer, decode_untrusted
 from p2p.session.connector import Connector
 from p2p.session.events import Connected, Problem, Ready
 from p2p.session.exposer import Exposer
@@ -101,6 +101,37 @@ async def test_a_ticket_with_old_addresses_works_by_its_rendezvous(
         await echo(address, b"hello")
         # The offer was made when the rendezvous had said where it sees the dialer, not when the addresses were called.
         assert seen == ["127.0.0.1"]
+
+
+async def test_news_follow_the_offer_and_do_not_wait_for_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was news before the rendezvous let the dialer in must not hold up what is news after its offer."""
+    heard: list[str] = []
+    send, take = Exposer.send_signal, Exposer.signal_received
+
+    def answer_late(exposer: Exposer, session: PeerSession, body: Any) -> None:
+        if isinstance(body, Answer):
+            asyncio.get_running_loop().call_later(0.5, lambda: (heard.append("answer"), send(exposer, session, body)))
+        else:
+            send(exposer, session, body)
+
+    def note(exposer: Exposer, peer: Any, instance: str, data: bytes) -> None:
+        heard.append(type(decode_untrusted(data)).__name__)
+        take(exposer, peer, instance, data)
+
+    monkeypatch.setattr(Exposer, "send_signal", answer_late)
+    monkeypatch.setattr(Exposer, "signal_received", note)
+    async with echo_service() as port, world(tmp_path) as peers:
+        _, news, _ = await peers.expose(port)
+        ticket = Ticket.parse((await news.wait_for(Ready)).ticket)
+        away = replace(ticket, direct_addresses=(TransportAddress("127.0.0.1", 9),)).encode()
+        _, events, _, _ = await peers.connect(away)
+        await events.wait_for(Connected)
+    # Loopback needs no answer: the exposer's checks and packets come to the addresses in the offer.
+    before_the_answer = heard[: heard.index("answer")] if "answer" in heard else heard
+    assert before_the_answer[0] == "Offer"
+    assert "Trickle" in before_the_answer
 
 
 async def test_an_offer_that_comes_on_both_ways_is_answered_with_the_same_packets(
