@@ -58,6 +58,10 @@ class ServeOptions:
     """What rendezvous and relay share for time-limited credentials; None makes one at every start. A secret."""
     relay_ports: tuple[int, int] | None = None
     """First and last UDP port for allocations; None means the relay's default."""
+    relay_mbit_s: float = 0.0
+    """Payload that the relay carries in all, both directions together, in Mbit/s; 0 is no limit."""
+    relay_user_mbit_s: float = 0.0
+    """The same for one peer."""
     relay_peers: Literal["known", "public"] = "known"
     """Whom the relay sends to: hosts that use this server, or every public address, as WebRTC may need."""
     danger_allow_private_peers: bool = False
@@ -300,6 +304,16 @@ def _relay_policy(raw: Any) -> RelayPolicy:
         raise ValueError(f"{raw!r} is not one of {', '.join(RelayPolicy)}") from None
 
 
+def _rate(raw: Any) -> float:
+    try:
+        rate = float(raw) if isinstance(raw, (int, float)) else float(_text(raw))
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate < 1e9:
+        raise ValueError(f"{raw!r} is not a number of Mbit/s; 0 is no limit")
+    return rate
+
+
 def _relay_peers(raw: Any) -> str:
     text = _text(raw)
     if text not in _RELAY_PEERS:
@@ -337,6 +351,8 @@ SERVE_SETTINGS: Final = (
     Setting("token", "tokens", "--token", _texts),
     Setting("shared_secret", "shared_secret", "P2P_SERVE_SHARED_SECRET", _text),
     Setting("relay_ports", "relay_ports", "--relay-ports", _port_range),
+    Setting("relay_mbit", "relay_mbit_s", "--relay-mbit", _rate),
+    Setting("relay_user_mbit", "relay_user_mbit_s", "--relay-user-mbit", _rate),
     Setting("relay_peers", "relay_peers", "--relay-peers", _relay_peers),
     Setting("danger_allow_private_peers", "danger_allow_private_peers", "--danger-allow-private-peers", _boolean),
 )

@@ -445,7 +445,7 @@ RELAY_STRANGER_BYTES_PER_S: Final = 4096
 RELAY_STRANGERS_REMEMBERED: Final = 65_536
 """Sources whose budget is remembered: 15 MiB of memory at worst."""
 RELAY_GUESSES_BURST: Final = 100
-"""Wrong credentials that one network may send at once: an office whose credentials have all run out over night."""
+"""Wrong passwords of people that one network may send at once: an office in which one was changed."""
 RELAY_GUESSES_PER_S: Final = 2.0
 """How many it may send in the long run: 172,800 guesses a day find no password that is worth the name."""
 RELAY_KNOWN_HOST_S: Final = 86_400.0

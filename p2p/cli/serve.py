@@ -59,6 +59,12 @@ def serve(
         list[str] | None,
         typer.Option("--token", metavar="TEXT", help="Admit who has this token; repeat for more. Default: a new one."),
     ] = None,
+    relay_mbit: Annotated[
+        float | None, typer.Option("--relay-mbit", metavar="N", help="Mbit/s of the relay in all. Default: no limit.")
+    ] = None,
+    relay_user_mbit: Annotated[
+        float | None, typer.Option("--relay-user-mbit", metavar="N", help="Mbit/s of one peer. Default: no limit.")
+    ] = None,
     relay_peers: Annotated[
         str | None,
         typer.Option(
@@ -99,6 +105,8 @@ def serve(
             "relay_ports": relay_ports,
             "open": is_open or None,
             "token": token or None,
+            "relay_mbit": relay_mbit,
+            "relay_user_mbit": relay_user_mbit,
             "relay_peers": relay_peers,
             "danger_allow_private_peers": danger_allow_private_peers or None,
         }

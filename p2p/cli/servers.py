@@ -24,6 +24,7 @@ from p2p.aio.descriptors import raise_descriptor_limit
 from p2p.cli import text
 from p2p.cli.server_hosts import find_hosts, is_wildcard, listen_addresses, one_of_each_family
 from p2p.config import ServeOptions
+from relay.core.rates import RateLimit, RateLimits
 from relay.service import PeerMode, RelayConfig, RelayService
 from rendezvous.core.admission import AdmissionToken
 from rendezvous.core.credentials import RealmNonce
@@ -31,6 +32,7 @@ from rendezvous.service import RendezvousConfig, RendezvousService, StunConfig
 from rendezvous.stun import StunService
 
 _SECRET_BYTES: Final = 32
+_BYTES_OF_A_MBIT: Final = 125_000
 _TOKEN_BYTES: Final = 12
 _HTTP_PORT: Final = 80
 _HTTPS_PORT: Final = 443
@@ -131,7 +133,7 @@ class Servers:
         return " and ".join(parts)
 
     def reload(self, options: ServeOptions) -> None:
-        """Take tokens, certificate files and the relay's peers anew; addresses and ports stay as they are.
+        """Take tokens, certificate files and the relay's peers and rates anew; addresses and ports stay as they are.
 
         Args:
             options: The new options. Clients that the new tokens do not admit are sent away.
@@ -148,6 +150,8 @@ class Servers:
             tls_cert=options.tls_cert,
             tls_key=options.tls_key,
             relay_peers=options.relay_peers,
+            relay_mbit_s=options.relay_mbit_s,
+            relay_user_mbit_s=options.relay_user_mbit_s,
         )
         self._rendezvous.reload(self._rendezvous_config(changed, self._relay.udp_addresses[0].port))
         self._relay.reload(self._relay_config(changed))
@@ -172,6 +176,10 @@ class Servers:
             shared_secrets=(self._secret,),
             port_first=first,
             port_last=last,
+            rates=RateLimits(
+                user=RateLimit(bytes_per_s=options.relay_user_mbit_s * _BYTES_OF_A_MBIT),
+                total=RateLimit(bytes_per_s=options.relay_mbit_s * _BYTES_OF_A_MBIT),
+            ),
             peer_mode=PeerMode(options.relay_peers),
             danger_allow_private_peers=options.danger_allow_private_peers,
             danger_allow_loopback_peers=options.danger_allow_private_peers and is_loopback,

@@ -62,6 +62,15 @@ class Authenticator:
         self._credentials = credentials
         self._nonces = nonces
 
+    def is_guess(self, message: Message, allocation: Allocation | None) -> bool:
+        """Whether a request may be one of many that try passwords.
+
+        Args:
+            message: The request.
+            allocation: The client's allocation, if there is one.
+        """
+        return message.has_integrity and allocation is None and self._credentials.is_guessable(message.get(USERNAME))
+
     def authenticate(
         self, message: Message, five_tuple: FiveTuple, allocation: Allocation | None, now_wall: float
     ) -> Proof:

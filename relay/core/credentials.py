@@ -145,6 +145,14 @@ class CredentialStore:
             raise IntegrityError("the credentials have expired")
         return found
 
+    def is_guessable(self, username: str | None) -> bool:
+        """Tell whether the password of a name may be one that people make up: those of time-limited names never are.
+
+        Args:
+            username: As received; None where it is hidden.
+        """
+        return not self._shared_secrets or username is None or _expiry_of(username) is None
+
     def still_holds(self, username: str, keys: LongTermKeys) -> bool:
         """Tell whether keys are those of a user, expired or not.
 
@@ -163,11 +171,9 @@ class CredentialStore:
         static = self._static.get(username)
         if static is not None:
             return static, None
-        expiry, separator, owner = username.partition(":")
-        expires_wall = None
-        # Twelve digits reach past the year 30,000; int() of a longer text would be work for strangers.
-        if self._shared_secrets and separator and expiry.isascii() and expiry.isdigit() and len(expiry) <= 12:
-            expires_wall = int(expiry)
+        owner = username.partition(":")[2]
+        expires_wall = _expiry_of(username) if self._shared_secrets else None
+        if expires_wall is not None:
             passwords = [rest_password(secret, username) for secret in self._shared_secrets]
         else:
             password = self._password_of(username) if self._password_of is not None else None
@@ -176,3 +182,12 @@ class CredentialStore:
             passwords, owner = [password], username
         keys = tuple(LongTermKeys.derive(username, self._realm, password) for password in passwords)
         return UserKeys(username, keys, owner or username), expires_wall
+
+
+def _expiry_of(username: str) -> int | None:
+    """Read the Unix time in a time-limited user name."""
+    expiry, separator, _ = username.partition(":")
+    # Twelve digits reach past the year 30,000; int() of a longer text would be work for strangers.
+    if not (separator and expiry.isascii() and expiry.isdigit() and len(expiry) <= 12):
+        return None
+    return int(expiry)

@@ -12,7 +12,8 @@ from relay.core.networks import network_of
 class GuessLimit:
     """Counts wrong credentials for each network. One that failed too often is not even checked for a while.
 
-    Whoever has an allocation is not asked: somebody behind the same NAT cannot lock them out.
+    Whoever has an allocation is not asked: somebody behind the same NAT cannot lock them out. Neither are those with
+    time-limited names, whose passwords nobody can guess: an office whose credentials have all ended goes on at once.
 
     Args:
         burst: Failures of a network that was quiet.

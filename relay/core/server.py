@@ -269,7 +269,8 @@ class TurnServer:
             allocation = self.table.find_by_ticket(message.get(MOBILITY_TICKET) or b"")
         try:
             if method is not Method.BINDING:
-                if allocation is None and message.has_integrity and not self._guesses.may_try(five_tuple.client, now):
+                is_guess = self._authenticator.is_guess(message, allocation)
+                if is_guess and not self._guesses.may_try(five_tuple.client, now):
                     self.counters.drops[Drop.GUESS_LIMIT] += 1
                     return None
                 keeper = allocation or self.tcp.allocation_of_data(message)
@@ -289,7 +290,7 @@ class TurnServer:
             response = message.success_response(*attributes)
             outcome = "success"
         except RefusedError as error:
-            if error.number is StunError.UNAUTHENTICATED and message.has_integrity:
+            if error.number is StunError.UNAUTHENTICATED and self._authenticator.is_guess(message, allocation):
                 self._guesses.failed(five_tuple.client, now)
             self._observer.request_refused(five_tuple, method.name.lower(), error)
             # Those who have not proven who they are get no text: it would only make the answer larger.

@@ -131,6 +131,16 @@ async def test_the_relay_sends_to_hosts_that_use_this_server(peers: Literal["kno
             assert isinstance(await client.permit(other), PermissionCreated)
 
 
+async def test_rates_of_the_relay_change_at_a_reload() -> None:
+    options = ServeOptions(listen=("127.0.0.1",), http_port=0, stun_port=0, tokens=("t",), relay_mbit_s=8.0)
+    async with Servers(options) as running:
+        assert running._relay is not None
+        assert running._relay.config.rates.total.bytes_per_s == 1_000_000
+        running.reload(ServeOptions(tokens=("t",), relay_user_mbit_s=0.8))
+        assert running._relay.config.rates.total.bytes_per_s == 0
+        assert running._relay.config.rates.user.bytes_per_s == 100_000
+
+
 async def test_given_token_makes_none() -> None:
     options = ServeOptions(listen=("127.0.0.1",), http_port=0, stun_port=0, tokens=("t",), domain="Meet.Example")
     async with Servers(options) as running:

@@ -120,7 +120,7 @@ def test_serve_table_and_flags(file: Path, tmp_path: Path) -> None:
     certificate.write_text("x")
     file.write_text(
         'engine = "qh3"\n[serve]\nlisten = ["192.0.2.1", "2001:DB8::1"]\nstun_port = 4000\n'
-        'relay_ports = "50000-50100"\nrelay_peers = "public"\n'
+        'relay_ports = "50000-50100"\nrelay_peers = "public"\nrelay_mbit = 100\n'
         f'tls_cert = "{certificate}"\ntls_key = "{certificate}"\ntoken = ["secret"]'
     )
     options = load_serve_options({"stun_port": 4001}, environ=environment(file))
@@ -128,6 +128,7 @@ def test_serve_table_and_flags(file: Path, tmp_path: Path) -> None:
     assert options.stun_port == 4001
     assert options.relay_ports == (50000, 50100)
     assert options.relay_peers == "public"
+    assert (options.relay_mbit_s, options.relay_user_mbit_s) == (100.0, 0.0)
     assert options.tokens == ("secret",)
     assert load_peer_options({}, environ=environment(file)).engine == "qh3"
 
@@ -148,6 +149,8 @@ def test_serve_defaults(file: Path) -> None:
         ({"http_port": 70000}, "not a port from 0 to 65535"),
         ({"relay_ports": "9-5"}, "49152-65535"),
         ({"relay_peers": "all"}, "known, public"),
+        ({"relay_mbit": -1.0}, "Mbit/s"),
+        ({"relay_user_mbit": "much"}, "Mbit/s"),
     ],
 )
 def test_serve_contradictions(file: Path, flags: dict[str, Any], words: str) -> None:

@@ -6,11 +6,12 @@ from p2p.address import TransportAddress
 from p2p.proto.stun.attributes import CHANNEL_NUMBER, DATA, REQUESTED_TRANSPORT, XOR_PEER_ADDRESS
 from p2p.proto.stun.message import Method
 from relay.core.counters import Drop
+from relay.core.credentials import rest_password
 from relay.core.five_tuple import ClientTransport
 from relay.core.guesses import GuessLimit
 from relay.core.known_hosts import KnownHosts
 from relay.core.rates import RateLimit, RateLimits, Rates
-from tests.unit.relay.support import PEER, Client, Relay, error_of
+from tests.unit.relay.support import PEER, SECRET, WALL_AT_START, Client, Relay, error_of
 
 WANT_UDP = REQUESTED_TRANSPORT(17)
 BURST_BYTES = 131_072
@@ -145,6 +146,24 @@ def test_who_guesses_is_not_heard_for_a_while_and_who_is_here_is(transport):
     elsewhere.allocate()
     relay.advance(10)
     right.allocate()
+
+
+def test_time_limited_credentials_that_have_ended_lock_nobody_out():
+    relay = Relay(guesses=GuessLimit(burst=3, per_s=0.1))
+    ended, good = (f"{int(WALL_AT_START) + seconds}:peer" for seconds in (-1, 100))
+    for port in range(1, 20):
+        late = Client(relay, port, username=ended, password=rest_password(SECRET, ended))
+        assert error_of(late.request(Method.ALLOCATE, WANT_UDP)) == 401
+    Client(relay, username=good, password=rest_password(SECRET, good)).allocate()
+    Client(relay, 4001).allocate()
+
+
+def test_a_hidden_name_is_a_guess_too():
+    relay = Relay(guesses=GuessLimit(burst=3, per_s=0.1))
+    guesser = Client(relay, password="wrong", is_hidden=True)
+    for _ in range(3):
+        assert error_of(guesser.request(Method.ALLOCATE, WANT_UDP)) == 401
+    assert guesser.raw(guesser.encoded(Method.ALLOCATE, WANT_UDP)) is None
 
 
 def test_guessers_do_not_fill_the_memory():
