@@ -529,6 +529,10 @@ RELAY_CLIENT_SOCKETS: Final = 4096
 """How many clients have sockets of their own, where the kernel finds connected sockets by hash (Linux 6.13)."""
 RELAY_CLIENT_SOCKETS_LINEAR: Final = 64
 """And where it compares one after the other for each datagram that arrives."""
+RELAY_MAX_WORKERS: Final = 64
+"""Processes of one relay: more than the cores that anyone gives to one."""
+RELAY_WORKER_STARTS_S: Final = 5.0
+"""A worker that fails so soon after its start has a configuration that it cannot work with."""
 RELAY_DRAIN_S: Final = 60.0
 """How long a stopping relay serves what it has: clients that get 508 for new allocations go elsewhere meanwhile."""
 

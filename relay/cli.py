@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from p2p.aio import loop
 from p2p.errors import P2PError
-from relay import config_file, runner
+from relay import config_file, workers
 from relay.service import RelayService
 
 _HELP = """Run a relay: a TURN server (RFC 8656) over UDP, TCP and TLS.
@@ -65,7 +64,7 @@ def relay(
     elif verify:
         verify_file(config)
     else:
-        loop.run(runner.serve(config, verbose=verbose))
+        sys.exit(workers.run(config, verbose=verbose))
 
 
 def run() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from p2p.address import TransportAddress
-from p2p.defaults import RELAY_DRAIN_S, RELAY_PORT_FIRST, RELAY_PORT_LAST
+from p2p.defaults import RELAY_DRAIN_S, RELAY_MAX_WORKERS, RELAY_PORT_FIRST, RELAY_PORT_LAST
 from p2p.errors import ConfigError, ErrorCode
 from relay.core.credentials import PasswordLookup
 from relay.core.quotas import QuotaLimits
@@ -110,6 +110,8 @@ class RelayConfig:
     """Fronts, such as HAProxy, whose TCP connections begin with a PROXY header, TLS or not; nobody else's may."""
     alternate_servers: tuple[TransportAddress, ...] = ()
     """Where clients are sent that this relay has no room for, or when it stops; one of the client's address family."""
+    workers: int = 1
+    """Processes that share the work of the command; each has its part of the ports and of the limits in all."""
     drain_s: float = RELAY_DRAIN_S
     """How long the command goes on serving what exists after the first SIGTERM."""
 
@@ -128,6 +130,8 @@ class RelayConfig:
             raise ConfigError(
                 f"port_first and port_last: no range from 1024 to 65535: {self.port_first}-{self.port_last}"
             )
+        if not 1 <= self.workers <= RELAY_MAX_WORKERS or self.port_last - self.port_first + 1 < 2 * self.workers:
+            raise ConfigError(f"workers: from 1 to {RELAY_MAX_WORKERS}, with two relayed ports each")
         if self.tls and (self.tls_certificate is None or self.tls_key is None):
             raise ConfigError("TLS listeners without a certificate and a key", code=CODE_TLS)
         self.relay_hosts()

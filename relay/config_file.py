@@ -80,6 +80,7 @@ class _File(Struct, forbid_unknown_fields=True):
     log: LogFormat = LogFormat.TEXT
     trusted_proxies: tuple[str, ...] = ()
     alternate_servers: tuple[str, ...] = ()
+    workers: int = 1
     drain_s: float = defaults.RELAY_DRAIN_S
     peers: _Peers = msgspec.field(default_factory=_Peers)
     ports: _Ports = msgspec.field(default_factory=_Ports)
@@ -222,6 +223,7 @@ def _build(content: _File, folder: Path) -> RelayConfig:
         log=content.log,
         trusted_proxies=tuple(_network(text) for text in content.trusted_proxies),
         alternate_servers=_addresses(content.alternate_servers, defaults.STUN_PORT),
+        workers=content.workers,
         drain_s=content.drain_s,
     )
 

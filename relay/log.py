@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any, Final
@@ -11,6 +12,7 @@ from relay.core.allocation import Allocation
 from relay.core.five_tuple import FiveTuple
 from relay.core.request import RefusedError, StunError
 from relay.core.table import EndReason
+from relay.usage import UserTotals
 
 logger = logging.getLogger("relay")
 
@@ -98,3 +100,22 @@ class RelayLog:
 def _event(name: str, five_tuple: FiveTuple, **fields: object) -> dict[str, dict[str, object]]:
     where = {"transport": five_tuple.transport.value, "client": str(five_tuple.client)}
     return {_FIELDS: {"event": name, **where, **fields}}
+
+
+class WatchedLog(RelayLog):
+    """The log, what users have sent, and an event for whoever waits for allocations to end.
+
+    Attributes:
+        ended: Set whenever an allocation ends; whoever waits for the next one clears it.
+        totals: What users have sent.
+    """
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self.totals = UserTotals()
+
+    def allocation_ended(self, allocation: Allocation, reason: EndReason) -> None:
+        """Log it, count it, and wake up who waits."""
+        super().allocation_ended(allocation, reason)
+        self.totals.add(allocation)
+        self.ended.set()

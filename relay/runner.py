@@ -17,34 +17,40 @@ from p2p.aio.descriptors import raise_descriptor_limit
 from p2p.aio.loop import StopSignals
 from p2p.errors import ConnectivityError, ErrorCode, P2PError
 from relay import config_file, log
+from relay.config import RelayConfig
 from relay.control_socket import ControlSocket
+from relay.parts import part_of
 from relay.service import RelayService
+from relay.shell.share import Share
 
 logger = logging.getLogger(__name__)
 
 CODE_METRICS: Final = ErrorCode("P2P-5305", "Choose another address for the relay's metrics.")
 
 
-async def serve(path: Path, *, verbose: bool = False) -> None:
+async def serve(path: Path, *, verbose: bool = False, share: Share | None = None) -> None:
     """Serve until SIGTERM or SIGINT: the first one drains, the second one ends at once. SIGHUP reads the file again.
 
     Args:
         path: The configuration file.
         verbose: Whether to log details.
+        share: What this process has in common with other workers; None serves alone.
 
     Raises:
         ConfigError: The file is wrong.
         ConnectivityError: An address cannot be used.
     """
-    config = config_file.load(path)
+    load = partial(_load, path, share)
+    config = load()
     raise_descriptor_limit()
     log.set_up(config.log, verbose=verbose)
-    for warning in config_file.warnings(config, path):
+    speaks_for_all = share is None or share.index == 0
+    for warning in config_file.warnings(config, path) if speaks_for_all else ():
         logger.warning("%s", warning)
     registry = CollectorRegistry()
     async with contextlib.AsyncExitStack() as stack:
-        service = await stack.enter_async_context(RelayService(config, registry=registry))
-        reload = partial(_reload, service, path)
+        service = await stack.enter_async_context(RelayService(config, registry=registry, share=share))
+        reload = partial(_reload, service, load, path)
         signals = stack.enter_context(StopSignals(reload))
         stack.enter_context(_metrics_server(config.metrics, registry))
         if config.control is not None:
@@ -54,14 +60,19 @@ async def serve(path: Path, *, verbose: bool = False) -> None:
                 "drain": partial(_drain, service, signals),
             }
             await stack.enter_async_context(ControlSocket(config.control, commands))
-        for line in config_file.describe(config):
+        for line in config_file.describe(config) if speaks_for_all else ():
             logger.info("%s", line)
         await signals.serve(lambda: service.drain(service.config.drain_s))
 
 
-def _reload(service: RelayService, path: Path) -> dict[str, Any]:
+def _load(path: Path, share: Share | None) -> RelayConfig:
+    config = config_file.load(path)
+    return config if share is None else part_of(config, share)
+
+
+def _reload(service: RelayService, load: Callable[[], RelayConfig], path: Path) -> dict[str, Any]:
     try:
-        config = config_file.load(path)
+        config = load()
         needs_restart = service.reload(config)
     except P2PError as error:
         # A relay that runs is worth more than one that stops over a file that is being replaced.

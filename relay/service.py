@@ -22,7 +22,7 @@ from p2p.errors import LocalProtocolError
 from p2p.proto.observed import is_within
 from relay.certificate import load_certificate, tls_context
 from relay.config import PeerMode, RelayConfig
-from relay.core.allocation import Allocation, RelayedSocket
+from relay.core.allocation import RelayedSocket
 from relay.core.counters import RelayCounters
 from relay.core.five_tuple import ClientTransport
 from relay.core.guesses import GuessLimit
@@ -31,19 +31,19 @@ from relay.core.nonces import SALT_BYTES
 from relay.core.relayed_ports import RelayedPorts, RelayHost
 from relay.core.server import TurnServer
 from relay.core.strangers import StrangerLimit
-from relay.core.table import EndReason
-from relay.log import RelayLog
+from relay.log import WatchedLog
 from relay.metrics import RelayCollector
 from relay.shell.binding import BindingService
 from relay.shell.connections import ConnectionLimiter
 from relay.shell.control import Control
 from relay.shell.datagrams import DatagramListener
+from relay.shell.mail import Mailroom
 from relay.shell.plane import DataPlane
 from relay.shell.relayed import RelayedUdpSocket
 from relay.shell.relayed_tcp import RelayedTcpSocket
+from relay.shell.share import Share
 from relay.shell.stream_listener import StreamListener
 from relay.shell.streams import StreamClient
-from relay.usage import UserTotals
 from relay.wiring import neighbourhood_of, rules_of
 
 __all__ = ["BindingService", "Challenge", "PeerMode", "RelayConfig", "RelayService"]
@@ -58,6 +58,7 @@ _FIXED_SETTINGS: Final = (
     "realm",
     "port_first",
     "port_last",
+    "workers",
     "metrics",
     "control",
     "log",
@@ -87,6 +88,7 @@ class RelayService:
         binding_service: Answers STUN Binding requests on the UDP ports; without one the relay answers them plainly.
         registry: Where metrics go, if anywhere.
         wall_clock: Unix time in seconds.
+        share: What this process has in common with others that serve the same addresses; None serves alone.
 
     Raises:
         ConfigError: The certificate cannot be used, or the allow list names what cannot be allowed.
@@ -99,13 +101,15 @@ class RelayService:
         binding_service: BindingService | None = None,
         registry: CollectorRegistry | None = None,
         wall_clock: Callable[[], float] = time.time,
+        share: Share | None = None,
     ) -> None:
         self.config = config
         self.counters = RelayCounters()
         self._binding_service = binding_service
         self._registry = registry
         self._wall_clock = wall_clock
-        self._log = _WatchedLog()
+        self._share = share
+        self._log = WatchedLog()
         self._strangers = StrangerLimit()
         self._known = KnownHosts()
         self._limiter = ConnectionLimiter(config.connections)
@@ -280,6 +284,9 @@ class RelayService:
         stack.callback(self._limiter.close)
         self._plane = DataPlane(self._loop, self.counters)
         stack.callback(self._plane.close)
+        self._neighbourhood = neighbourhood_of(self.config)
+        if self._share is not None:
+            stack.callback(Mailroom(self._plane, self._neighbourhood, self._share).close)
         self._control = Control(self._loop, self._make_server(), wall_clock=self._wall_clock)
         stack.callback(self._control.close)
         self._open_datagrams(stack)
@@ -303,7 +310,7 @@ class RelayService:
             realm=self.config.realm,
             rules=self._rules,
             ports=self._ports,
-            neighbourhood=neighbourhood_of(self.config),
+            neighbourhood=self._neighbourhood,
             clock=self._now,
             strangers=self._strangers,
             guesses=GuessLimit(),
@@ -325,6 +332,7 @@ class RelayService:
                 control=self._running(),
                 strangers=self._strangers,
                 binding_service=self._binding_service,
+                shared=self._share.udp_of(address) if self._share is not None else (),
             )
             stack.callback(self._datagrams.pop, listener.address)
             stack.callback(listener.close)
@@ -344,6 +352,7 @@ class RelayService:
                 scope=scope,
                 tls=self._tls if kind is ClientTransport.TLS else None,
                 is_front=lambda host: is_within(host, self.config.trusted_proxies),
+                shared=self._share.tcp[address] if self._share is not None else None,
             )
             stack.callback(self._streams.remove, listener)
             stack.callback(listener.close)
@@ -381,16 +390,3 @@ class RelayService:
         if self._control is None:
             raise LocalProtocolError("the relay was used outside of its block")
         return self._control
-
-
-class _WatchedLog(RelayLog):
-    """The log, what users have sent, and an event for whoever waits for allocations to end."""
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-        self.totals = UserTotals()
-
-    def allocation_ended(self, allocation: Allocation, reason: EndReason) -> None:
-        super().allocation_ended(allocation, reason)
-        self.totals.add(allocation)
-        self.ended.set()

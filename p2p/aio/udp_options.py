@@ -52,12 +52,13 @@ def _without_ancillary(received: tuple[bytes, tuple[Any, ...]]) -> _Received:
     return received[0], [], received[1]
 
 
-def bind(local: TransportAddress, remote: TransportAddress | None = None) -> socket.socket:
+def bind(local: TransportAddress, remote: TransportAddress | None = None, *, share_port: bool = False) -> socket.socket:
     """Make a non-blocking socket at an address.
 
     Args:
         local: Where; port 0 lets the kernel choose. An IPv6 socket takes IPv6 only.
         remote: Connect the socket to this address; None leaves it open to all.
+        share_port: Let other sockets of this user that ask for it as well be bound to the same address (Linux).
 
     Raises:
         ConnectivityError: The address is taken or not of this machine, there is no route to the other one, or the
@@ -69,6 +70,8 @@ def bind(local: TransportAddress, remote: TransportAddress | None = None) -> soc
         made.setblocking(False)
         if local.is_ipv6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if share_port:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         made.bind(local)
         if remote is not None:
             made.connect(remote)

@@ -42,10 +42,10 @@ def run(config: Config = _DEFAULT_FILE, verbose: flags.Verbose = False) -> None:
     from p2p.cli.problems import reporting
 
     with reporting(as_json=False, verbose=verbose):
-        from p2p.aio import loop
-        from relay import runner
+        from relay import workers
 
-        loop.run(runner.serve(config, verbose=verbose))
+        if status := workers.run(config, verbose=verbose):
+            raise typer.Exit(status)
 
 
 @app.command()

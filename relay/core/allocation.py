@@ -8,7 +8,7 @@ nothing but what is valid at this moment, since what expires is taken out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
@@ -120,12 +120,18 @@ class Neighbourhood:
         hosts: The hosts of all relayed addresses, as peers see them.
         may_leave_process: Whether data to these hosts that no allocation wants may go out by a socket all the same:
             only where peers live on the relay's own host, as on loopback in a test.
+
+    Attributes:
+        by_relayed_address: The allocations of this process.
+        elsewhere: ``elsewhere(source, destination, run)`` hands data to another process of this relay, if one has the
+            destination, and tells whether; None where there is no other.
     """
 
     def __init__(self, hosts: frozenset[str], *, may_leave_process: bool = False) -> None:
         self.hosts = hosts
         self.may_leave_process = may_leave_process
         self.by_relayed_address: dict[TransportAddress, Allocation] = {}
+        self.elsewhere: Callable[[TransportAddress, TransportAddress, Sequence[Payload]], bool] | None = None
 
 
 class Allocation:
@@ -311,6 +317,8 @@ class Allocation:
         if neighbour is not None and not neighbour.is_tcp:
             self._count_to_peer(payloads)
             neighbour.receive_from_peer(relayed.relayed_address, payloads)
+        elif (elsewhere := self._neighbourhood.elsewhere) and elsewhere(relayed.relayed_address, peer, payloads):
+            self._count_to_peer(payloads)
         elif self._neighbourhood.may_leave_process:
             self._count_to_peer(payloads)
             relayed.send(payloads, peer)

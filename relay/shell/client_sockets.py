@@ -11,7 +11,7 @@ import platform
 import re
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from p2p.address import TransportAddress
@@ -114,14 +114,22 @@ class ClientSockets:
         plane: What they are a part of.
         listener: The listener's socket, bound without leave for others to share its address.
         handler: The listener.
+        others: Sockets of other processes that share the listener's address.
         limit: How many there may be; None takes what suits the kernel.
     """
 
     def __init__(
-        self, plane: DataPlane, listener: socket.socket, handler: ClientHandler, *, limit: int | None = None
+        self,
+        plane: DataPlane,
+        listener: socket.socket,
+        handler: ClientHandler,
+        *,
+        others: Sequence[socket.socket] = (),
+        limit: int | None = None,
     ) -> None:
         self._plane = plane
         self._listener = listener
+        self._bound = (listener, *others)
         self._handler = handler
         self._sockets: set[ClientSocket] = set()
         self._wanted: list[tuple[Allocation, DatagramLeg]] = []
@@ -171,11 +179,11 @@ class ClientSockets:
                 made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             own = ClientSocket(self._plane, made, leg.client, self._handler, self._sockets.discard)
             # Others may share the listener's address for this moment only: any program could take its clients away.
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._permit_sharing(1)
             try:
                 made.bind(self._local)
             finally:
-                self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+                self._permit_sharing(0)
             made.connect(leg.client)
         except OSError as error:
             logger.info("no socket for client %s: %s", leg.client, error)
@@ -186,6 +194,10 @@ class ClientSockets:
         own.drain()
         own.watch()
         leg.use(own.sender, lambda: self._retire(own))
+
+    def _permit_sharing(self, setting: int) -> None:
+        for sock in self._bound:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, setting)
 
     def _retire(self, own: ClientSocket) -> None:
         # Not now: the arena may hold messages of this very client that are not dealt with yet.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 
 from p2p.address import TransportAddress
@@ -34,6 +35,8 @@ class DatagramListener(DataSocket):
         control: Where messages go.
         strangers: What addresses without a proof may get.
         binding_service: Answers Binding requests, if given.
+        shared: Sockets that are bound to the address already, the first for this listener; the others are other
+            processes' and get other clients.
 
     Raises:
         ConnectivityError: The address cannot be bound.
@@ -47,8 +50,9 @@ class DatagramListener(DataSocket):
         control: Control,
         strangers: StrangerLimit,
         binding_service: BindingService | None,
+        shared: Sequence[socket.socket] = (),
     ) -> None:
-        sock = bind(address)
+        sock = shared[0] if shared else bind(address)
         super().__init__(plane, sock, buffer_bytes=SOCKET_BUFFER_BYTES, batch=plane.arena.slots, batch_bytes=None)
         self.address = self.local_address
         self._control = control
@@ -57,7 +61,7 @@ class DatagramListener(DataSocket):
         self._binding_service = binding_service
         self._clients = control.server.table.clients_of(ClientTransport.UDP, self.address)
         self._cutter = ChannelDataCutter(plane.arena, plane.counters, self._on_other_of_client)
-        self._client_sockets = ClientSockets(plane, sock, self)
+        self._client_sockets = ClientSockets(plane, sock, self, others=shared[1:])
         self.watch()
 
     def send(self, data: bytes, destination: TransportAddress) -> None:

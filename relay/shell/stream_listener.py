@@ -43,6 +43,7 @@ class StreamListener:
         scope: Where connections are set up.
         tls: The TLS context; None listens for plain TCP.
         is_front: Whether a host passes on connections of others, each with a PROXY header.
+        shared: A socket that listens at the address already and that other processes accept from as well.
 
     Raises:
         ConnectivityError: The address cannot be bound.
@@ -59,6 +60,7 @@ class StreamListener:
         scope: TaskScope,
         tls: ssl.SSLContext | None,
         is_front: Callable[[str], bool] = lambda host: False,
+        shared: socket.socket | None = None,
     ) -> None:
         self._loop = loop
         self._make_client = make_client
@@ -68,7 +70,7 @@ class StreamListener:
         self._tls = tls
         self._is_front = is_front
         self._retry: asyncio.TimerHandle | None = None
-        self._socket = _listen(address)
+        self._socket = shared or listen(address)
         self.address = TransportAddress.from_socket(self._socket.getsockname())
         loop.add_reader(self._socket.fileno(), self._accept)
 
@@ -148,7 +150,15 @@ class StreamListener:
                 self._limiter.remove(client, host)
 
 
-def _listen(address: TransportAddress) -> socket.socket:
+def listen(address: TransportAddress) -> socket.socket:
+    """Listen on a TCP port.
+
+    Args:
+        address: Where.
+
+    Raises:
+        ConnectivityError: The address cannot be bound (P2P-5304).
+    """
     made = socket.socket(socket.AF_INET6 if address.is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         made.setblocking(False)
