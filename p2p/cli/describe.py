@@ -162,6 +162,9 @@ def _(event: Report) -> tuple[Line, ...]:
     ]
     for session in event.sessions:
         lines.extend(_session_summary(session))
+    dropped = event.datagrams_dropped + sum(session.datagrams_dropped for session in event.sessions)
+    if dropped:
+        lines.append(Line(f"  {text.plural(dropped, 'datagram')} dropped on this side", Tone.QUIET))
     if event.outages:
         lines.append(Line(f"  the rendezvous was lost {text.plural(event.outages, 'time')}", Tone.QUIET))
     return tuple(lines)

@@ -97,6 +97,9 @@ class StatusView:
         else:
             yield from self._session_lines(room // 3 or 1)
         yield from self._reasons(room // 8 or 1)
+        dropped = self.status.datagrams_dropped + sum(session.datagrams_dropped for session in self.status.sessions)
+        if dropped:
+            yield Text(f"{text.plural(dropped, 'datagram')} dropped on this side", style=Tone.WARNING)
         if self.news:
             yield Text()
         for line in self.news:

@@ -53,7 +53,7 @@ class PeerMetrics(Collector):
         self._relayed: Counter[str] = Counter()
         self._closed: Counter[str] = Counter()
         self._problems: Counter[str] = Counter()
-        self._bytes_in = self._bytes_out = self._flows = 0
+        self._bytes_in = self._bytes_out = self._flows = self._datagrams_dropped = 0
         self._went_direct: set[str] = set()
         self.registry = registry or CollectorRegistry()
         self._time_to_direct = PrometheusHistogram(
@@ -82,6 +82,7 @@ class PeerMetrics(Collector):
                     self._bytes_in += last.bytes_in
                     self._bytes_out += last.bytes_out
                     self._flows += last.flows_total
+                    self._datagrams_dropped += last.datagrams_dropped
             case Problem():
                 self._problems[event.error.code] += 1
 
@@ -115,6 +116,9 @@ class PeerMetrics(Collector):
         yield GaugeMetricFamily("p2p_flows_open", "Forwarded connections open now.", value=flows_open)
         flows = self._flows + sum(session.flows_total for session in status.sessions)
         yield CounterMetricFamily("p2p_flows", "Forwarded connections.", value=flows)
+        dropped = self._datagrams_dropped + status.datagrams_dropped
+        dropped += sum(session.datagrams_dropped for session in status.sessions)
+        yield CounterMetricFamily("p2p_datagrams_dropped", "Forwarded datagrams given up on this side.", value=dropped)
         size = {
             "in": self._bytes_in + sum(session.bytes_in for session in status.sessions),
             "out": self._bytes_out + sum(session.bytes_out for session in status.sessions),

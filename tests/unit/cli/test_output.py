@@ -227,3 +227,10 @@ class TestChoice:
         assert lines[0].startswith("session a1 stays on the relay")
         assert lines[1] == "Error P2P-3001: no answer"
         assert lines[2].startswith("  Fix: ")
+
+
+def test_dropped_datagrams_are_told_at_the_end() -> None:
+    lost = session(datagrams_dropped=2)
+    lines = [line.text for line in describe(Report(t_s=9, sessions=(lost,), datagrams_dropped=3))]
+    assert "  5 datagrams dropped on this side" in lines
+    assert not any("dropped" in line.text for line in describe(Report(t_s=9, sessions=(session(),))))

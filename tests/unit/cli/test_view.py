@@ -132,3 +132,9 @@ def test_status_view() -> None:
     assert "no session" in drawn
     assert "no path" in drawn
     assert PEER_B not in drawn
+
+
+def test_dropped_datagrams_are_in_sight() -> None:
+    status = replace(full_status((session(datagrams_dropped=4),)), datagrams_dropped=1)
+    assert "5 datagrams dropped on this side" in draw(view(status))
+    assert "dropped" not in draw(view(full_status((session(),))))

@@ -50,11 +50,12 @@ def test_open_sessions_by_path_and_reason() -> None:
 
 
 def test_totals_outlive_a_session() -> None:
-    peer = Peer([session(bytes_in=10, bytes_out=3, flows_total=2)])
+    peer = Peer([session(bytes_in=10, bytes_out=3, flows_total=2, datagrams_dropped=4)])
     peer.metrics.event(SessionClosed(t_s=1, session="a1", reason="bye"))
     peer.sessions = ()
     assert peer.value("p2p_bytes_total", direction="in") == 10
-    peer.sessions = (session("b2", bytes_in=5, bytes_out=1, flows_total=1),)
+    peer.sessions = (session("b2", bytes_in=5, bytes_out=1, flows_total=1, datagrams_dropped=1),)
+    assert peer.value("p2p_datagrams_dropped_total") == 5
     assert peer.value("p2p_bytes_total", direction="in") == 15
     assert peer.value("p2p_bytes_total", direction="out") == 4
     assert peer.value("p2p_flows_total") == 3
