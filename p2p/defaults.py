@@ -865,6 +865,12 @@ BENCH_REPORT_S: Final = 0.1
 """How often the exposer tells how much has come: 16 bytes ten times a second disturb nothing."""
 BENCH_MESSAGE_BYTES: Final = 64
 """Request and response of a latency measurement: a keystroke, a small query."""
+BENCH_DATAGRAM_BYTES: Final = 200
+"""A datagram of the UDP part: 20 ms of voice with its headers."""
+BENCH_DATAGRAM_INTERVAL_S: Final = 0.01
+"""Between two of them: twice as many as a call sends, 160 kbit/s; what is lost is lost on the way, not for the load."""
+BENCH_DATAGRAM_WAIT_S: Final = 1.0
+"""How long the last ones are waited for; what is later is lost to a call or a game."""
 BENCH_WATCH_S: Final = 0.02
 """How often `p2p bench` looks whether the path has settled, or a part's first byte has come."""
 BENCH_SETTLE_S: Final = 20.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EPILOG: Final = flags.examples(
     "p2p expose 22 --allow-bench        on the other side: it must permit it",
-    "p2p bench TICKET                   latency, then download, then upload, 5 s each",
+    "p2p bench TICKET                   latency, UDP, download and upload, 5 s each",
     "p2p bench TICKET --streams 1       what one connection gets",
     "p2p bench TICKET --relay-only      what the relay gives",
     "p2p bench TICKET --json            one object at the end, for programs",
@@ -50,8 +50,9 @@ def bench(
 ) -> None:
     """Measure what the way to an exposer carries.
 
-    It waits for a direct path first, or until it is known that there will be none. Then three parts follow: requests
-    of a few bytes alone, with a download beside them, with an upload beside them. Bytes are counted where they arrive.
+    It waits for a direct path first, or until it is known that there will be none. Then four parts follow: requests
+    of a few bytes alone, datagrams at the pace of a call, a download with requests beside it, an upload with requests
+    beside it. Bytes are counted where they arrive.
     The exposing side must permit it with --allow-bench, since it takes all the bandwidth there is.
     """
     from p2p.cli.problems import reporting
@@ -110,6 +111,11 @@ def describe(result: BenchResult) -> list[str]:
     lines = [f"path      {text.path_words(result.path, result.transport)}{where}{why}"]
     if result.idle is not None:
         lines.append(f"latency   {_latency(result.idle)}, {text.plural(result.idle.count, 'request')}")
+    if result.udp is not None:
+        jitter = f", jitter {text.round_trip(result.udp.jitter_s)}" if result.udp.jitter_s is not None else ""
+        lines.append(f"UDP       {100 * result.udp.loss:.1f} % of {result.udp.sent} datagrams lost{jitter}")
+        if result.udp.latency is not None:
+            lines.append(f"          {_latency(result.udp.latency)}")
     for name, part in (("download", result.download), ("upload", result.upload)):
         if part is not None:
             lines.append(f"{name:9} {_throughput(part)}, {text.plural(result.streams, 'stream')}")

@@ -11,6 +11,8 @@ ECHO       the exposer sends back what it reads
     request: version (1 byte: 1), mode (1 byte), seconds (2 bytes)
     report:  microseconds since the first byte (8 bytes), bytes so far (8 bytes)
 
+A flow of datagrams to the same service sends each of them back: a number (4 bytes), and padding.
+
 Everything is big endian. Source: none; the idea is that of RFC 863 (discard), RFC 864 (chargen) and RFC 862 (echo).
 """
 
@@ -32,6 +34,9 @@ _US_PER_S: Final = 1_000_000
 
 REQUEST_BYTES: Final = _REQUEST.size
 REPORT_BYTES: Final = _REPORT.size
+
+
+_NUMBER: Final = struct.Struct("!I")
 
 
 class BenchMode(IntEnum):
@@ -112,3 +117,25 @@ def decode_reports_untrusted(data: bytes) -> tuple[BenchReport | None, bytes]:
         return None, data
     elapsed_us, size_bytes = _REPORT.unpack(data[whole - REPORT_BYTES : whole])
     return BenchReport(elapsed_us / _US_PER_S, size_bytes), data[whole:]
+
+
+def encode_datagram(number: int, size_bytes: int) -> bytes:
+    """Make a datagram.
+
+    Args:
+        number: Which one it is.
+        size_bytes: How long it is, 4 at least.
+    """
+    return _NUMBER.pack(number).ljust(size_bytes, b"\0")
+
+
+def decode_datagram_untrusted(data: bytes) -> int:
+    """Tell which datagram has come back.
+
+    Raises:
+        DecodeError: It is none of ours.
+    """
+    if len(data) < _NUMBER.size:
+        raise DecodeError(f"datagram of {len(data)} bytes")
+    number: int = _NUMBER.unpack_from(data)[0]
+    return number

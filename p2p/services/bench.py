@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from p2p import defaults
 from p2p.aio.pair import stream_pair
@@ -41,7 +41,7 @@ class BenchService:
         self._loop = loop
         self._max_streams = max_streams
         self._max_s = max_s
-        self._open: set[_Measurement] = set()
+        self._open: set[_Measurement | EchoPort] = set()
         self._buffer = memoryview(bytearray(defaults.BENCH_BLOCK_BYTES))
 
     @property
@@ -61,10 +61,67 @@ class BenchService:
         self._open.add(_Measurement(self._loop, ours, self._buffer, self._max_s, self._open.discard))
         return theirs
 
+    def echo(self, flow: EchoFlow) -> EchoPort | None:
+        """Begin to send back the datagrams of a flow.
+
+        Returns:
+            Its local end, or None while there are too many.
+        """
+        if len(self._open) >= self._max_streams:
+            return None
+        port = EchoPort(flow, self._open.discard, until=self._loop.time() + self._max_s, clock=self._loop.time)
+        self._open.add(port)
+        return port
+
     def close(self) -> None:
         """End all that are under way. A second call does nothing."""
         for measurement in tuple(self._open):
             measurement.close()
+
+
+class EchoFlow(Protocol):
+    """What it takes to send datagrams back."""
+
+    def push(self, buffer: bytes, size: int) -> None:
+        """Take datagrams of one size, one behind the other."""
+        ...
+
+    def flush(self) -> None:
+        """Send what was taken."""
+        ...
+
+
+class EchoPort:
+    """The local end of a flow of datagrams whose service is to send them back.
+
+    Args:
+        flow: Where they come from.
+        on_end: Told when the flow is over.
+        until: When it stops to answer, by the clock.
+        clock: Tells the time, in seconds.
+    """
+
+    dropped = 0
+
+    def __init__(
+        self, flow: EchoFlow, on_end: Callable[[EchoPort], object], *, until: float, clock: Callable[[], float]
+    ) -> None:
+        self._flow = flow
+        self._on_end = on_end
+        self._until = until
+        self._clock = clock
+
+    def send(self, datagrams: Sequence[bytes]) -> int:
+        """Take what came, and send it back."""
+        if self._clock() < self._until:
+            for datagram in datagrams:
+                self._flow.push(datagram, len(datagram))
+            self._flow.flush()
+        return len(datagrams)
+
+    def close(self, *, reset: bool = False) -> None:
+        """The flow is over."""
+        self._on_end(self)
 
 
 class _Measurement:

@@ -23,6 +23,7 @@ from p2p.proto.bench import (
     encode_request,
 )
 from p2p.proto.tunnel.codes import StreamCode, stream_error
+from p2p.session.bench_datagrams import echo_datagrams
 from p2p.session.bench_result import BenchResult, Latency, Throughput
 from p2p.session.connector import Connector
 from p2p.session.describe import path_fields
@@ -47,7 +48,7 @@ async def bench(ticket: str, options: PeerOptions, *, seconds: int, streams: int
     Args:
         ticket: The ticket's text.
         options: Who we are and where we meet.
-        seconds: How long each of the three parts takes.
+        seconds: How long each of the four parts takes.
         streams: How many streams carry bytes at once.
 
     Yields:
@@ -72,6 +73,8 @@ async def bench(ticket: str, options: PeerOptions, *, seconds: int, streams: int
         run = _Run(session, problems, seconds, streams)
         # The round trip is known best now: at first both sides were busy with the session's beginning.
         result = replace(result, idle=Latency.of(await run.wait_alone()), rtt_s=session.rtt_s)
+        yield result
+        result = replace(result, udp=await echo_datagrams(session, seconds))
         yield result
         result = replace(result, download=await run.download())
         yield result

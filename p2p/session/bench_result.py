@@ -87,6 +87,35 @@ class Throughput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Datagrams:
+    """What became of datagrams at the pace of a call, there and back."""
+
+    sent: int
+    """How many there were."""
+    lost: int
+    """How many did not come back in time, whichever way they were lost on."""
+    jitter_s: float | None
+    """How much their times differ from one to the next, smoothed. Source: RFC 3550 section 6.4.1, for round trips."""
+    latency: Latency | None
+    """How long those that came back took; None when none did."""
+
+    @property
+    def loss(self) -> float:
+        """The share that was lost, 0 to 1."""
+        return self.lost / self.sent if self.sent else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "sent": self.sent,
+            "lost": self.lost,
+            "loss": round(self.loss, 5),
+            "jitter_ms": milliseconds(self.jitter_s),
+            "latency_ms": None if self.latency is None else self.latency.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchResult:
     """All of a run; what was not measured yet is None."""
 
@@ -108,6 +137,8 @@ class BenchResult:
     """How long each part took."""
     idle: Latency | None = None
     """What requests took while nothing else was sent."""
+    udp: Datagrams | None = None
+    """What became of datagrams while nothing else was sent."""
     download: Throughput | None = None
     """From the exposing side to us."""
     upload: Throughput | None = None
@@ -126,6 +157,7 @@ class BenchResult:
             "streams": self.streams,
             "seconds": self.seconds,
             "latency_ms": None if self.idle is None else self.idle.to_json(),
+            "udp": None if self.udp is None else self.udp.to_json(),
             "download": None if self.download is None else self.download.to_json(),
             "upload": None if self.upload is None else self.upload.to_json(),
         }

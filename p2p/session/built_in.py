@@ -40,15 +40,16 @@ class BuiltInServices:
         self._options = options
         self._loop = loop
         self._connects: dict[str, Connect] = {}
+        self._bench: BenchService | None = None
         self._public: dict[FolderTarget, Connect] = {}
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             if self._options.allow_bench:
-                bench = BenchService(self._loop)
-                stack.callback(bench.close)
-                self._connects[BENCH_SERVICE] = bench.connect
+                self._bench = BenchService(self._loop)
+                stack.callback(self._bench.close)
+                self._connects[BENCH_SERVICE] = self._bench.connect
             if self._options.proxy_to:
                 proxy = await stack.enter_async_context(ProxyService(self._options.proxy_to))
                 self._connects[PROXY_SERVICE] = proxy.connect
@@ -94,7 +95,7 @@ class BuiltInServices:
 
     def before(self, acceptor: FlowAcceptor) -> FlowAcceptor:
         """Make an acceptor that takes flows to these services, and gives all others to the one named."""
-        return _Acceptor(self._connects, acceptor)
+        return _Acceptor(self._connects, acceptor, self._bench)
 
     def before_public(self, acceptor: FlowAcceptor, targets: Mapping[str, Offered]) -> FlowAcceptor:
         """The same for a gateway, which sends the public to folders and to nothing else that is built in.
@@ -115,8 +116,11 @@ def services_there(targets: Mapping[str, Offered]) -> dict[str, Target]:
 class _Acceptor:
     """Sorts flows by their service."""
 
-    def __init__(self, connects: Mapping[str, Connect], others: FlowAcceptor) -> None:
+    def __init__(
+        self, connects: Mapping[str, Connect], others: FlowAcceptor, bench: BenchService | None = None
+    ) -> None:
         self._connects = connects
+        self._bench = bench
         self._others = others
 
     def dial(self, header: StreamHeader, done: DialDone) -> Callable[[], None]:
@@ -128,5 +132,8 @@ class _Acceptor:
         return lambda: None
 
     def dial_datagrams(self, header: StreamHeader, flow: DatagramFlow, done: DatagramsDone) -> Callable[[], None]:
-        """See ``FlowAcceptor``; nothing built in takes datagrams."""
-        return self._others.dial_datagrams(header, flow, done)
+        """See ``FlowAcceptor``; measurements take datagrams, and nothing else that is built in."""
+        if self._bench is None or header.service != BENCH_SERVICE:
+            return self._others.dial_datagrams(header, flow, done)
+        done(self._bench.echo(flow) or StreamCode.TOO_MANY_FLOWS)
+        return lambda: None

@@ -12,7 +12,12 @@ import atheris
 
 with atheris.instrument_imports():
     from p2p.errors import DecodeError
-    from p2p.proto.bench import decode_reports_untrusted, decode_request_untrusted, encode_request
+    from p2p.proto.bench import (
+        decode_datagram_untrusted,
+        decode_reports_untrusted,
+        decode_request_untrusted,
+        encode_request,
+    )
     from p2p.proto.proxy import Outcome, ProxyHandshake
     from p2p.services.digest import format_digest, parse_digest_untrusted
     from p2p.services.file_client import read_listing_untrusted
@@ -23,6 +28,8 @@ def test_one_input(data: bytes) -> None:
     """Feed one input to every decoder; anything but a value or ``DecodeError`` is a finding."""
     with contextlib.suppress(DecodeError):
         assert encode_request(decode_request_untrusted(data)) == data
+    with contextlib.suppress(DecodeError):
+        decode_datagram_untrusted(data)
     _, rest = decode_reports_untrusted(data)
     assert data.endswith(rest)
     text = data.decode("latin-1")

@@ -18,11 +18,15 @@ async def test_it_measures_both_directions_and_the_service_is_still_there(tmp_pa
     async with world(tmp_path) as here, echo_service() as port:
         offer, _, _ = await here.expose(port, allow_bench=True)
         stages: list[BenchResult] = [stage async for stage in bench(offer.ticket, here.options(), seconds=1, streams=2)]
-        assert len(stages) == 4
+        assert len(stages) == 5
         result = stages[-1]
         assert result.path is PathKind.DIRECT
         assert result.idle is not None
         assert result.idle.count > 10
+        assert result.udp is not None
+        assert result.udp.sent == 100
+        assert result.udp.lost < 20
+        assert result.udp.latency is not None
         for part in (result.download, result.upload):
             assert part is not None
             assert part.size_bytes > 1 << 20

@@ -11,8 +11,10 @@ from p2p.proto.bench import (
     BenchMode,
     BenchReport,
     BenchRequest,
+    decode_datagram_untrusted,
     decode_reports_untrusted,
     decode_request_untrusted,
+    encode_datagram,
     encode_report,
     encode_request,
 )
@@ -31,6 +33,13 @@ def test_a_request_for_a_measurement_survives(request: BenchRequest) -> None:
 def test_any_bytes_are_a_request_or_an_error(data: bytes) -> None:
     with contextlib.suppress(DecodeError):
         assert encode_request(decode_request_untrusted(data)) == data
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(4, 1500))
+def test_a_datagram_of_a_measurement_survives(number: int, size_bytes: int) -> None:
+    data = encode_datagram(number, size_bytes)
+    assert len(data) == size_bytes
+    assert decode_datagram_untrusted(data) == number
 
 
 @given(st.lists(reports, max_size=5), st.binary(max_size=REPORT_BYTES - 1), st.integers(1, 50))

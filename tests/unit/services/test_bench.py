@@ -119,3 +119,35 @@ async def test_time_is_bounded_by_the_exposer_too() -> None:
         assert await read(silent, 1) == b""
         assert await read(asking, 1) == b""
     assert service.open_count == 0
+
+
+class Flow:
+    """A flow of datagrams that notes what is sent back."""
+
+    def __init__(self) -> None:
+        self.pushed: list[bytes] = []
+        self.flushed = 0
+
+    def push(self, buffer: bytes, size: int) -> None:
+        assert len(buffer) == size
+        self.pushed.append(buffer)
+
+    def flush(self) -> None:
+        self.flushed += 1
+
+
+async def test_datagrams_are_sent_back_for_a_bounded_time() -> None:
+    service = BenchService(asyncio.get_running_loop(), max_streams=1, max_s=0.05)
+    flow = Flow()
+    port = service.echo(flow)
+    assert port is not None
+    assert service.echo(Flow()) is None
+    assert service.connect() is None
+    assert port.send([b"a", b"bb"]) == 2
+    assert (flow.pushed, flow.flushed) == ([b"a", b"bb"], 1)
+    await asyncio.sleep(0.06)
+    assert port.send([b"late"]) == 1
+    assert flow.pushed == [b"a", b"bb"]
+    port.close(reset=True)
+    assert service.open_count == 0
+    service.close()

@@ -6,13 +6,15 @@ import pytest
 
 from p2p.address import TransportAddress
 from p2p.cli.bench import describe
-from p2p.session.bench_result import BenchResult, Latency, Throughput
+from p2p.session.bench_result import BenchResult, Datagrams, Latency, Throughput
 from p2p.session.status import PathKind
 
 RESULT = BenchResult(
     path=PathKind.DIRECT, address=TransportAddress("203.0.113.9", 40000), rtt_s=0.0821, streams=4, seconds=5
 )
 LATENCY = Latency(count=60, p50_s=0.0822, p90_s=0.09, p99_s=0.1234, max_s=0.2)
+
+UDP = Datagrams(sent=500, lost=2, jitter_s=0.0012, latency=LATENCY)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,10 @@ def test_what_is_known_is_told_and_lines_are_only_added() -> None:
     stages = [
         RESULT,
         replace(RESULT, idle=LATENCY),
-        replace(RESULT, idle=LATENCY, download=Throughput(size_bytes=125_000_000, took_s=5.0, latency=LATENCY)),
+        replace(RESULT, idle=LATENCY, udp=UDP),
+        replace(
+            RESULT, idle=LATENCY, udp=UDP, download=Throughput(size_bytes=125_000_000, took_s=5.0, latency=LATENCY)
+        ),
     ]
     told: list[str] = []
     for stage in stages:
@@ -48,6 +53,8 @@ def test_what_is_known_is_told_and_lines_are_only_added() -> None:
     assert told == [
         "path      direct to 203.0.113.9:40000",
         "latency   p50 82 ms, p90 90 ms, p99 123 ms, 60 requests",
+        "UDP       0.4 % of 500 datagrams lost, jitter 1.2 ms",
+        "          p50 82 ms, p90 90 ms, p99 123 ms",
         "download  200 Mbit/s, 125 MB in 5.0 s, 4 streams",
         "          latency meanwhile p50 82 ms, p90 90 ms, p99 123 ms",
     ]
