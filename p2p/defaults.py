@@ -174,6 +174,9 @@ TARGET_PROBE_TIMEOUT_S: Final = 2.0
 # --- UDP sockets (p2p.aio.udp) -----------------------------------------------------------------------------
 UDP_RECEIVE_BYTES: Final = 65_536
 """What one receive can take. With UDP_GRO the kernel joins up to 64 KiB and cuts off what does not fit."""
+UDP_RECEIVE_MANY: Final = 64
+"""Datagrams that one call receives where programs send them one by one: what a train holds. As many times 64 KiB of
+address space, of which only what was written to is memory."""
 UDP_WAKEUP_BUDGET_BYTES: Final = 8 * 65_536
 """What one wake-up reads before others get their turn: 0.5 MiB is about 1 ms of work for the fast QUIC engine."""
 UDP_WAKEUP_RECEIVES: Final = 64

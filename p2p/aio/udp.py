@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from p2p.address import TransportAddress
+from p2p.aio.udp_many import dropped_by_kernel, many_receiver
 from p2p.aio.udp_options import (
     SO_RXQ_OVFL,
     SOL_UDP,
@@ -104,6 +105,7 @@ class UdpSocket:
         remote: The only address to exchange datagrams with; then the kernel tells when nobody listens there
             (``UdpStats.receive_errors``). None takes datagrams from everywhere.
         takes_empty: Hand over empty datagrams too, each with a segment size of 0.
+        joins: Receive many datagrams in a call and join them here, for programs that send them one by one.
 
     Raises:
         ConnectivityError: The address cannot be bound (P2P-4101), or the loop cannot watch sockets (P2P-4102).
@@ -123,6 +125,7 @@ class UdpSocket:
         dont_fragment: bool = False,
         remote: TransportAddress | None = None,
         takes_empty: bool = False,
+        joins: bool = False,
     ) -> None:
         self.stats = UdpStats()
         self._loop = loop
@@ -140,11 +143,14 @@ class UdpSocket:
         self._gro = gro and enable(self._socket, SOL_UDP, UDP_GRO)
         self._gso = gso and has_gso(self._socket)
         self._gso_failures_in_a_row = 0
-        enable(self._socket, socket.SOL_SOCKET, SO_RXQ_OVFL)
+        many = many_receiver(self._socket) if joins else None
+        self._joins = many is not None
+        if many is None:
+            enable(self._socket, socket.SOL_SOCKET, SO_RXQ_OVFL)
         size_buffers(self._socket, buffer_bytes)
         if dont_fragment:
             forbid_fragments(self._socket)
-        self._receive = receiver(self._socket)
+        self._receive = many or receiver(self._socket)
         # Most batches come from the source of the one before.
         self._last_sockaddr: tuple[Any, ...] = ()
         self._last_source = local
@@ -284,6 +290,8 @@ class UdpSocket:
             budget -= length
             if budget <= 0:
                 break
+        if self._joins:
+            stats.kernel_drops = dropped_by_kernel(self._socket)
         self._on_drained(now)
         if is_empty and self._poll_delay_s and self._fd >= 0:
             self._moderate(now)

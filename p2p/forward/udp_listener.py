@@ -53,7 +53,7 @@ class UdpListenerForward:
         self._multiplexer: Multiplexer | None = None
         self._flows: dict[TransportAddress, DatagramFlow] = {}
         self._touched: list[DatagramFlow] = []
-        self._waiting: deque[tuple[float, TransportAddress, bytes, int]] = deque()
+        self._waiting: deque[tuple[float, TransportAddress, bytes]] = deque()
         self._waiting_bytes = 0
         self._refused_until = 0.0
 
@@ -65,6 +65,7 @@ class UdpListenerForward:
                 on_batch=self._received,
                 on_drained=self._drained,
                 takes_empty=True,
+                joins=True,
             )
         except ConnectivityError as error:
             raise ForwardError(f"cannot listen: {error.detail}", code=CODE_LISTEN) from error
@@ -93,7 +94,7 @@ class UdpListenerForward:
 
     @property
     def waiting_count(self) -> int:
-        """How many batches of datagrams wait for a session."""
+        """How many datagrams wait for a session."""
         return len(self._waiting)
 
     def attach(self, multiplexer: Multiplexer) -> None:
@@ -153,22 +154,23 @@ class UdpListenerForward:
         return flow
 
     def _wait(self, now: float, source: TransportAddress, buffer: bytes, size: int) -> None:
-        self._waiting.append((now + defaults.FORWARD_UDP_WAITING_S, source, buffer, size))
+        expires_at = now + defaults.FORWARD_UDP_WAITING_S
+        for start in range(0, max(1, len(buffer)), size or 1):
+            self._waiting.append((expires_at, source, buffer[start : start + size]))
         self._waiting_bytes += len(buffer)
         while len(self._waiting) > defaults.FORWARD_UDP_HELD or self._waiting_bytes > defaults.FORWARD_UDP_HELD_BYTES:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        _, _, buffer, size = self._waiting.popleft()
-        self._waiting_bytes -= len(buffer)
-        self._dropped += -(-len(buffer) // size) if size else 1
+        self._waiting_bytes -= len(self._waiting.popleft()[2])
+        self._dropped += 1
 
     def _serve(self) -> None:
         """Give those that wait to the session, as far as it takes them."""
         now = self._loop.time()
         served: dict[DatagramFlow, None] = {}
         while self._waiting:
-            expires_at, source, buffer, size = self._waiting[0]
+            expires_at, source, datagram = self._waiting[0]
             if expires_at <= now:
                 self._drop_oldest()
                 continue
@@ -176,8 +178,8 @@ class UdpListenerForward:
             if flow is None:
                 break
             self._waiting.popleft()
-            self._waiting_bytes -= len(buffer)
-            flow.push(buffer, size)
+            self._waiting_bytes -= len(datagram)
+            flow.push(datagram, len(datagram))
             served[flow] = None
         for flow in served:
             flow.flush()

@@ -122,6 +122,7 @@ class UdpPort:
                     buffer_bytes=defaults.FORWARD_UDP_BUFFER_BYTES,
                     remote=remote,
                     takes_empty=True,
+                    joins=True,
                 )
             except ConnectivityError:
                 if not self._left:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from p2p.address import TransportAddress
+from p2p.aio import recvmmsg
+from p2p.aio.recvmmsg import NAME_BYTES, MessageArray
 from p2p.aio.udp_options import SOL_UDP, UDP_GRO
 from p2p.defaults import RELAY_ADDRESSES_REMEMBERED, RELAY_RECEIVE_SLOTS, RELAY_VIEWS_REMEMBERED, UDP_RECEIVE_BYTES
-from relay.shell import recvmmsg
-from relay.shell.recvmmsg import NAME_BYTES, MessageArray
 
 SLOT_BYTES: Final = UDP_RECEIVE_BYTES + 192
 """One joined buffer, and a little more, so that the slots do not compete for the same lines of the cache."""

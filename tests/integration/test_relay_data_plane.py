@@ -152,7 +152,7 @@ async def test_the_relay_works_on_systems_that_offer_less(monkeypatch, host, use
     monkeypatch.setattr("relay.shell.plane.enable", lambda *_: False)
     monkeypatch.setattr("relay.shell.client_sockets._can_connect", lambda _: False)
     if not uses_recvmmsg:
-        monkeypatch.setattr("relay.shell.recvmmsg.find", lambda: None)
+        monkeypatch.setattr("p2p.aio.recvmmsg.find", lambda: None)
     config = loopback_config(udp=(TransportAddress(host, 0),), tcp=(), tls=())
     async with RelayService(config) as service, EchoPeer(host) as peer, client_of(service) as client:
         client.machine._address_family = 2 if ":" in host else 1
