@@ -328,6 +328,8 @@ class Allocation:
     def _within_rates(self, payloads: Sequence[Payload]) -> Sequence[Payload]:
         """Drop what is beyond the limits of this user, address or relay: the last ones, as a full queue would."""
         admitted = self.rates.take(payloads)
+        if admitted == len(payloads):
+            return payloads
         self._counters.drops[Drop.RATE_LIMIT] += len(payloads) - admitted
         return payloads[:admitted]
 
