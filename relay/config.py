@@ -132,9 +132,19 @@ class RelayConfig:
             )
         if not 1 <= self.workers <= RELAY_MAX_WORKERS or self.port_last - self.port_first + 1 < 2 * self.workers:
             raise ConfigError(f"workers: from 1 to {RELAY_MAX_WORKERS}, with two relayed ports each")
+        if self.workers > 1 and (self.tcp_to_peers or self.peer_mode is PeerMode.KNOWN):
+            raise ConfigError("workers: mode known and TCP to peers need one process that knows all clients")
         if self.tls and (self.tls_certificate is None or self.tls_key is None):
             raise ConfigError("TLS listeners without a certificate and a key", code=CODE_TLS)
         self.relay_hosts()
+
+    def control_sockets(self) -> tuple[Path, ...]:
+        """Return where the command's processes take commands: each worker has a socket of its own."""
+        if self.control is None:
+            return ()
+        if self.workers == 1:
+            return (self.control,)
+        return tuple(self.control.with_name(f"{self.control.name}.{index}") for index in range(self.workers))
 
     def relay_hosts(self) -> tuple[RelayHost, ...]:
         """Return the hosts of relayed addresses.

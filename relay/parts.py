@@ -30,5 +30,5 @@ def part_of(config: RelayConfig, share: Share) -> RelayConfig:
         connections=replace(config.connections, total=-(-config.connections.total // count)),
         rates=replace(rates, total=part_of_total),
         metrics=config.metrics and TransportAddress(config.metrics.host, config.metrics.port + index),
-        control=config.control and config.control.with_name(f"{config.control.name}.{index}"),
+        control=config.control and config.control_sockets()[index],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -57,7 +58,7 @@ async def serve(path: Path, *, verbose: bool = False, share: Share | None = None
             commands: dict[str, Callable[[], dict[str, Any]]] = {
                 "status": lambda: {"pid": os.getpid(), **service.status()},
                 "reload": reload,
-                "drain": partial(_drain, service, signals),
+                "drain": partial(_drain, service, signals if share is None else None),
             }
             await stack.enter_async_context(ControlSocket(config.control, commands))
         for line in config_file.describe(config) if speaks_for_all else ():
@@ -86,8 +87,12 @@ def _reload(service: RelayService, load: Callable[[], RelayConfig], path: Path) 
     return {"reloaded": True, "needs_restart": list(needs_restart)}
 
 
-def _drain(service: RelayService, signals: StopSignals) -> dict[str, Any]:
-    signals.stop()
+def _drain(service: RelayService, signals: StopSignals | None) -> dict[str, Any]:
+    """Drain this process, or all workers if it is one of several: the parent would start it again."""
+    if signals is not None:
+        signals.stop()
+    else:
+        os.kill(os.getppid(), signal.SIGTERM)
     return {"draining": True, "allocations": service.allocations, "within_s": service.config.drain_s}
 
 

@@ -128,22 +128,24 @@ def reload(config: Config = _DEFAULT_FILE, socket: Socket = None) -> None:
 @app.command()
 def drain(config: Config = _DEFAULT_FILE, socket: Socket = None) -> None:
     """Let the relay serve who is here, nobody new, and end."""
-    answer = _ask("drain", config, socket, as_json=False)
+    answer = _ask("drain", config, socket, as_json=False, of_all=False)
     typer.echo(f"draining {answer['allocations']} allocations, at most {answer['within_s']:g} s")
 
 
-def _ask(command: str, config: Path, socket: Path | None, *, as_json: bool) -> dict[str, Any]:
+def _ask(command: str, config: Path, socket: Path | None, *, as_json: bool, of_all: bool = True) -> dict[str, Any]:
+    """Ask all workers, or the first one for what it does in the name of all."""
     from p2p.cli.problems import reporting
 
     with reporting(as_json=as_json, verbose=False):
         from p2p.errors import ConfigError
         from relay import config_file
+        from relay.answers import merged
         from relay.control_socket import ask
 
-        path = socket or config_file.load(config).control
-        if path is None:
+        paths = (socket,) if socket else config_file.load(config).control_sockets()
+        if not paths:
             raise ConfigError(f"{config}: names no control socket; set control, or give --socket")
-        return ask(path, command)
+        return merged([ask(path, command) for path in (paths if of_all else paths[:1])])
 
 
 def status_lines(status: dict[str, Any]) -> list[str]:
@@ -154,8 +156,10 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     """
     listeners = "; ".join(f"{kind} {', '.join(found)}" for kind, found in status["listeners"].items() if found)
     allocations = ", ".join(f"{count} {kind}" for kind, count in status["allocations"].items())
+    pids = status["pids"] if "pids" in status else [status["pid"]]
+    processes = f"{'process' if len(pids) == 1 else 'processes'} {', '.join(map(str, pids))}"
     lines = [
-        f"State        {status['state']}, up {status['up_s']:.0f} s, process {status['pid']}",
+        f"State        {status['state']}, up {status['up_s']:.0f} s, {processes}",
         f"Clients      {listeners}",
         f"Allocations  {allocations}; {status['allocations_made']} since the start",
         f"Connections  {status['connections']} TCP and TLS",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -14,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from p2p.address import TransportAddress
-from p2p.errors import DecodeError
-from relay.config import RelayConfig
+from p2p.errors import ConfigError, DecodeError
+from relay.config import PeerMode, RelayConfig
 from relay.core.allocation import Neighbourhood
 from relay.core.counters import RelayCounters
 from relay.core.quotas import QuotaLimits
@@ -37,6 +38,8 @@ udp = ["127.0.0.1:{port}"]
 tcp = ["127.0.0.1:{port}"]
 workers = 2
 drain_s = 0
+control = "control.sock"
+metrics_users = 1
 shared_secret = "a secret of sixteen characters"
 [users]
 alice = "wonderland"
@@ -199,3 +202,45 @@ async def test_mail_that_makes_no_sense_is_dropped():
     for pair in mailboxes:
         for sock in pair:
             sock.close()
+
+
+@linux_only
+async def test_the_operator_sees_and_moves_all_workers_as_one(tmp_path):
+    command = [sys.executable, "-c", "from p2p.cli.main import run; run()", "relay"]
+
+    async def relay(*arguments: str) -> str:
+        given = [*command, *arguments, "-c", str(tmp_path / "relay.toml")]
+        process = await asyncio.create_subprocess_exec(
+            *given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=Path(__file__).resolve().parents[2]
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0, output
+        return output.decode()
+
+    async with two_workers(tmp_path) as (address, process), contextlib.AsyncExitStack() as stack, EchoPeer() as peer:
+        await eventually(lambda: len(list(tmp_path.glob("control.sock.*"))) == 2, "both control sockets")
+        for client, _ in await in_each_worker(stack, address):
+            await client.bind(peer.address)
+            client.send(peer.address, b"12345")
+            await client.receive()
+        status = json.loads(await relay("status", "--json"))
+        assert sorted(status["pids"]) == sorted(children(process.pid))
+        assert status["allocations"]["udp"] >= 2
+        assert status["bytes"] == {"to_peers": 10, "to_clients": 10}
+        assert status["users"] == [{"user": "alice", "bytes": 20}]
+        assert status["ports"]["127.0.0.1"]["of"] == 200
+        assert status["listeners"]["udp"] == [str(address)]
+        assert "processes" in await relay("status")
+        file = tmp_path / "relay.toml"
+        file.write_text(file.read_text().replace("wonderland", "looking glass"))
+        assert "read again" in await relay("reload")
+        assert json.loads(await relay("status", "--json"))["allocations"]["udp"] == 0
+        assert "draining" in await relay("drain")
+        await asyncio.get_running_loop().run_in_executor(None, process.wait, 10)
+        assert process.returncode == 0
+
+
+def test_what_needs_one_process_is_refused_with_several():
+    for changes in ({"tcp_to_peers": True}, {"peer_mode": PeerMode.KNOWN}):
+        with pytest.raises(ConfigError, match="workers"):
+            RelayConfig(udp=(TransportAddress("127.0.0.1", 3478),), users={"a": "b"}, workers=2, **changes)
