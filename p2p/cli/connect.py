@@ -24,6 +24,7 @@ EPILOG: Final = flags.examples(
 )
 
 
+@flags.with_peer_flags
 def connect(
     ticket: Annotated[str, typer.Argument(metavar="TICKET", help="What p2p expose printed on the other side.")],
     services: Annotated[
@@ -66,20 +67,9 @@ def connect(
         ),
     ] = False,
     limit: flags.Limit = None,
-    rendezvous: flags.Rendezvous = None,
-    token: flags.Token = None,
-    ca_file: flags.CaFile = None,
-    engine: flags.Engine = None,
-    identity: flags.Identity = None,
-    relay_only: flags.RelayOnly = False,
-    no_relay: flags.NoRelay = False,
-    no_birthday: flags.NoBirthday = False,
-    no_port_mapping: flags.NoPortMapping = False,
-    timeout: flags.Timeout = None,
-    as_json: flags.Json = False,
-    verbose: flags.Verbose = False,
-    log_file: flags.LogFile = None,
     metrics: flags.Metrics = None,
+    *,
+    shared: flags.PeerFlags,
 ) -> None:
     """Reach a service that another machine exposes.
 
@@ -89,7 +79,7 @@ def connect(
     """
     from p2p.cli.problems import reporting
 
-    with reporting(as_json=as_json, verbose=verbose, stdio=stdio):
+    with reporting(as_json=shared.as_json, verbose=shared.verbose, stdio=stdio):
         import asyncio
 
         from p2p.cli.output import choose_output
@@ -122,28 +112,16 @@ def connect(
             limits=parse_limits(limit or [], None),
             reverse=parse_reverse(reverse) if reverse else {},
         )
-        peer = flags.peer_options(
-            rendezvous=rendezvous,
-            token=token,
-            ca_file=ca_file,
-            engine=engine,
-            identity=identity,
-            relay_only=relay_only,
-            no_relay=no_relay,
-            no_birthday=no_birthday,
-            no_port_mapping=no_port_mapping,
-            timeout=timeout,
-            verbose=verbose,
-        )
+        peer = shared.options()
         flags.check_lan(peer, lan=lan)
-        log.set_up(verbose=peer.verbose, log_file=log_file)
+        log.set_up(verbose=peer.verbose, log_file=shared.log_file)
         # Wrong input is answered before the heavy part is imported.
         from p2p.session.connector import Connector
 
         asyncio.run(
             run_peer(
                 lambda on_event: Connector(options, peer, on_event=on_event),
-                choose_output(as_json=as_json, stdio=stdio, verbose=peer.verbose),
+                choose_output(as_json=shared.as_json, stdio=stdio, verbose=peer.verbose),
                 metrics_address=metrics_address,
             )
         )

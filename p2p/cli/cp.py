@@ -25,24 +25,14 @@ EPILOG: Final = flags.examples(
 )
 
 
+@flags.with_peer_flags
 def cp(
     paths: Annotated[
         list[str], typer.Argument(metavar="SOURCE... DESTINATION", help="One side is TICKET: or TICKET:path.")
     ],
     hidden: Annotated[bool, typer.Option("--hidden", help="Copy names that begin with a dot too, in folders.")] = False,
-    rendezvous: flags.Rendezvous = None,
-    token: flags.Token = None,
-    ca_file: flags.CaFile = None,
-    engine: flags.Engine = None,
-    identity: flags.Identity = None,
-    relay_only: flags.RelayOnly = False,
-    no_relay: flags.NoRelay = False,
-    no_birthday: flags.NoBirthday = False,
-    no_port_mapping: flags.NoPortMapping = False,
-    timeout: flags.Timeout = None,
-    as_json: flags.Json = False,
-    verbose: flags.Verbose = False,
-    log_file: flags.LogFile = None,
+    *,
+    shared: flags.PeerFlags,
 ) -> None:
     """Copy files and folders to or from an exposer.
 
@@ -52,32 +42,20 @@ def cp(
     """
     from p2p.cli.problems import reporting
 
-    with reporting(as_json=as_json, verbose=verbose):
+    with reporting(as_json=shared.as_json, verbose=shared.verbose):
         import asyncio
 
         from p2p.observe import log
         from p2p.session.copy_plan import plan_copy
 
         plan = plan_copy(paths, hidden=hidden)
-        peer = flags.peer_options(
-            rendezvous=rendezvous,
-            token=token,
-            ca_file=ca_file,
-            engine=engine,
-            identity=identity,
-            relay_only=relay_only,
-            no_relay=no_relay,
-            no_birthday=no_birthday,
-            no_port_mapping=no_port_mapping,
-            timeout=timeout,
-            verbose=verbose,
-        )
-        log.set_up(verbose=peer.verbose, log_file=log_file)
+        peer = shared.options()
+        log.set_up(verbose=peer.verbose, log_file=shared.log_file)
         # Wrong input is answered before the heavy part is imported.
         from p2p.session.copy import CopyRun
 
         try:
-            asyncio.run(_copy(CopyRun(plan, peer), as_json=as_json))
+            asyncio.run(_copy(CopyRun(plan, peer), as_json=shared.as_json))
         except KeyboardInterrupt:
             typer.echo("not done: the same command goes on from here", err=True)
             raise

@@ -28,6 +28,7 @@ EPILOG: Final = flags.examples(
 )
 
 
+@flags.with_peer_flags
 def expose(
     targets: Annotated[
         list[str] | None,
@@ -115,20 +116,9 @@ def expose(
         typer.Option("--lan", help="Announce it on this network by multicast DNS; then no rendezvous is needed."),
     ] = False,
     limit: flags.Limit = None,
-    rendezvous: flags.Rendezvous = None,
-    token: flags.Token = None,
-    ca_file: flags.CaFile = None,
-    engine: flags.Engine = None,
-    identity: flags.Identity = None,
-    relay_only: flags.RelayOnly = False,
-    no_relay: flags.NoRelay = False,
-    no_birthday: flags.NoBirthday = False,
-    no_port_mapping: flags.NoPortMapping = False,
-    timeout: flags.Timeout = None,
-    as_json: flags.Json = False,
-    verbose: flags.Verbose = False,
-    log_file: flags.LogFile = None,
     metrics: flags.Metrics = None,
+    *,
+    shared: flags.PeerFlags,
 ) -> None:
     """Put services and folders on offer and print a ticket for them.
 
@@ -138,7 +128,7 @@ def expose(
     """
     from p2p.cli.problems import reporting
 
-    with reporting(as_json=as_json, verbose=verbose):
+    with reporting(as_json=shared.as_json, verbose=shared.verbose):
         import asyncio
         from pathlib import Path
 
@@ -197,28 +187,16 @@ def expose(
             proxy_protocol=None if proxy_protocol is None else choose("--proxy-protocol", ProxyVersion, proxy_protocol),
             proxy_source=choose("--proxy-source", ProxySource, proxy_source),
         )
-        peer = flags.peer_options(
-            rendezvous=rendezvous,
-            token=token,
-            ca_file=ca_file,
-            engine=engine,
-            identity=identity,
-            relay_only=relay_only,
-            no_relay=no_relay,
-            no_birthday=no_birthday,
-            no_port_mapping=no_port_mapping,
-            timeout=timeout,
-            verbose=verbose,
-        )
+        peer = shared.options()
         flags.check_lan(peer, lan=lan)
-        log.set_up(verbose=peer.verbose, log_file=log_file)
+        log.set_up(verbose=peer.verbose, log_file=shared.log_file)
         # Wrong input is answered before the heavy part is imported.
         from p2p.session.exposer import Exposer
 
         asyncio.run(
             run_peer(
                 lambda on_event: Exposer(options, peer, on_event=on_event),
-                choose_output(as_json=as_json),
+                choose_output(as_json=shared.as_json),
                 preflight=lambda: look_for_targets(services),
                 metrics_address=metrics_address,
             )

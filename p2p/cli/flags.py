@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
@@ -72,58 +75,77 @@ Limit = Annotated[
 LogFile = Annotated[Path | None, typer.Option("--log-file", metavar="FILE", help="Append the log to this file.")]
 
 
-def peer_options(
-    *,
-    rendezvous: list[str] | None = None,
-    token: str | None = None,
-    ca_file: Path | None = None,
-    engine: str | None = None,
-    identity: Path | None = None,
-    relay_only: bool = False,
-    no_relay: bool = False,
-    no_birthday: bool = False,
-    no_port_mapping: bool = False,
-    timeout: str | None = None,
-    verbose: bool = False,
-) -> PeerOptions:
-    """Merge what the flags say with the environment and the configuration file.
+class PeerFlags(NamedTuple):
+    """What was given of the flags that all peers share; None or False: it was not given."""
+
+    rendezvous: Rendezvous = None
+    token: Token = None
+    ca_file: CaFile = None
+    engine: Engine = None
+    identity: Identity = None
+    relay_only: RelayOnly = False
+    no_relay: NoRelay = False
+    no_birthday: NoBirthday = False
+    no_port_mapping: NoPortMapping = False
+    timeout: Timeout = None
+    as_json: Json = False
+    verbose: Verbose = False
+    log_file: LogFile = None
+
+    def options(self) -> PeerOptions:
+        """Merge what the flags say with the environment and the configuration file.
+
+        Raises:
+            ConfigError: A value is wrong, wherever it came from, or two flags contradict each other.
+        """
+        from p2p import config
+        from p2p.cli.local_status import runtime_folder
+
+        if self.relay_only and self.no_relay:
+            raise ConfigError("--relay-only and --no-relay leave no path at all", code=config.CODE_CONTRADICTION)
+        options = config.load_peer_options(
+            {
+                "rendezvous": self.rendezvous or None,
+                "token": self.token,
+                "ca_file": self.ca_file,
+                "engine": self.engine,
+                "identity": self.identity,
+                "relay": "only" if self.relay_only else "never" if self.no_relay else None,
+                "birthday": False if self.no_birthday else None,
+                "port_mapping": False if self.no_port_mapping else None,
+                "timeout": self.timeout,
+                "verbose": self.verbose or None,
+            }
+        )
+        return replace(options, shared_folder=runtime_folder() / "guessing")
+
+
+def with_peer_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags that all peers share.
 
     Args:
-        rendezvous: Each as the flag gave it; None or False means that it was not given.
-        token: See above, as for all that follow.
-        ca_file: See above.
-        engine: See above.
-        identity: See above.
-        relay_only: See above.
-        no_relay: See above.
-        no_birthday: See above.
-        no_port_mapping: See above.
-        timeout: See above.
-        verbose: See above.
+        command: Takes them as the keyword argument ``shared``, a ``PeerFlags``.
 
-    Raises:
-        ConfigError: A value is wrong, wherever it came from, or two flags contradict each other.
+    Returns:
+        The command with one parameter for each flag, which is how typer learns of them.
     """
-    from p2p import config
-    from p2p.cli.local_status import runtime_folder
+    own = inspect.signature(command, eval_str=True)
+    kept = [parameter for name, parameter in own.parameters.items() if name != "shared"]
+    hints = get_type_hints(PeerFlags, include_extras=True)
+    flags = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
+        for name, default in PeerFlags._field_defaults.items()
+    ]
 
-    if relay_only and no_relay:
-        raise ConfigError("--relay-only and --no-relay leave no path at all", code=config.CODE_CONTRADICTION)
-    options = config.load_peer_options(
-        {
-            "rendezvous": rendezvous or None,
-            "token": token,
-            "ca_file": ca_file,
-            "engine": engine,
-            "identity": identity,
-            "relay": "only" if relay_only else "never" if no_relay else None,
-            "birthday": False if no_birthday else None,
-            "port_mapping": False if no_port_mapping else None,
-            "timeout": timeout,
-            "verbose": verbose or None,
-        }
-    )
-    return replace(options, shared_folder=runtime_folder() / "guessing")
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        shared = PeerFlags(**{name: given.pop(name) for name in PeerFlags._fields})
+        command(**given, shared=shared)
+
+    positional = [parameter for parameter in kept if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
+    wrapper.__signature__ = own.replace(parameters=[*positional, *flags])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*positional, *flags]}
+    return wrapper
 
 
 def check_lan(options: PeerOptions, *, lan: bool) -> None:

@@ -22,6 +22,7 @@ EPILOG: Final = flags.examples(
 )
 
 
+@flags.with_peer_flags
 def gateway(
     domain: Annotated[
         str, typer.Option("--domain", metavar="NAME", help="Services appear as NAME.domain, below this one.")
@@ -74,16 +75,9 @@ def gateway(
     allow: Annotated[
         list[str] | None, typer.Option("--allow", metavar="PEER", help="Only this peer may publish. Repeat.")
     ] = None,
-    rendezvous: flags.Rendezvous = None,
-    token: flags.Token = None,
-    ca_file: flags.CaFile = None,
-    engine: flags.Engine = None,
-    identity: flags.Identity = None,
-    timeout: flags.Timeout = None,
-    as_json: flags.Json = False,
-    verbose: flags.Verbose = False,
-    log_file: flags.LogFile = None,
     metrics: flags.Metrics = None,
+    *,
+    shared: flags.PeerFlags,
 ) -> None:
     """Give services a public URL or port, for people who have no client.
 
@@ -93,7 +87,7 @@ def gateway(
     """
     from p2p.cli.problems import reporting
 
-    with reporting(as_json=as_json, verbose=verbose):
+    with reporting(as_json=shared.as_json, verbose=shared.verbose):
         import asyncio
 
         from p2p.cli.expose import resolve_peers
@@ -118,20 +112,8 @@ def gateway(
             redirect=not no_redirect,
             balance=balance,
         )
-        peer = flags.peer_options(
-            rendezvous=rendezvous,
-            token=token,
-            ca_file=ca_file,
-            engine=engine,
-            identity=identity,
-            relay_only=False,
-            no_relay=False,
-            no_birthday=False,
-            no_port_mapping=False,
-            timeout=timeout,
-            verbose=verbose,
-        )
-        log.set_up(verbose=peer.verbose, log_file=log_file)
+        peer = shared.options()
+        log.set_up(verbose=peer.verbose, log_file=shared.log_file)
         allowed = resolve_peers(allow or [])
         # Wrong input is answered before the heavy part is imported.
         from prometheus_client import CollectorRegistry
@@ -142,7 +124,7 @@ def gateway(
         asyncio.run(
             run_peer(
                 lambda on_event: Gateway(config, peer, on_event=on_event, allow=allowed, registry=registry),
-                choose_output(as_json=as_json),
+                choose_output(as_json=shared.as_json),
                 metrics_address=metrics_address,
                 registry=registry,
             )

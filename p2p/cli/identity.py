@@ -77,4 +77,4 @@ def _key_path(flag: Path | None) -> Path:
     """The key file in use: flag, environment, configuration file, or the usual place."""
     from p2p.identity.key_file import default_key_path
 
-    return flags.peer_options(identity=flag).identity_path or default_key_path()
+    return flags.PeerFlags(identity=flag).options().identity_path or default_key_path()

@@ -76,7 +76,7 @@ def nat(
 
         from p2p.observe import log
 
-        peer = flags.peer_options(
+        peer = flags.PeerFlags(
             rendezvous=rendezvous,
             token=token,
             ca_file=ca_file,
@@ -84,7 +84,7 @@ def nat(
             no_port_mapping=no_port_mapping,
             timeout=timeout,
             verbose=verbose,
-        )
+        ).options()
         log.set_up(verbose=peer.verbose, log_file=log_file)
         # Wrong input is answered before the heavy part is imported.
         from p2p.gather.nat_cache import NatCache

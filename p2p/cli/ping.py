@@ -21,22 +21,12 @@ EPILOG: Final = flags.examples(
 )
 
 
+@flags.with_peer_flags
 def ping(
     ticket: Annotated[str, typer.Argument(metavar="TICKET", help="What p2p expose printed on the other side.")],
     count: Annotated[int, typer.Option("--count", "-c", min=1, help="How many questions.")] = 5,
-    rendezvous: flags.Rendezvous = None,
-    token: flags.Token = None,
-    ca_file: flags.CaFile = None,
-    engine: flags.Engine = None,
-    identity: flags.Identity = None,
-    relay_only: flags.RelayOnly = False,
-    no_relay: flags.NoRelay = False,
-    no_birthday: flags.NoBirthday = False,
-    no_port_mapping: flags.NoPortMapping = False,
-    timeout: flags.Timeout = None,
-    as_json: flags.Json = False,
-    verbose: flags.Verbose = False,
-    log_file: flags.LogFile = None,
+    *,
+    shared: flags.PeerFlags,
 ) -> None:
     """Measure the way to an exposer: relay or direct.
 
@@ -44,29 +34,17 @@ def ping(
     """
     from p2p.cli.problems import reporting
 
-    with reporting(as_json=as_json, verbose=verbose):
+    with reporting(as_json=shared.as_json, verbose=shared.verbose):
         import asyncio
 
         from p2p.observe import log
 
-        peer = flags.peer_options(
-            rendezvous=rendezvous,
-            token=token,
-            ca_file=ca_file,
-            engine=engine,
-            identity=identity,
-            relay_only=relay_only,
-            no_relay=no_relay,
-            no_birthday=no_birthday,
-            no_port_mapping=no_port_mapping,
-            timeout=timeout,
-            verbose=verbose,
-        )
-        log.set_up(verbose=peer.verbose, log_file=log_file)
+        peer = shared.options()
+        log.set_up(verbose=peer.verbose, log_file=shared.log_file)
         # Wrong input is answered before the heavy part is imported.
         from p2p.session.ping import ping as ping_peer
 
-        if not asyncio.run(_show(ping_peer(ticket, peer, count), as_json=as_json)):
+        if not asyncio.run(_show(ping_peer(ticket, peer, count), as_json=shared.as_json)):
             raise typer.Exit(EXIT_NO_ANSWER)
 
 
