@@ -401,6 +401,9 @@ GUESS_TURN_POLL_S: Final = 0.1
 """How often a session that waits for its birthday or meeting asks again."""
 GUESS_TURN_WAIT_S: Final = 60.0
 """How long it waits: four times four birthdays that fail, or 100 meetings."""
+WINDOWS_AT_ONCE: Final = 8
+"""Windows at a time: each tells the other side its ports, a program with many sessions has ten signals a second, and a
+round waits a second for the guesses that follow."""
 MEETINGS_AT_ONCE: Final = 1
 """The packets of two meetings through one NAT would spoil each other's prediction; one takes 0.4 s."""
 GUESS_PORT_FIRST: Final = 1024

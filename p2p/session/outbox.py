@@ -107,7 +107,9 @@ class TrickleOutbox(Generic[SenderT]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for session_id, (session, news) in list(self._waiting.items()):
+        # Ports to guess are worth something for a second only; addresses can wait.
+        waiting = sorted(self._waiting.items(), key=lambda item: item[1][1].guess is None)
+        for session_id, (session, news) in waiting:
             # The offer of a session that the peer does not know yet must be there before its news.
             if session.peer_knows and self._can_send(session):
                 if not self._budget.take(self._loop.time()):

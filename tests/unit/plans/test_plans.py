@@ -534,3 +534,17 @@ def test_programs_share_slots():
     one.leave("a", START)
     assert other.begin_birthday("b", HOST, START) is Turn.GRANTED
     assert not slots.free
+
+
+# --- limits ------------------------------------------------------------------------------------------------
+
+
+def test_windows_take_turns():
+    limits = GuessLimits()
+    first = [limits.begin_window(who) for who in range(defaults.WINDOWS_AT_ONCE)]
+    assert set(first) == {Turn.GRANTED}
+    assert [limits.begin_window(who) for who in ("late", "later")] == [Turn.WAIT, Turn.WAIT]
+    assert limits.begin_birthday("other", HOST, START) is Turn.GRANTED, "they do not keep others waiting"
+    limits.leave(3, START)
+    assert limits.begin_window("later") is Turn.WAIT
+    assert limits.begin_window("late") is Turn.GRANTED

@@ -146,3 +146,16 @@ def test_what_is_said_later_holds():
     assert merge(one, two) == Trickle(session=name(1), candidates=("b", "c"), gone=("a",), nat={"x": 2})
     many = Trickle(session=name(1), candidates=tuple(f"n{number}" for number in range(MAX_CANDIDATES)))
     assert len(merge(one, many).candidates) == MAX_CANDIDATES
+
+
+def test_ports_to_guess_go_before_addresses_that_wait():
+    world = World()
+    for number in range(int(defaults.TRICKLES_BURST) + 3):
+        world.put(Session(name(number)), candidates=("a",))
+    sent = len(world.sent)
+    hasty = Session(name(9999))
+    world.put(hasty, guess={"kind": "window"})
+    assert len(world.sent) == sent
+    world.loop.now += 1.01 / defaults.TRICKLES_PER_S
+    world.outbox.flush()
+    assert [news.session for news in world.sent[sent:]] == [hasty.session_id]

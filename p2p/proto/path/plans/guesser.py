@@ -234,6 +234,8 @@ class PortGuesser:
     def _ask_turn(self, now: float) -> Turn:
         if self._kind is PlanKind.BIRTHDAY and self._situation is not None and self._situation.peer is not None:
             return self._claim(self._situation.peer.host, now)
+        if self._kind is PlanKind.WINDOW:
+            return self._limits.begin_window(self)
         if self._kind is not PlanKind.MEETING:
             return Turn.GRANTED
         if self._controlling:

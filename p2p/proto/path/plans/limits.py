@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from enum import Enum, StrEnum, auto
-from typing import Protocol
+from typing import Final, Protocol
 
-from p2p.defaults import BIRTHDAY_COOLDOWN_S, BIRTHDAYS_AT_ONCE, GUESSES_BURST, GUESSES_PER_S, MEETINGS_AT_ONCE
+from p2p.defaults import (
+    BIRTHDAY_COOLDOWN_S,
+    BIRTHDAYS_AT_ONCE,
+    GUESSES_BURST,
+    GUESSES_PER_S,
+    MEETINGS_AT_ONCE,
+    WINDOWS_AT_ONCE,
+)
 from p2p.proto.token_bucket import TokenBucket
 
 _REMEMBERED = 1024
 
 
 class Turn(Enum):
-    """What becomes of the wish for a birthday or a meeting."""
+    """What becomes of the wish for a birthday, a window or a meeting."""
 
     GRANTED = auto()
     """It may begin; its end must be told."""
@@ -26,12 +33,20 @@ class Scarce(StrEnum):
     """Plans of which there may only be a few at a time."""
 
     BIRTHDAY = "birthday"
+    WINDOW = "window"
     MEETING = "meeting"
 
     @property
     def at_once(self) -> int:
         """How many one program may have, and all programs of one user on one host together."""
-        return BIRTHDAYS_AT_ONCE if self is Scarce.BIRTHDAY else MEETINGS_AT_ONCE
+        return _AT_ONCE[self]
+
+
+_AT_ONCE: Final = {
+    Scarce.BIRTHDAY: BIRTHDAYS_AT_ONCE,
+    Scarce.WINDOW: WINDOWS_AT_ONCE,
+    Scarce.MEETING: MEETINGS_AT_ONCE,
+}
 
 
 class Slots(Protocol):
@@ -120,6 +135,14 @@ class GuessLimits:
         """
         return self._queues[Scarce.MEETING].ask(who)
 
+    def begin_window(self, who: object) -> Turn:
+        """Ask for a window, or ask again.
+
+        Args:
+            who: See ``begin_birthday``.
+        """
+        return self._queues[Scarce.WINDOW].ask(who)
+
     def leave(self, who: object, now: float, *, failed: bool = False) -> None:
         """Note the end of what was begun, or that it is no longer wanted; without either nothing happens.
 
@@ -129,6 +152,7 @@ class GuessLimits:
             failed: Whether it did all it could, in vain.
         """
         self._queues[Scarce.MEETING].leave(who)
+        self._queues[Scarce.WINDOW].leave(who)
         network = self._networks.pop(who, None)
         if not self._queues[Scarce.BIRTHDAY].leave(who) or network is None:
             return
