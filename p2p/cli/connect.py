@@ -21,6 +21,7 @@ EPILOG: Final = flags.examples(
     "",
     "SSH through it, with nothing listening:",
     "  ssh -o ProxyCommand='p2p connect TICKET --stdio' user@nas",
+    "  ssh -o ProxyCommand='p2p connect TICKET ssh --stdio' user@nas     the one of several that is called ssh",
 )
 
 
@@ -94,9 +95,11 @@ def connect(
 
         if stdio and listen is not None:
             raise ConfigError("--stdio is one connection, --listen accepts many", code=CODE_CONTRADICTION)
-        if services and (listen is not None or stdio):
-            raise ConfigError("services are named, so that --listen and --stdio have none", code=CODE_CONTRADICTION)
-        places = parse_places(services) if services else None if listen is None else {"": parse_place(listen)}
+        if services and (listen is not None or (stdio and len(services) > 1)):
+            raise ConfigError("--listen and --stdio are for one service", code=CODE_CONTRADICTION)
+        places = (
+            parse_places(services) if services and not stdio else None if listen is None else {"": parse_place(listen)}
+        )
         metrics_address = None if metrics is None else parse_listen(metrics)
         if socks is not None:
             if stdio:
@@ -108,6 +111,7 @@ def connect(
             listen=places,
             socks=None if socks is None else parse_listen(socks),
             stdio=stdio,
+            stdio_service=services[0] if stdio and services else "",
             lan=lan,
             limits=parse_limits(limit or [], None),
             reverse=parse_reverse(reverse) if reverse else {},

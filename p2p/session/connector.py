@@ -233,7 +233,7 @@ class Connector(Program):
         assert self._loop is not None
         session = await self.open_session(self.peer_options.timeout_s)
         async with StdioFlow(self._loop) as flow:
-            flow.open(session.multiplexer)
+            flow.open(session.multiplexer, self.options.stdio_service)
             await flow.wait_closed()
         await session.multiplexer.drain(timeout_s=self.peer_options.timeout_s)
         if self._flow_error is not None:
@@ -262,7 +262,8 @@ class Connector(Program):
         self.tell(Connected(t_s=self.t_s, session=short_id(session), peer=str(session.peer), **path_fields(session)))
         self.tell_path_so_far(session)
         hello = session.multiplexer.peer_hello
-        for error in (missing_service(hello, self.options.places or ()), unwanted(hello, self.options.reverse)):
+        wanted = (self.options.stdio_service,) if self.options.stdio else self.options.places or ()
+        for error in (missing_service(hello, wanted), unwanted(hello, self.options.reverse)):
             if error is not None:
                 self.tell(Problem(t_s=self.t_s, error=error))
 

@@ -159,6 +159,8 @@ class ConnectOptions:
     """Where the proxy of the other side appears here; None for nowhere."""
     stdio: bool = False
     """Whether standard input and output are the one connection."""
+    stdio_service: str = ""
+    """Which service that connection goes to; empty for the only one."""
     limits: Mapping[str, ServiceRates] = field(default_factory=dict)
     """How fast each service may be, by its name; the empty one is for all that are not named."""
     reverse: Mapping[str, Target] = field(default_factory=dict)

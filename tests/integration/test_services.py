@@ -79,3 +79,38 @@ async def test_a_service_is_as_fast_as_it_may_be_and_the_other_is_not_touched(tm
             took_s[name] = time.monotonic() - began_at
         assert took_s["slow"] > 1.2
         assert took_s["fast"] < took_s["slow"]
+
+
+async def test_one_of_several_services_on_standard_input_and_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    class Flow:
+        def __init__(self, loop: object) -> None:
+            """Standard input and output are the test runner's: only the service matters here."""
+
+        async def __aenter__(self) -> Flow:
+            return self
+
+        async def __aexit__(self, *exception: object) -> None:
+            """Nothing to close."""
+
+        def open(self, multiplexer: object, service: str) -> None:
+            opened.append(service)
+
+        async def wait_closed(self) -> None:
+            """It is over at once."""
+
+    monkeypatch.setattr("p2p.session.connector.StdioFlow", Flow)
+    async with world(tmp_path) as here, echo_service() as port:
+        targets: dict[str, Target] = {"web": TcpTarget("127.0.0.1", port), "ssh": TcpTarget("127.0.0.1", port)}
+        offer, _, _ = await here.expose(targets)
+        for name in ("ssh", "mail"):
+            _, news, task = await here.connect_at(offer.ticket, None, stdio=True, stdio_service=name)
+            await news.wait_for(Connected)
+            await task
+            assert [event.error.code for event in news.events if isinstance(event, Problem)] == (
+                ["P2P-6115"] if name == "mail" else []
+            )
+        assert opened == ["ssh", "mail"]
