@@ -35,7 +35,7 @@ def announcer(
 def observed(session: PeerSession, node: Node) -> ProxyHeader:
     """The addresses between which packets of a session travel now, as we see them ourselves.
 
-    On a direct path that is the peer's address outside its NAT, and the socket they arrive at. Over our relay it is
+    On a direct path that is the peer's address outside its NAT, and ours that they arrive at. Over our relay it is
     where the relay gets them from, and our address there; over the peer's relay it is that relay's. The ports are the
     session's: all its connections have the same. Without a path it is unknown.
     """
@@ -43,4 +43,7 @@ def observed(session: PeerSession, node: Node) -> ProxyHeader:
     base = None if path is None else node.endpoint.bases.get(path.base_id)
     if path is None or base is None:
         return ProxyHeader()
-    return ProxyHeader(path.remote, base.local_address)
+    # A socket may be open on all addresses; the pair knows which one it is.
+    pairs = session.controller.report()
+    local = next((pair.local for pair in pairs if pair.selected and pair.remote == path.remote), base.local_address)
+    return ProxyHeader(path.remote, local)

@@ -57,6 +57,7 @@ async def test_the_service_is_told_where_the_peer_is(tmp_path: Path, version: Pr
         (session,) = offer.status.sessions
         assert header.source == session.address
         assert header.destination is not None
+        assert not header.destination.ip.is_unspecified
         assert header.destination.is_ipv6 == header.source.is_ipv6
         await end(writer)
 
