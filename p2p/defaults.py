@@ -690,6 +690,8 @@ RELAY_ALLOCATE_TIMEOUT_S: Final = 5.0
 RELAY_RACE_SPACING_S: Final = 0.1
 """Head start of the better relay or protocol: two round trips on most paths. With a handful of relays, a network that
 lets only the last one through costs half a second."""
+RELAY_RACE_SPACING_BLOCKED_S: Final = 0.01
+"""The same where UDP is blocked: a firewall drops SYNs silently, and each one waited for would delay the first byte."""
 RELAY_RELEASE_WAIT_S: Final = 0.3
 """How long giving an address back may delay the end of the program."""
 RELAY_CARRIER_BUFFER_BYTES: Final = 256 << 10
@@ -842,7 +844,8 @@ SESSION_OPENING_TIMEOUT_S: Final = 30.0
 RELAY_UNLESS_MAPPED_MIN_S: Final = 0.03
 RELAY_UNLESS_MAPPED_MAX_S: Final = 0.25
 """When a dialer without an answer from STUN takes a relay of its own: UDP may be blocked. Between these it waits as
-long as connecting to the rendezvous took, which is two round trips at least, while STUN takes one."""
+long as connecting to the rendezvous took, which is two round trips at least, while STUN takes one; not at all when a
+STUN server of the rendezvous has had that time already, and not answered a knock."""
 RELAY_UNLESS_OPEN_S: Final = 1.0
 """When a dialer whose session is not open yet takes a relay of its own: the exposer's may not be enough."""
 DIAL_STALE_S: Final = 3.0

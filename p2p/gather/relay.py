@@ -11,7 +11,7 @@ from typing import Any
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import deadline
-from p2p.defaults import RELAY_ALLOCATE_TIMEOUT_S, RELAY_RACE_SPACING_S
+from p2p.defaults import RELAY_ALLOCATE_TIMEOUT_S, RELAY_RACE_SPACING_BLOCKED_S, RELAY_RACE_SPACING_S
 from p2p.errors import DeadlineExceededError, ErrorCode, P2PError, RelayError
 from p2p.gather.relay_server import RelayServer
 from p2p.path.carriers import StreamCarrier, UdpCarrier
@@ -73,6 +73,9 @@ async def allocate_first(
 ) -> RelayBase:
     """Get an address on the first relay that gives one: all over UDP first, then TCP, then TLS, with a head start.
 
+    Where UDP is blocked, most ports of TCP mostly are, too, and those that pass are not known: there the head start is
+    short, and the fewest round trips win.
+
     Args:
         endpoint: Gets the new base.
         servers: In order of preference among those of one protocol.
@@ -87,7 +90,8 @@ async def allocate_first(
         preference = [*preference[1:], RelayProtocol.UDP]
     order = sorted(servers, key=lambda server: preference.index(server.protocol))
     attempts = [allocate(endpoint, server, ssl_context=ssl_context) for server in order]
-    return await _first(attempts, [server.url for server in order])
+    spacing_s = RELAY_RACE_SPACING_BLOCKED_S if udp_is_blocked else RELAY_RACE_SPACING_S
+    return await _first(attempts, [server.url for server in order], spacing_s)
 
 
 async def _allocate_at(
@@ -134,7 +138,7 @@ async def _allocate_at(
     return relay
 
 
-async def _first(attempts: list[Coroutine[Any, Any, RelayBase]], names: list[str]) -> RelayBase:
+async def _first(attempts: list[Coroutine[Any, Any, RelayBase]], names: list[str], spacing_s: float) -> RelayBase:
     """Start the attempts one after the other, the next one as soon as one fails or its head start is over."""
     problems: list[str] = []
     winner: RelayBase | None = None
@@ -164,7 +168,7 @@ async def _first(attempts: list[Coroutine[Any, Any, RelayBase]], names: list[str
                     tasks.add(group.create_task(run(attempt, name)))
                 done, _ = await asyncio.wait(
                     {*tasks, has_won},
-                    timeout=RELAY_RACE_SPACING_S if pending else None,
+                    timeout=spacing_s if pending else None,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 tasks -= done

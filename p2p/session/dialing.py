@@ -207,9 +207,9 @@ class Dial:
             await client.welcome()
         except SignallingError:
             return
-        # A server that has not answered a knock while we connected to it, two round trips, hardly will.
-        patience_s = 0.0 if self._knocking is not None else client.connecting_s
-        await asyncio.sleep(min(max(patience_s, RELAY_UNLESS_MAPPED_MIN_S), RELAY_UNLESS_MAPPED_MAX_S))
+        if self._knocking is None or self._knocking.server not in self._node.stun_servers:
+            # Else it has had at least as long, and one that has not answered hardly will.
+            await asyncio.sleep(min(max(client.connecting_s, RELAY_UNLESS_MAPPED_MIN_S), RELAY_UNLESS_MAPPED_MAX_S))
         if self._node.mapped_address is None:
             self._node.want_relay()
             return

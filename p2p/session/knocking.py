@@ -74,7 +74,7 @@ class Knocking:
         on_mapped: Called with a socket's base id, its mapped address and the server that told it.
 
     Attributes:
-        is_answered: Whether UDP passes: something has answered.
+        server: Where the knock has gone, or None.
         is_taken: Whether the server has passed the knock on.
     """
 
@@ -87,7 +87,7 @@ class Knocking:
         *,
         on_mapped: Callable[[int, TransportAddress, TransportAddress], None],
     ) -> None:
-        self.is_answered = False
+        self.server: TransportAddress | None = None
         self.is_taken = False
         self._loop = loop
         self._sockets = sockets
@@ -134,6 +134,7 @@ class Knocking:
         return [TransportAddress.from_socket(entry[4]) for entry in entries]
 
     def _knock(self, base: SocketBase, server: TransportAddress) -> None:
+        self.server = server
         knocker = Knocker(server, self._pieces, os.urandom)
         self._base_id = base.base_id
         self._driver = MachineDriver(
@@ -146,6 +147,5 @@ class Knocking:
         self._driver.poke()
 
     def _answered(self, event: KnockAnswered, server: TransportAddress) -> None:
-        self.is_answered = True
         self.is_taken = self.is_taken or event.is_taken
         self._on_mapped(self._base_id, event.mapped_address, server)
