@@ -112,7 +112,7 @@ class DatagramListener(DataSocket):
     def _take_from_stranger(self, slots: Sequence[int], length: int, size: int, source: TransportAddress) -> None:
         view = self.arena.slot_view
         for slot in slots:
-            for at in range(0, length, size):
+            for at in range(0, length, size or 1):  # an empty datagram has no size
                 self._on_other(bytes(view(slot, at, min(at + size, length))), source)
 
     def _on_other_of_client(self, data: bytes, allocation: Allocation) -> None:
