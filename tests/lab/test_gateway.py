@@ -1,4 +1,4 @@
-"""A gateway on a public host: a service behind a NAT gets a URL, and a visitor behind another NAT opens it with curl."""
+"""A gateway on a public host: a service behind a NAT gets a URL, and somebody behind another NAT opens it."""
 
 from __future__ import annotations
 
