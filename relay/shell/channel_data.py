@@ -86,7 +86,7 @@ class ChannelDataCutter:
         if step > HEADER_BYTES:
             number, size = HEADER.unpack_from(data, start)
             channel = allocation.channels.get(number)
-            if channel is not None and 0 < size <= step - HEADER_BYTES and _are_alike(data, start, stop, step, count):
+            if channel is not None and 0 < size <= step - HEADER_BYTES and are_alike(data, start, stop, step, count):
                 payloads: list[Payload] = list(arena.segments(slot, step, HEADER_BYTES, size)[:count])
                 if end - stop > HEADER_BYTES:
                     last_number, last_size = HEADER.unpack_from(data, stop)
@@ -151,6 +151,6 @@ def fits(run: Sequence[Payload], payload: Payload) -> bool:
     return len(run[-1]) == size and (len(payload) == size or 0 < len(payload) < size)
 
 
-def _are_alike(data: bytearray, start: int, stop: int, step: int, count: int) -> bool:
+def are_alike(data: bytes | bytearray, start: int, stop: int, step: int, count: int) -> bool:
     """Whether segments begin with the same four bytes."""
     return all(data[at:stop:step].count(data[at]) == count for at in range(start, start + HEADER_BYTES))

@@ -14,6 +14,7 @@ from p2p.defaults import (
     RELAY_STREAM_REFUSALS,
     RELAY_STREAM_SEND_BUFFER_BYTES,
     RELAY_STREAM_SETUP_S,
+    UDP_GSO_SEGMENTS,
 )
 from p2p.proto.stun.message import HEADER_BYTES as STUN_HEADER_BYTES
 from p2p.proto.stun.message import MAGIC_COOKIE
@@ -22,7 +23,7 @@ from relay.core.allocation import CHANNEL_DATA_MAX_BYTES, Allocation, Payload
 from relay.core.counters import Drop
 from relay.core.five_tuple import ClientTransport, FiveTuple
 from relay.core.peer_connections import PeerConnection
-from relay.shell.channel_data import fits
+from relay.shell.channel_data import are_alike, fits
 from relay.shell.connections import ConnectionLimiter
 from relay.shell.control import Control
 from relay.shell.pipe import TcpPeerStream
@@ -131,14 +132,12 @@ class StreamClient(asyncio.Protocol):
 
     def send_channel_data(self, number: int, payloads: Sequence[Payload]) -> None:
         """Send payloads as ChannelData, padded as streams demand."""
-        size, header, padding = -1, b"", b""
-        parts: list[Payload] = []
-        for payload in payloads:
-            if len(payload) != size:
-                size = len(payload)
-                header, padding = _HEADER.pack(number, size), bytes(-size & 3)
-            parts += (header, payload, padding)
-        self._write(b"".join(parts), len(payloads))
+        size, last, count = len(payloads[0]), len(payloads[-1]), len(payloads)
+        parts: list[Payload] = [_HEADER.pack(number, size), b"", bytes(-size & 3)] * count
+        parts[1::3] = payloads
+        if last != size:
+            parts[-3], parts[-1] = _HEADER.pack(number, last), bytes(-last & 3)
+        self._write(b"".join(parts), count)
 
     def end(self) -> None:
         """Keep the connection: it may make another allocation."""
@@ -181,6 +180,12 @@ class StreamClient(asyncio.Protocol):
                 if end > size:
                     self._needed = end - at
                     break
+                if size - end > end - at and data[end : end + _HEADER.size] == data[at : at + _HEADER.size]:
+                    self._relay(run_number, run)
+                    end = self._relay_alike(data, view, at, end - at)
+                    run, run_number = [], -1
+                    at = end
+                    continue
                 payload = view[at + _HEADER.size : at + _HEADER.size + length]
                 if number != run_number or not fits(run, payload):
                     self._relay(run_number, run)
@@ -209,6 +214,20 @@ class StreamClient(asyncio.Protocol):
             self._needed = _HEADER.size
         self._relay(run_number, run)
         return at
+
+    def _relay_alike(self, data: bytes, view: memoryview, start: int, step: int) -> int:
+        """Relay as many ChannelData messages as are alike, one of which is at ``start``; return where they end."""
+        number, length = _HEADER.unpack_from(data, start)
+        # As many as one call can send; looking further would let a mixture of messages be looked at again and again.
+        count = min((len(data) - start) // step, UDP_GSO_SEGMENTS)
+        if not are_alike(data, start, start + count * step, step, count):
+            header = data[start : start + _HEADER.size]
+            places = range(start + step, start + count * step, step)
+            unlike = (at for at in places if data[at : at + _HEADER.size] != header)
+            count = (next(unlike) - start) // step
+        first = start + _HEADER.size
+        self._relay(number, [view[at : at + length] for at in range(first, first + count * step, step)])
+        return start + count * step
 
     def _relay(self, number: int, payloads: Sequence[Payload]) -> None:
         if not payloads:

@@ -121,7 +121,7 @@ def channel_data(payload, number=CHANNEL):
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 7, 11, 64, 1000, 10_000])
 def test_messages_are_found_in_any_chunking(fixture, chunk):
     fixture.allocate_and_bind()
-    payloads = [b"a", b"", b"1234", b"x" * 1200, b"x" * 1200, b"y" * 333]
+    payloads = [b"a", b"", b"", b"1234", b"x" * 1200, b"x" * 1200, b"y" * 333, *[b"z" * 50] * 3, *[b"zz"] * 70, b"zzz"]
     refresh = fixture.client.encoded(Method.REFRESH)
     stream = b"".join(map(channel_data, payloads)) + refresh + channel_data(b"end")
     for start in range(0, len(stream), chunk):
@@ -133,8 +133,10 @@ def test_messages_are_found_in_any_chunking(fixture, chunk):
 
 def test_data_to_the_client_is_padded(fixture):
     fixture.allocate_and_bind()
-    fixture.client.allocation.receive_from_peer(PEER, [b"12345", b"1234", b""])
-    assert fixture.transport.written == b"".join(map(channel_data, (b"12345", b"1234", b"")))
+    for run in ([b"12345", b"54321", b"1234"], [b"1"], [b""], [b"12345678"] * 3, [b"12345", b"1"]):
+        fixture.transport.written = b""
+        fixture.client.allocation.receive_from_peer(PEER, run)
+        assert fixture.transport.written == b"".join(map(channel_data, run))
 
 
 def test_unknown_channels_are_dropped_and_the_rest_is_not(fixture):
