@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from p2p.address import TransportAddress
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_ports
 from tests.support.turn_client import EchoPeer, TurnClient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,11 +128,11 @@ async def test_it_tells_its_status_reloads_and_drains_on_command(tmp_path):
 
 async def test_the_next_process_takes_the_ports_over_at_once(tmp_path):
     """TCP connections of the last one are in TIME_WAIT, its control socket is left behind."""
-    server = TransportAddress("127.0.0.1", free_port())
+    server, first = TransportAddress("127.0.0.1", free_port()), free_ports(10)[0]
     path = tmp_path / "relay.toml"
     path.write_text(
         f'udp = ["{server}"]\ntcp = ["{server}"]\ncontrol = "control.sock"\n[users]\nalice = "wonderland"\n'
-        "[ports]\nfirst = 20000\nlast = 20001\n"
+        f"[ports]\nfirst = {first}\nlast = {first + 9}\n"
     )
     for ending in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
         async with command("-c", str(path)) as process:
