@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from p2p.address import TransportAddress
+from p2p.aio.timer import LazyTimer
 from p2p.defaults import HELD_PACKETS
 from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
@@ -53,7 +54,7 @@ class PathLink:
         self._controller = controller
         self._on_event = on_event
         self._fragment = controller.agent.local_credentials.ufrag
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = LazyTimer(loop, self._fire)
         self._bound: set[tuple[RelayBase, TransportAddress]] = set()
         self._allowance_bytes: int | None = None
         self._held: list[bytes] | None = None
@@ -191,9 +192,7 @@ class PathLink:
         for relay, remote in self._bound:
             relay.forbid(remote)
         self._bound.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
 
     def _may_send(self, transmit: Transmit, now: float) -> bool:
         """Answers may go, and checks on paths that have answered; all else costs budget."""
@@ -220,14 +219,8 @@ class PathLink:
                 base.bind(event.path.remote)
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        at = None if self._is_closed else self._controller.get_timer()
-        if at is not None:
-            self._timer = self._loop.call_at(at, self._fire)
+        self._timer.set(None if self._is_closed else self._controller.get_timer())
 
-    def _fire(self) -> None:
-        self._timer = None
-        self._controller.handle_timer(self._loop.time())
+    def _fire(self, now: float) -> None:
+        self._controller.handle_timer(now)
         self.poke()
