@@ -93,7 +93,6 @@ class RateGroup:
         self.host = host
         self._buckets = buckets
         self._clock = clock
-        self.is_limited = False
         self.look()
 
     def look(self) -> None:
@@ -149,15 +148,15 @@ class Rates:
             user: Whom its data is counted for.
             host: The client's host.
         """
-        now, network = self._clock(), network_of(host)
-        buckets = (
-            self._of_user.setdefault(user, _Bucket(self._limits.user, now)),
-            self._of_address.setdefault(network, _Bucket(self._limits.address, now)),
-            self._total,
-        )
-        for bucket in buckets:
-            bucket.owners += 1
-        group = RateGroup(user, network, buckets, self._clock)
+        network = network_of(host)
+        of_user, of_address = self._of_user.get(user), self._of_address.get(network)
+        if of_user is None:
+            of_user = self._of_user[user] = _Bucket(self._limits.user, self._clock())
+        if of_address is None:
+            of_address = self._of_address[network] = _Bucket(self._limits.address, self._clock())
+        of_user.owners += 1
+        of_address.owners += 1
+        group = RateGroup(user, network, (of_user, of_address, self._total), self._clock)
         self._groups.add(group)
         return group
 
