@@ -112,7 +112,7 @@ class PublisherDesk:
         registry: What is published.
         scope: Where the conversations run.
         published: Called with each service that got an instance; raises ``RefusedError`` to refuse it.
-        withdrawn: Called with each service that lost one.
+        withdrawn: Called with each service that lost one, and with that.
         urls_of: Tells how the public reaches a service.
     """
 
@@ -122,7 +122,7 @@ class PublisherDesk:
         scope: TaskScope,
         *,
         published: Callable[[Service[Publisher]], Awaitable[None]],
-        withdrawn: Callable[[Service[Publisher]], None],
+        withdrawn: Callable[[Service[Publisher], Publisher], None],
         urls_of: Callable[[Service[Publisher]], tuple[str, ...]],
     ) -> None:
         self._registry = registry
@@ -185,7 +185,7 @@ class PublisherDesk:
         finally:
             self._registry.withdraw(service, publisher)
             logger.info("%s withdrawn by %s", service.title, session.peer)
-            self._withdrawn(service)
+            self._withdrawn(service, publisher)
 
 
 class _Acceptor:

@@ -178,9 +178,14 @@ class Gateway(Exposer):
         if service.port:
             await self._ports.open(service)
 
-    def _withdrawn(self, service: Service[Publisher]) -> None:
-        if service.port and self._work.is_open:
-            self._work.start(self._ports.update(service), name=f"withdrawal of {service.title}")
+    def _withdrawn(self, service: Service[Publisher], publisher: Publisher) -> None:
+        if self._work.is_open:
+            self._work.start(self._let_go(service, publisher), name=f"withdrawal of {service.title}")
+
+    async def _let_go(self, service: Service[Publisher], publisher: Publisher) -> None:
+        await self._upstreams.forget(publisher)
+        if service.port:
+            await self._ports.update(service)
 
     def _front(self, address: TransportAddress, handle: Handle) -> Front:
         return Front(address, handle, fronts=self.config.fronts, has_proxy_header=self.config.has_proxy_header)

@@ -6,7 +6,6 @@ import asyncio
 import errno
 from types import TracebackType
 from typing import Final, Self
-from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -60,7 +59,7 @@ class Upstreams:
     """HTTP clients of all instances; each is made with its first request."""
 
     def __init__(self) -> None:
-        self._sessions: WeakKeyDictionary[Publisher, aiohttp.ClientSession] = WeakKeyDictionary()
+        self._sessions: dict[Publisher, aiohttp.ClientSession] = {}
 
     async def __aenter__(self) -> Self:
         return self
