@@ -144,7 +144,11 @@ class EpollPoller:
             for descriptor, _ in ready:
                 callback = callbacks.get(descriptor)
                 if callback is not None:  # an earlier one of this round may have closed it
-                    callback()
+                    try:
+                        callback()
+                    except Exception as error:
+                        # The others of this round must not wait for ever behind one that always fails.
+                        self._loop.call_exception_handler({"message": "in a socket of the relay", "exception": error})
             if self._epoll.closed or now() >= end_at:
                 return
             if not ready:

@@ -21,6 +21,8 @@ with atheris.instrument_imports():
     from relay.core.five_tuple import ClientTransport
     from relay.core.nonces import NonceSource
     from relay.core.policy import PeerPolicy
+    from relay.shell.runs import runs_of
+    from tests.unit.relay import test_runs
     from tests.unit.relay.support import PEER, Client, Relay
     from tests.unit.relay.test_streams import Fixture
 
@@ -50,6 +52,7 @@ def test_one_input(data: bytes) -> None:
     relay.advance(4000.0)
     assert len(relay.server.table) == 0
     http_probe.answer(b"GET " + data, 0.0)
+    _datagrams(data)
     whole, chopped = _stream(data, len(data) or 1), _stream(data, 3)
     assert whole == chopped
     try:
@@ -58,6 +61,20 @@ def test_one_input(data: bytes) -> None:
         pass
     else:
         raise AssertionError("a forged nonce was accepted")
+
+
+def _datagrams(data: bytes) -> None:
+    """Let the input be a joined message of a client; what comes of it must be what its datagrams mean one by one."""
+    size, message = data[0] % 40 + 1 if data else 1, data[1:60_000]
+    if not message:
+        return
+    cutter, _, others = test_runs.cutter_and_others()
+    allocation = test_runs.FakeAllocation()
+    for run in runs_of(test_runs.put([message], [size]), None, [0]):
+        cutter.take(allocation, run)
+    datagrams = [message[at : at + size] for at in range(0, len(message), size)]
+    assert allocation.sent == [found for found in map(test_runs.naive, datagrams) if found is not None]
+    assert others == [datagram for datagram in datagrams if not 0x40 <= datagram[0] <= 0x7F]
 
 
 def _attributes(data: bytes) -> list:

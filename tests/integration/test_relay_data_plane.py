@@ -229,6 +229,32 @@ async def test_a_relay_without_descriptors_says_that_it_is_full(monkeypatch):
 
 
 @linux_only
+async def test_a_socket_that_fails_does_not_stop_the_others():
+    loop = asyncio.get_running_loop()
+    errors: list[str] = []
+    loop.set_exception_handler(lambda _, context: errors.append(str(context["exception"])))
+    plane = DataPlane(loop, RelayCounters())
+    served: list[str] = []
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(3)]
+    for number, (ours, theirs) in enumerate(pairs):
+
+        def serve(number: int = number, ours: socket.socket = ours) -> None:
+            ours.recv(100)
+            if number == 0:
+                raise ValueError("a bug")
+            served.append(f"socket {number}")
+
+        theirs.send(b"x")
+        plane.poller.add(ours.fileno(), serve)
+    await eventually(lambda: len(served) == 2, "the other two")
+    assert errors == ["a bug"]
+    plane.close()
+    for ours, theirs in pairs:
+        ours.close()
+        theirs.close()
+
+
+@linux_only
 async def test_a_busy_socket_does_not_keep_others_waiting():
     """Each ready socket is served once a round."""
     loop = asyncio.get_running_loop()
