@@ -158,4 +158,4 @@ def _go_first() -> None:
     with contextlib.suppress(OSError):
         os.setsid()
     with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text("-15", encoding="ascii")
+        Path("/proc/self/autogroup").write_text("-19", encoding="ascii")

@@ -16,6 +16,10 @@ from benchmarks.peers.base import Tunnel, free_port, package_version
 PROGRAM = (sys.executable, "-c", "import sys; sys.argv[0] = 'p2p'; from p2p.cli.main import run; run()")
 
 
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""As installed: compiled once, whatever this shell prefers for its checkouts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Servers:
     """Where the servers are."""
@@ -84,7 +88,7 @@ def _start(place: Place, host: str, folder: Path, command: str, *arguments: str)
     home = folder / command
     home.mkdir(exist_ok=True)
     kept = {f"XDG_{kind}_HOME": str(home) for kind in ("CONFIG", "DATA", "STATE", "CACHE")}
-    environment = {**kept, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "PYTHONUNBUFFERED": "1"}
+    environment = {**kept, **COMPILED, "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "PYTHONUNBUFFERED": "1"}
     line = place.command(host, [*PROGRAM, command, *arguments])
     return Program(line, environment=environment, log=folder / f"{command}.log")
 
