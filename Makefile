@@ -10,6 +10,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 4
 MATRIX_RUNS ?= 3
 TARGET_RUNS ?= 20
+BENCH_RUNS ?= 1
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -59,9 +60,9 @@ soak: install interop-packages  ## Tests that run for minutes; as root, a sessio
 	$(BIN)/pytest -n 2 -m slow --timeout 900
 	@if [ "$$(id -u)" = 0 ]; then netns-scripts/lab survive --check; else echo "Not root: no survival run in the lab."; fi
 
-bench: install interop-packages  ## Everything that forwards TCP beside ours: rate, latency, CPU, memory; ten minutes
+bench: install interop-packages  ## Everything that forwards TCP beside ours: rate, latency, CPU, memory; BENCH_RUNS=5 for medians
 	benchmarks/install-peers
-	benchmarks/run all --json bench.json
+	benchmarks/run all --runs $(BENCH_RUNS) --json bench.json
 
 bench-relay: install interop-packages  ## The relay beside coturn, one core each; as root, ten minutes
 	$(BIN)/python -m benchmarks.relay --json bench-relay.json
