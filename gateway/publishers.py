@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -13,7 +14,7 @@ from gateway.core.balance import Instance
 from gateway.core.registry import RefusedError, Registry, Service
 from p2p.aio.pair import stream_pair
 from p2p.aio.tasks import TaskScope
-from p2p.errors import DecodeError
+from p2p.errors import ConfigError, DecodeError
 from p2p.forward.datagram_flow import DatagramFlow
 from p2p.forward.sockets import Addresses
 from p2p.forward.target import DialDone, FlowAcceptor
@@ -23,6 +24,8 @@ from p2p.proto.publication import (
     LINE_MAX_BYTES,
     PUBLICATION_SERVICE,
     GatewayMessage,
+    Keys,
+    KeysWanted,
     Publish,
     Published,
     Refused,
@@ -38,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 _ASK_WITHIN_S: Final = 10.0
 """How long a publisher may take to say what it wants."""
+KEYS_ASKED_EVERY_S: Final = 10.0
+"""How often at most an instance is asked for new keys: every stranger's token can name a key that nobody has."""
 _NEWS_MAX_BYTES: Final = 1 << 18
 """News of visits that a publisher has not read; more is dropped."""
 
@@ -61,6 +66,7 @@ class Publisher(Instance):
         self._session = session
         self._service = request.service
         self._tell = tell
+        self._asked_for_keys_at = -math.inf
 
     def forward(self, sock: socket.socket, addresses: Addresses) -> None:
         """Hand a visitor's connection over.
@@ -99,6 +105,12 @@ class Publisher(Instance):
         """Give a listener's datagrams to this program from now on."""
         listener.service = self._service
         listener.attach(self._session.multiplexer)
+
+    def ask_for_keys(self, now: float) -> None:
+        """Ask for the keys of its issuers, though not again and again for the nonsense of strangers."""
+        if now - self._asked_for_keys_at >= KEYS_ASKED_EVERY_S:
+            self._asked_for_keys_at = now
+            self._tell(KeysWanted())
 
     def tell_visit(self, visit: Visited) -> None:
         """Tell the publisher's user of a visit that has ended."""
@@ -163,6 +175,8 @@ class PublisherDesk:
     async def _serve(self, session: PeerSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(_ASK_WITHIN_S):
             request = decode_publisher_line_untrusted(await reader.readline())
+        if not isinstance(request, Publish):
+            raise DecodeError("the first message of a publisher says what it publishes")
 
         def tell(message: GatewayMessage) -> None:
             if writer.transport.get_write_buffer_size() < _NEWS_MAX_BYTES and not writer.is_closing():
@@ -178,14 +192,30 @@ class PublisherDesk:
             await self._published(service)
             tell(Published(urls=self._urls_of(service), instances=len(service.instances)))
             logger.info("%s published by %s", service.title, session.peer)
-            # Nothing more is said; the end of the flow, or of the session, is what counts.
-            await reader.read(1)
+            # Until the end of the flow, or of the session.
+            while line := await reader.readline():
+                _take(line, service, publisher)
         except RefusedError as refusal:
             tell(Refused(reason=refusal.detail, is_final=refusal.is_final))
         finally:
             self._registry.withdraw(service, publisher)
             logger.info("%s withdrawn by %s", service.title, session.peer)
             self._withdrawn(service, publisher)
+
+
+def _take(line: bytes, service: Service[Publisher], publisher: Publisher) -> None:
+    """Take what a publisher says later.
+
+    Raises:
+        DecodeError: It is not for saying later, or no message.
+    """
+    message = decode_publisher_line_untrusted(line)
+    if not isinstance(message, Keys):
+        raise DecodeError("a publisher publishes once on each flow")
+    try:
+        service.set_keys(publisher, message.jwt)
+    except ConfigError as error:
+        raise DecodeError(error.detail) from error
 
 
 class _Acceptor:

@@ -976,3 +976,7 @@ METRICS_TIME_TO_DIRECT_BUCKETS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 1
 
 PUBLICATION_ANSWER_S: Final = 15.0
 """How long a gateway may take to publish a service: it opens a port at most."""
+ISSUER_KEYS_EVERY_S: Final = 300.0
+"""How often the keys of token issuers are read: they publish a key hours before they sign with it."""
+ISSUER_KEYS_WITHIN_S: Final = 10.0
+"""How long one of their documents may take."""

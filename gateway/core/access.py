@@ -7,13 +7,16 @@ import binascii
 import hashlib
 import ipaddress
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from p2p.errors import ConfigError
+from gateway.core.tokens import TokenCheck, UnknownKeyError
+from gateway.core.webhooks import WebhookCheck
+from p2p.errors import ConfigError, IntegrityError
 from p2p.proto.observed import IpNetwork, is_within
-from p2p.proto.publication import Access
+from p2p.proto.publication import Access, Issuer
 from p2p.proto.token_bucket import TokenBucket
 
 ADDRESSES_REMEMBERED: Final = 10_000
@@ -30,6 +33,10 @@ class Verdict(Enum):
     """The visitor's address may not come."""
     CREDENTIALS_NEEDED = "credentials"
     """There were none, or wrong ones."""
+    UNSIGNED = "unsigned"
+    """Only signed requests may come, and it has no signature."""
+    IF_SIGNED = "signature"
+    """Welcome if the signature over its body is right, which only the whole body can tell."""
     TOO_MANY = "rate"
     """The visitor comes too often, or has too many at a time."""
 
@@ -47,7 +54,10 @@ class AccessPolicy:
         access: As the publisher asked for it.
 
     Raises:
-        ConfigError: A network is none, or a basic credential has no colon.
+        ConfigError: A network or a key is none, or a basic credential has no colon.
+
+    Attributes:
+        misses_key: Whether a token named a key that is not known; whoever reads it resets it.
     """
 
     def __init__(self, access: Access) -> None:
@@ -59,24 +69,43 @@ class AccessPolicy:
         # By digest: how long a comparison takes says nothing about the secrets.
         self._credentials = {_digest(f"basic {pair}") for pair in access.basic}
         self._credentials |= {_digest(f"bearer {token}") for token in access.bearer}
+        self._tokens = TokenCheck(access.jwt)
+        self._webhooks = WebhookCheck(access.webhooks)
+        self.misses_key = False
         self._visitors: OrderedDict[str, _Visitor] = OrderedDict()
 
     @property
     def needs_credentials(self) -> bool:
-        """Whether a visitor must log in."""
-        return bool(self._credentials)
+        """Whether a visitor can log in here, so that what it says is not for the service."""
+        return bool(self._credentials or self.access.jwt)
+
+    @property
+    def takes_passwords(self) -> bool:
+        """Whether a browser should ask its user for a name and a password."""
+        return bool(self.access.basic)
+
+    def set_keys(self, issuers: tuple[Issuer, ...]) -> None:
+        """Take the keys that issuers have now.
+
+        Raises:
+            ConfigError: A key is none, or there is another number of issuers: that would be another policy.
+        """
+        if len(issuers) != len(self.access.jwt):
+            raise ConfigError("keys for other issuers than those of the policy")
+        self._tokens = TokenCheck(issuers)
 
     def admits_address(self, host: str) -> bool:
         """Whether a visitor from this IP address may come at all."""
         return not is_within(host, self._deny) and (not self._allow or is_within(host, self._allow))
 
-    def enter(self, host: str, authorization: str | None, now: float) -> Verdict:
-        """Decide about a request or connection. One that passes must ``leave``.
+    def enter(self, host: str, headers: Mapping[str, str], now: float, now_wall: float) -> Verdict:
+        """Decide about a request or connection. One that is welcome, or is so if it is signed, must ``leave``.
 
         Args:
             host: The visitor's IP address.
-            authorization: The header of an HTTP request; None where there is none.
+            headers: Of an HTTP request, their names found in any case; empty where there is none.
             now: The monotonic time.
+            now_wall: Unix time in seconds.
         """
         if not self.admits_address(host):
             return Verdict.ADDRESS_DENIED
@@ -84,12 +113,26 @@ class AccessPolicy:
         # Before the credentials, so that guessing them is as slow as everything else.
         if visitor.bucket is not None and not visitor.bucket.take(now):
             return Verdict.TOO_MANY
-        if self._credentials and not self._knows(authorization):
-            return Verdict.CREDENTIALS_NEEDED
+        verdict = self._verdict(headers, now_wall)
+        if verdict is Verdict.CREDENTIALS_NEEDED or verdict is Verdict.UNSIGNED:
+            return verdict
         if self.access.connections and visitor.open >= self.access.connections:
             return Verdict.TOO_MANY
         visitor.open += 1
-        return Verdict.WELCOME
+        return verdict
+
+    def check_signature(self, headers: Mapping[str, str], body: bytes, now_wall: float) -> None:
+        """Check what was let in for its signature only.
+
+        Args:
+            headers: Of the request.
+            body: The whole body as it came.
+            now_wall: Unix time in seconds.
+
+        Raises:
+            IntegrityError: It is not signed by somebody who is expected.
+        """
+        self._webhooks.check(headers, body, now_wall)
 
     def leave(self, host: str) -> None:
         """A request or connection of a visitor that passed has ended."""
@@ -113,8 +156,15 @@ class AccessPolicy:
         if idle is not None:
             del self._visitors[idle]
 
-    def _knows(self, authorization: str | None) -> bool:
-        scheme, _, value = (authorization or "").partition(" ")
+    def _verdict(self, headers: Mapping[str, str], now_wall: float) -> Verdict:
+        if not (self.needs_credentials or self._webhooks) or self._knows(headers.get("Authorization", ""), now_wall):
+            return Verdict.WELCOME
+        if self._webhooks.is_claimed(headers):
+            return Verdict.IF_SIGNED
+        return Verdict.CREDENTIALS_NEEDED if self.needs_credentials else Verdict.UNSIGNED
+
+    def _knows(self, authorization: str, now_wall: float) -> bool:
+        scheme, _, value = authorization.partition(" ")
         value = value.strip()
         if scheme.lower() == "basic":
             try:
@@ -122,7 +172,19 @@ class AccessPolicy:
             except (binascii.Error, UnicodeDecodeError):
                 return False
         digest = _digest(f"{scheme.lower()} {value}")
-        return digest in self._credentials
+        return digest in self._credentials or (scheme.lower() == "bearer" and self._knows_token(value, now_wall))
+
+    def _knows_token(self, token: str, now_wall: float) -> bool:
+        if not self.access.jwt:
+            return False
+        try:
+            self._tokens.check(token, now_wall)
+        except UnknownKeyError:
+            self.misses_key = True
+            return False
+        except IntegrityError:
+            return False
+        return True
 
 
 def _networks(texts: tuple[str, ...]) -> tuple[IpNetwork, ...]:
@@ -133,4 +195,4 @@ def _networks(texts: tuple[str, ...]) -> tuple[IpNetwork, ...]:
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

@@ -36,6 +36,11 @@ ADDRESS: Final = Problem(
     403, "address", "Not from here", "The owner of this service does not let visitors of your network in."
 )
 CREDENTIALS: Final = Problem(401, "credentials", "Who are you?", "Log in with what the owner of this service gave you.")
+UNSIGNED: Final = Problem(
+    403, "signature", "Not signed", "Requests here need a signature that is right, of somebody the owner expects."
+)
+BUSY: Final = Problem(503, "busy", "Too much at once", "Try again in a moment.")
+TOO_SLOW: Final = Problem(408, "slow", "Too slow", "The request did not come to its end in time.")
 TOO_MANY: Final = Problem(429, "rate", "Too fast", "You ask more often than the owner of this service allows.")
 TOO_LARGE: Final = Problem(413, "size", "Too large", "The owner of this service takes no requests of this size.")
 BAD_REQUEST: Final = Problem(400, "request", "Not understood", "The request is not valid HTTP, or names no host.")

@@ -12,7 +12,7 @@ from gateway.core.access import AccessPolicy
 from gateway.core.balance import InstanceT
 from p2p.errors import ConfigError
 from p2p.identity import PeerId
-from p2p.proto.publication import Kind, Publish
+from p2p.proto.publication import Access, Issuer, Kind, Publish
 
 _CHOICES: Final = 64
 """How many random names are tried before giving up."""
@@ -39,7 +39,7 @@ class Service(Generic[InstanceT]):
         kind: How visitors reach it.
         hosts: Its host names; empty for a port.
         port: Its TCP or UDP port, or 0.
-        policy: Who may come. The instance that came last decides.
+        policy: Who may come. The instance that came last, of those that are there, decides.
         instances: Those that serve it.
     """
 
@@ -49,6 +49,7 @@ class Service(Generic[InstanceT]):
         self.port = port
         self.policy = AccessPolicy(request.access)
         self.instances: list[InstanceT] = []
+        self._policies: dict[InstanceT, AccessPolicy] = {}
         self._owner = owner
         self._group = request.group
 
@@ -56,6 +57,26 @@ class Service(Generic[InstanceT]):
     def title(self) -> str:
         """What to call it in logs and on pages."""
         return self.hosts[0] if self.hosts else f"{self.kind} port {self.port}"
+
+    def add(self, instance: InstanceT, policy: AccessPolicy) -> None:
+        """Another program serves it, and decides from now on who may come."""
+        self.instances.append(instance)
+        self._policies[instance] = self.policy = policy
+
+    def remove(self, instance: InstanceT) -> None:
+        """A program serves it no more; the last policy stays for requests that are under way."""
+        if instance in self._policies:
+            self.instances.remove(instance)
+            del self._policies[instance]
+            self.policy = next(reversed(self._policies.values()), self.policy)
+
+    def set_keys(self, instance: InstanceT, issuers: tuple[Issuer, ...]) -> None:
+        """Take the keys that issuers have now, by the word of one instance for its own policy.
+
+        Raises:
+            ConfigError: A key is none.
+        """
+        self._policies[instance].set_keys(issuers)
 
     def admits(self, owner: PeerId, request: Publish) -> bool:
         """Whether another program may serve this name too."""
@@ -121,22 +142,20 @@ class Registry(Generic[InstanceT]):
                 if request.kind in _PORT_KINDS
                 else self._publish_host(owner, request)
             )
-            service.policy = AccessPolicy(request.access)
+            policy = AccessPolicy(request.access)
         except RefusedError:
             raise
         except ConfigError as error:
             raise RefusedError(error.detail) from error
-        access = request.access
-        if request.kind != "http" and (access.basic or access.bearer or access.connections or access.body_max_bytes):
+        if request.kind != "http" and _is_for_http(request.access):
             self._forget_if_empty(service)
-            raise RefusedError("only HTTP visitors can log in, or be limited by connections or by size")
-        service.instances.append(instance)
+            raise RefusedError("only HTTP visitors can log in or sign, or be limited by connections or by size")
+        service.add(instance, policy)
         return service
 
     def withdraw(self, service: Service[InstanceT], instance: InstanceT) -> None:
         """Remove an instance, and the service with the last one."""
-        if instance in service.instances:
-            service.instances.remove(instance)
+        service.remove(instance)
         self._forget_if_empty(service)
 
     def _forget_if_empty(self, service: Service[InstanceT]) -> None:
@@ -206,3 +225,8 @@ class Registry(Generic[InstanceT]):
             if (kind, port) not in self._by_port:
                 return port
         raise RefusedError("no port is free", is_final=False)
+
+
+def _is_for_http(access: Access) -> bool:
+    has_login = access.basic or access.bearer or access.jwt or access.webhooks
+    return bool(has_login or access.connections or access.body_max_bytes)

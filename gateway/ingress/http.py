@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 from aiohttp import web
 
 from gateway.core import problems
-from gateway.core.access import Verdict
+from gateway.core.access import AccessPolicy, Verdict
 from gateway.core.balance import Policy
 from gateway.core.headers import Visit
 from gateway.core.names import host_of_header
@@ -20,10 +22,12 @@ from gateway.core.problems import Problem
 from gateway.core.registry import Registry, Service
 from gateway.ingress.front import Arrival
 from gateway.ingress.proxy import Exchange, NoInstanceError
+from gateway.ingress.signed_body import BusyError, SignedBodies, SlowError
 from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
 from gateway.publishers import Publisher
 from p2p.address import TransportAddress
+from p2p.errors import IntegrityError
 from p2p.forward.sockets import close
 from p2p.proto.observed import IpNetwork, observed_address
 
@@ -44,6 +48,7 @@ OwnSite = Callable[[web.BaseRequest], web.Response]
 _VERDICTS: Final = {
     Verdict.ADDRESS_DENIED: problems.ADDRESS,
     Verdict.CREDENTIALS_NEEDED: problems.CREDENTIALS,
+    Verdict.UNSIGNED: problems.UNSIGNED,
     Verdict.TOO_MANY: problems.TOO_MANY,
 }
 
@@ -82,6 +87,7 @@ class HttpIngress:
         self._fronts = fronts
         self._balance = balance
         self._https_port = https_port
+        self._bodies = SignedBodies()
         self._server = _Server(self._handle, access_log=None)
 
     async def __aenter__(self) -> Self:
@@ -133,23 +139,37 @@ class HttpIngress:
 
     async def _admit(self, request: web.BaseRequest, service: Service[Publisher], visit: Visit) -> web.StreamResponse:
         now = asyncio.get_running_loop().time()
-        visitor = visit.visitor.host
-        verdict = service.policy.enter(visitor, request.headers.get("Authorization"), now)
-        if verdict is not Verdict.WELCOME:
-            return self._problem(request, _VERDICTS[verdict], service.title)
+        visitor, policy = visit.visitor.host, service.policy
+        verdict = policy.enter(visitor, request.headers, now, time.time())
+        if policy.misses_key:
+            policy.misses_key = False
+            for publisher in service.instances:
+                publisher.ask_for_keys(now)
+        if verdict in _VERDICTS:
+            return self._problem(request, _VERDICTS[verdict], service.title, policy)
         try:
-            largest = service.policy.access.body_max_bytes
+            largest = policy.access.body_max_bytes
             if largest and (request.content_length or 0) > largest:
                 return self._problem(request, problems.TOO_LARGE, service.title)
-            exchange = Exchange(request, service, visit, self._upstreams, self._metrics, self._balance)
-            try:
+            async with AsyncExitStack() as stack:
+                body = None
+                if verdict is Verdict.IF_SIGNED:
+                    body = await stack.enter_async_context(self._bodies.hold(request, largest))
+                    policy.check_signature(request.headers, body, time.time())
+                exchange = Exchange(request, service, visit, self._upstreams, self._metrics, self._balance, body)
                 return await exchange.run()
-            except NoInstanceError as error:
-                return self._problem(request, error.problem, service.title)
-            except web.HTTPRequestEntityTooLarge:
-                return self._problem(request, problems.TOO_LARGE, service.title)
+        except NoInstanceError as error:
+            return self._problem(request, error.problem, service.title)
+        except web.HTTPRequestEntityTooLarge:
+            return self._problem(request, problems.TOO_LARGE, service.title)
+        except IntegrityError:
+            return self._problem(request, problems.UNSIGNED, service.title)
+        except BusyError:
+            return self._problem(request, problems.BUSY, service.title)
+        except SlowError:
+            return self._problem(request, problems.TOO_SLOW, service.title)
         finally:
-            service.policy.leave(visitor)
+            policy.leave(visitor)
 
     def _visit(self, request: web.BaseRequest, handler: _Handler) -> Visit:
         arrival = handler.arrival
@@ -163,7 +183,9 @@ class HttpIngress:
                 scheme = request.headers["X-Forwarded-Proto"].lower()
         return Visit(TransportAddress(*visitor), scheme, request.headers["Host"], arrival.local)
 
-    def _problem(self, request: web.BaseRequest, problem: Problem, host: str) -> web.Response:
+    def _problem(
+        self, request: web.BaseRequest, problem: Problem, host: str, policy: AccessPolicy | None = None
+    ) -> web.Response:
         self._metrics.refused.labels(problem.code).inc()
         self._metrics.requests.labels(f"{problem.status // 100}xx").inc()
         wants_page = "text/html" in request.headers.get("Accept", "")
@@ -173,8 +195,9 @@ class HttpIngress:
             content_type="text/html" if wants_page else "text/plain",
             headers={"Server": SERVER, "Cache-Control": "no-store", "X-P2P-Problem": problem.code},
         )
-        if problem is problems.CREDENTIALS:
-            response.headers["WWW-Authenticate"] = f'Basic realm="{host}", charset="UTF-8"'
+        if policy is not None and problem is problems.CREDENTIALS:
+            basic, bearer = f'Basic realm="{host}", charset="UTF-8"', f'Bearer realm="{host}"'
+            response.headers["WWW-Authenticate"] = basic if policy.takes_passwords else bearer
         if problem.status in (429, 503):
             response.headers["Retry-After"] = "5"
         # What is left of the body would be read and thrown away otherwise, however long it is.

@@ -56,6 +56,7 @@ class Exchange:
         upstreams: Connections to the instances.
         metrics: What to count.
         balance: How to choose among instances.
+        body: The request's, if it was read already.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class Exchange:
         upstreams: Upstreams,
         metrics: Metrics,
         balance: Policy,
+        body: bytes | None = None,
     ) -> None:
+        self._held_body = body
         self._request = request
         self._service = service
         self._visit = visit
@@ -136,7 +139,7 @@ class Exchange:
                     request.method,
                     url,
                     headers=CIMultiDict(headers),
-                    data=self._body() if request.body_exists else None,
+                    data=self._body(),
                     allow_redirects=False,
                     expect100=False,
                 )
@@ -152,7 +155,12 @@ class Exchange:
             if not (name.lower() == "expect" or (drops_credentials and name.lower() == "authorization"))
         ]
 
-    async def _body(self) -> AsyncIterator[bytes]:
+    def _body(self) -> bytes | AsyncIterator[bytes] | None:
+        if not self._request.body_exists:
+            return None
+        return self._held_body if self._held_body is not None else self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
         largest = self._service.policy.access.body_max_bytes
         async for piece in self._request.content.iter_any():
             self._body_bytes += len(piece)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from gateway.core.access import Verdict
 from gateway.core.balance import Policy, choose
@@ -34,7 +35,7 @@ class RawForwarder:
         """Hand a connection over, or reset it when it may not come or nobody takes it."""
         now = asyncio.get_running_loop().time()
         host = arrival.visitor.host
-        if service.policy.enter(host, None, now) is not Verdict.WELCOME:
+        if service.policy.enter(host, {}, now, time.time()) is not Verdict.WELCOME:
             self._refuse(arrival, "access")
             return
         # The flow itself is not watched: what is limited here is how often a visitor comes.

@@ -45,6 +45,22 @@ Login: TypeAlias = Annotated[
 Bearer: TypeAlias = Annotated[
     list[str] | None, typer.Option("--bearer", metavar="TOKEN", help="Public: or for this bearer token. Repeat.")
 ]
+Jwt: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--jwt",
+        metavar="ISSUER[,aud=NAME]",
+        help="Public: or for a token signed by this issuer: its URL, or a key set's (URL or file). Repeat.",
+    ),
+]
+Webhook: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--webhook",
+        metavar="KIND:SECRET",
+        help="Public: or for a signed body: github:SECRET, stripe:SECRET or hmac:HEADER:SECRET. Repeat.",
+    ),
+]
 Rate: TypeAlias = Annotated[
     float | None, typer.Option("--rate", metavar="N", help="Public: requests a second of one visitor's address.")
 ]
@@ -70,6 +86,8 @@ def public_options(
     no_visitors: list[str] | None,
     login: list[str] | None,
     bearer: list[str] | None,
+    jwt: list[str] | None,
+    webhook: list[str] | None,
     rate: float | None,
     group: str | None,
     weight: int | None,
@@ -82,10 +100,11 @@ def public_options(
     from p2p.config import CODE_CONTRADICTION
     from p2p.errors import ConfigError
     from p2p.session.options import Access, Kind, PublicOptions
+    from p2p.session.public_access import parse_issuer, parse_webhook
 
     if not is_public:
-        given = (host, tcp is not None, udp is not None, tls, visitors, no_visitors, login, bearer, rate, group, weight)
-        if any(given):
+        ways = (host, tcp is not None, udp is not None, tls, rate, group, weight)
+        if any((*ways, visitors, no_visitors, login, bearer, jwt, webhook)):
             raise ConfigError("a flag for public services is given without --public", code=CODE_CONTRADICTION)
         return None
     if not gateway:
@@ -93,8 +112,8 @@ def public_options(
             "--public needs --gateway, or P2P_GATEWAY, with the ticket that p2p gateway printed",
             code=CODE_CONTRADICTION,
         )
-    ways: dict[Kind, int | None] = {"tls": 0 if tls else None, "tcp": tcp, "udp": udp}
-    chosen = [(kind, port) for kind, port in ways.items() if port is not None] or [("http", 0)]
+    ports: dict[Kind, int | None] = {"tls": 0 if tls else None, "tcp": tcp, "udp": udp}
+    chosen = [(kind, port) for kind, port in ports.items() if port is not None] or [("http", 0)]
     if len(chosen) > 1:
         raise ConfigError("--tls, --tcp and --udp are different ways to one service", code=CODE_CONTRADICTION)
     kind, port = chosen[0]
@@ -111,6 +130,8 @@ def public_options(
             deny=tuple(no_visitors or ()),
             basic=tuple(login or ()),
             bearer=tuple(bearer or ()),
+            webhooks=tuple(parse_webhook(text) for text in webhook or ()),
             requests_per_s=rate or 0.0,
         ),
+        issuers=tuple(parse_issuer(text) for text in jwt or ()),
     )

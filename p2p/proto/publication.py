@@ -1,8 +1,10 @@
 """What a publisher and a gateway tell each other, on the first flow of their session.
 
     publisher -> gateway:  publish                one service, and how the public may reach it
+                           keys                   the issuers' keys have changed
     gateway -> publisher:  published | refused    its URLs, or why not
     gateway -> publisher:  visited ...            each request or connection that has ended, for the user to see
+                           keys_wanted            a visitor's token was signed by a key that is not known
 
 Each message is a line of JSON of at most 64 KiB. The service is on offer until the flow ends. Visitors arrive as
 flows that the gateway opens; their header has the visitor's address as origin.
@@ -10,6 +12,7 @@ flows that the gateway opens; their header has the visitor's address as origin.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -21,6 +24,8 @@ from p2p.proto.signalling.names import SERVICE_NAME_PATTERN
 PUBLICATION_SERVICE: Final = "publication"
 """The service that the header of the publisher's flow names."""
 LINE_MAX_BYTES: Final = 64 << 10
+ISSUER_KEYS_MAX: Final = 16
+"""Keys of one issuer: those in use, and those before and after them."""
 
 _Text: TypeAlias = Annotated[str, Meta(max_length=255)]
 _Texts: TypeAlias = Annotated[tuple[_Text, ...], Meta(max_length=64)]
@@ -29,6 +34,43 @@ _Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 Kind: TypeAlias = Literal["http", "tls", "tcp", "udp"]
 """Virtual host of the gateway's HTTP server; TLS passed through by its server name; a TCP or a UDP port."""
+
+
+class Jwk(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The public half of an issuer's key, as RFC 7517 writes it; no member of a private key has a place here."""
+
+    kty: Literal["RSA", "EC", "OKP"]
+    kid: _Text = ""
+    alg: _Text = ""
+    crv: _Text = ""
+    n: Annotated[str, Meta(max_length=1400)] = ""
+    """The modulus of RSA, of 8192 bits at most."""
+    e: _Text = ""
+    x: _Text = ""
+    y: _Text = ""
+
+
+class Issuer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whose signed tokens (JWT, RFC 7519) let a visitor in."""
+
+    keys: Annotated[tuple[Jwk, ...], Meta(max_length=ISSUER_KEYS_MAX)]
+    issuer: _Text = ""
+    """What ``iss`` must be; empty takes any."""
+    audience: _Texts = ()
+    """One of these must be in ``aud``; without any, only tokens without an audience are taken."""
+
+
+_Issuers: TypeAlias = Annotated[tuple[Issuer, ...], Meta(max_length=4)]
+
+
+class Webhook(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whose signature over the body lets a request in."""
+
+    kind: Literal["github", "stripe", "hmac"]
+    """How the signature is written: ``X-Hub-Signature-256``, ``Stripe-Signature``, or HMAC-SHA256 in any header."""
+    secret: Annotated[str, Meta(min_length=1, max_length=255)]
+    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,64}$")] = ""
+    """For ``hmac``: where the signature is."""
 
 
 class Access(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,6 +84,10 @@ class Access(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``user:password`` pairs for HTTP basic authentication."""
     bearer: _Texts = ()
     """Tokens for HTTP bearer authentication."""
+    jwt: _Issuers = ()
+    """Issuers whose tokens are taken as bearer tokens as well."""
+    webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=8)] = ()
+    """Whose signature over a request's body lets it in as well."""
     requests_per_s: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
     """New requests or connections of one address a second, with bursts of twice as many; 0 means any number."""
     connections: _Count = 0
@@ -69,6 +115,12 @@ class Publish(Struct, frozen=True, kw_only=True, tag="publish", omit_defaults=Tr
     wants_address: bool = False
     """Whether the service reads a PROXY header: then each visitor gets a connection of its own."""
     access: Access = Access()
+
+
+class Keys(Struct, frozen=True, kw_only=True, tag="keys"):
+    """What ``Access.jwt`` is from now on: issuers have changed their keys."""
+
+    jwt: _Issuers
 
 
 class Published(Struct, frozen=True, kw_only=True, tag="published"):
@@ -101,11 +153,15 @@ class Visited(Struct, frozen=True, kw_only=True, tag="visited", omit_defaults=Tr
     """Of the response; 0 for a connection."""
 
 
-PublisherMessage: TypeAlias = Publish
-GatewayMessage: TypeAlias = Published | Refused | Visited
+class KeysWanted(Struct, frozen=True, tag="keys_wanted"):
+    """A token names a key that the gateway was not given."""
+
+
+PublisherMessage: TypeAlias = Publish | Keys
+GatewayMessage: TypeAlias = Published | Refused | Visited | KeysWanted
 
 _encoder: Final = msgspec.json.Encoder()
-_publisher_decoder: Final = msgspec.json.Decoder(PublisherMessage)
+_publisher_decoder: Final[msgspec.json.Decoder[PublisherMessage]] = msgspec.json.Decoder(PublisherMessage)
 _gateway_decoder: Final[msgspec.json.Decoder[GatewayMessage]] = msgspec.json.Decoder(GatewayMessage)
 
 
@@ -136,3 +192,32 @@ def decode_gateway_line_untrusted(line: bytes) -> GatewayMessage:
         return _gateway_decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DecodeError(f"not a message of a gateway: {error}") from error
+
+
+class _KeySet(Struct):
+    keys: Annotated[list[dict[str, object]], Meta(max_length=256)]
+
+
+_key_set_decoder: Final = msgspec.json.Decoder(_KeySet)
+
+
+def decode_key_set_untrusted(data: bytes) -> tuple[Jwk, ...]:
+    """Read an issuer's key set; keys of other kinds and for other uses are left out, and private members too.
+
+    Raises:
+        DecodeError: It is none, or has no key that signs tokens.
+
+    Source: RFC 7517 section 5.
+    """
+    try:
+        known = _key_set_decoder.decode(data).keys
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"not a key set: {error}") from error
+    found = []
+    for key in known:
+        if key.get("use", "sig") == "sig":
+            with contextlib.suppress(msgspec.ValidationError):
+                found.append(msgspec.convert(key, Jwk))
+    if not 0 < len(found) <= ISSUER_KEYS_MAX:
+        raise DecodeError(f"a key set of {len(found)} keys that sign tokens, and it should have 1 to {ISSUER_KEYS_MAX}")
+    return tuple(found)

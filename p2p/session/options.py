@@ -12,6 +12,7 @@ from p2p.address import TransportAddress
 from p2p.proto.proxy import PROXY_SERVICE
 from p2p.proto.publication import Access as Access
 from p2p.proto.publication import Kind as Kind
+from p2p.proto.publication import Webhook as Webhook
 from p2p.proxy_rules import ProxyRule
 from p2p.target import Offered, ServiceRates, Target, TcpTarget
 
@@ -74,6 +75,18 @@ class PeerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IssuerOptions:
+    """Whose tokens (JWT) let visitors in."""
+
+    location: str
+    """URL of the issuer or of its key set, or a file with a key set."""
+    issuer: str = ""
+    """What ``iss`` must be; empty takes any, but an issuer found by its URL must be named."""
+    audience: tuple[str, ...] = ()
+    """One of these must be in ``aud``; without any, only tokens without an audience are taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublicOptions:
     """How a gateway puts a service before the public."""
 
@@ -93,6 +106,8 @@ class PublicOptions:
     """How many times as many visitors as an instance of weight 1."""
     access: Access = field(default_factory=Access, repr=False)
     """Whom the gateway lets through; it holds secrets."""
+    issuers: tuple[IssuerOptions, ...] = ()
+    """Whose tokens let visitors in as well; their keys become part of ``access``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

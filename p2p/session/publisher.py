@@ -15,8 +15,11 @@ from p2p.proto.publication import (
     LINE_MAX_BYTES,
     PUBLICATION_SERVICE,
     GatewayMessage,
+    Keys,
+    KeysWanted,
     Publish,
     Published,
+    PublisherMessage,
     Refused,
     Visited,
     decode_gateway_line_untrusted,
@@ -24,6 +27,7 @@ from p2p.proto.publication import (
 )
 from p2p.session.connector import Connector
 from p2p.session.events import Event, Problem, Public, Report, Visit
+from p2p.session.issuers import IssuerKeysError, Issuers
 from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions, PublicOptions
 from p2p.session.peer_session import PeerSession
 from p2p.session.services import OfferedServices
@@ -74,6 +78,7 @@ class Publisher(Connector):
         self._requests = [
             _request(public, name, wants_address=options.proxy_protocol is not None) for name in self._targets
         ]
+        self._issuers = Issuers(public.issuers)
         if len(self._requests) > 1:
             if public.name or public.hosts or public.port:
                 raise ConfigError("several services cannot share one public name or port", code=CODE_SEVERAL)
@@ -100,11 +105,15 @@ class Publisher(Connector):
             raise
 
     async def _ask(self, session: PeerSession, request: Publish) -> None:
+        if self._issuers:
+            access = msgspec.structs.replace(request.access, jwt=await self._issuers.read())
+            request = msgspec.structs.replace(request, access=access)
+        line = _line(request)
         ours, theirs = socket.socketpair()
         session.multiplexer.open_flow(theirs, PUBLICATION_SERVICE)
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_MAX_BYTES)
-        writer.write(encode_line(request))
+        writer.write(line)
         try:
             async with asyncio.timeout(PUBLICATION_ANSWER_S):
                 answer = await _read(reader)
@@ -121,6 +130,8 @@ class Publisher(Connector):
 
     async def _listen(self, session: PeerSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Tell of visits; the end of the flow is the end of what it published."""
+        keys_wanted = asyncio.Event()
+        renewal = self._scope.start(self._renew_keys(writer, keys_wanted), name="keys of issuers")
         try:
             while True:
                 message = await _read(reader)
@@ -134,10 +145,32 @@ class Publisher(Connector):
                             took_s=message.took_s,
                         )
                     )
+                elif isinstance(message, KeysWanted):
+                    keys_wanted.set()
         except P2PError as error:
             session.close(reason=str(error))
         finally:
+            renewal.cancel()
             writer.close()
+
+    async def _renew_keys(self, writer: asyncio.StreamWriter, wanted: asyncio.Event) -> None:
+        async for issuers in self._issuers.changes(wanted, self._tell_problem):
+            try:
+                line = _line(Keys(jwt=issuers))
+            except ConfigError as error:
+                self._tell_problem(error)
+            else:
+                writer.write(line)
+
+    def _tell_problem(self, error: P2PError) -> None:
+        self.tell(Problem(t_s=self.t_s, error=error))
+
+
+def _line(message: PublisherMessage) -> bytes:
+    line = encode_line(message)
+    if len(line) > LINE_MAX_BYTES:
+        raise IssuerKeysError(f"{len(line)} bytes of keys and secrets, and a gateway takes {LINE_MAX_BYTES}")
+    return line
 
 
 async def _read(reader: asyncio.StreamReader) -> GatewayMessage:

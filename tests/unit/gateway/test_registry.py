@@ -9,8 +9,9 @@ import pytest
 
 from gateway.core.balance import Instance
 from gateway.core.registry import RefusedError, Registry
+from p2p.errors import ConfigError
 from p2p.identity import Identity
-from p2p.proto.publication import Access, Publish
+from p2p.proto.publication import Access, Issuer, Publish
 
 ANN, BOB = (Identity.generate().peer_id for _ in range(2))
 
@@ -118,3 +119,15 @@ def test_ports_are_given_until_none_is_free():
         registry(ports={}).publish(BOB, ask(kind="tcp"), instance())
     with pytest.raises(RefusedError, match="no domain"):
         registry(domain="").publish(BOB, ask(), instance())
+
+
+def test_the_last_instance_that_is_there_decides_who_may_come():
+    known = registry()
+    first, second = instance(), instance()
+    service = known.publish(ANN, ask(name="blog"), first)
+    known.publish(ANN, ask(name="blog", access=Access(bearer=("t",))), second)
+    assert service.policy.needs_credentials
+    known.withdraw(service, second)
+    assert not service.policy.needs_credentials
+    with pytest.raises(ConfigError, match="other issuers"):
+        service.set_keys(first, (Issuer(keys=()),))

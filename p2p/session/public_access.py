@@ -1,0 +1,62 @@
+"""What people type for tokens and signatures that let visitors in."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from p2p.errors import ConfigError, ErrorCode
+from p2p.session.options import IssuerOptions, Webhook
+
+CODE_BAD_ACCESS: Final = ErrorCode(
+    "P2P-1508",
+    "Write --jwt https://issuer.example,aud=NAME and --webhook github:SECRET, stripe:SECRET or hmac:HEADER:SECRET.",
+)
+
+_HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
+def parse_issuer(text: str) -> IssuerOptions:
+    """Read an issuer: ``https://auth.example/realms/home,aud=blog`` or ``keys.json,iss=NAME,aud=NAME``.
+
+    Args:
+        text: As the user gave it.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    location, *options = text.strip().split(",")
+    audience: list[str] = []
+    issuers: list[str] = []
+    for option in options:
+        name, _, value = option.partition("=")
+        if name not in ("aud", "iss") or not value:
+            raise ConfigError(f"--jwt: {option!r} is neither aud=NAME nor iss=NAME", code=CODE_BAD_ACCESS)
+        (audience if name == "aud" else issuers).append(value)
+    if not location or len(issuers) > 1:
+        raise ConfigError(f"--jwt: {text!r} names no issuer, or two", code=CODE_BAD_ACCESS)
+    return IssuerOptions(location=location, issuer="".join(issuers), audience=tuple(audience))
+
+
+def parse_webhook(text: str) -> Webhook:
+    """Read a sender of webhooks: ``github:SECRET``, ``stripe:SECRET`` or ``hmac:HEADER:SECRET``.
+
+    Args:
+        text: As the user gave it; it has a secret, which no message repeats.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    kind, _, secret = text.partition(":")
+    header = ""
+    if kind == "hmac":
+        header, _, secret = secret.partition(":")
+        if _HEADER.fullmatch(header) is None:
+            raise ConfigError("--webhook hmac: the name of a header is missing", code=CODE_BAD_ACCESS)
+    try:
+        # The gateway refuses what the message's own rules do not allow, so they are applied here.
+        return msgspec.convert({"kind": kind, "secret": secret, "header": header}, Webhook)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"--webhook: {kind!r} is no kind, or its secret is missing", code=CODE_BAD_ACCESS) from error

@@ -1,0 +1,48 @@
+"""How issuers and webhooks are written on the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2p.errors import ConfigError
+from p2p.session.options import IssuerOptions, Webhook
+from p2p.session.public_access import parse_issuer, parse_webhook
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://auth.example/realms/home", IssuerOptions(location="https://auth.example/realms/home")),
+        ("https://a.example,aud=x,aud=y", IssuerOptions(location="https://a.example", audience=("x", "y"))),
+        ("keys.json,iss=me", IssuerOptions(location="keys.json", issuer="me")),
+    ],
+)
+def test_issuers(text, expected):
+    assert parse_issuer(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", ",aud=x", "a,aud=", "a,x=y", "a,iss=x,iss=y"])
+def test_what_is_no_issuer(text):
+    with pytest.raises(ConfigError, match="--jwt"):
+        parse_issuer(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("github:a:b", Webhook(kind="github", secret="a:b")),
+        ("stripe:whsec_1", Webhook(kind="stripe", secret="whsec_1")),
+        ("hmac:X-Sig:s:t", Webhook(kind="hmac", header="X-Sig", secret="s:t")),
+    ],
+)
+def test_webhooks(text, expected):
+    assert parse_webhook(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "github", "github:", "gitlab:hidden", "hmac:hidden", "hmac::hidden", "hmac:X Y:hidden"]
+)
+def test_what_is_no_webhook_and_no_message_has_its_secret(text):
+    with pytest.raises(ConfigError) as caught:
+        parse_webhook(text)
+    assert "hidden" not in str(caught.value)
