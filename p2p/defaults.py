@@ -610,6 +610,9 @@ KNOCK_REPEAT_S: Final = 0.06
 """When a piece of a knock without an answer is sent again: above most round trips to a server of the continent."""
 KNOCK_REQUESTS: Final = 3
 """How often in all: at 10 % loss each way one piece in 150 gets no answer. 7 KB at most where UDP does not pass."""
+KNOCK_CHECK_AFTER_S: Final = 0.04
+"""How long after its answer an exposer checks where a knock came from: the dialer's first check has left by then, and
+has not arrived yet where a round trip takes longer than this."""
 KNOCK_ANSWER_S: Final = 0.25
 """How long after the login the answer to a knock that was passed on is waited for before the offer is made again."""
 SIGNALLING_STABLE_S: Final = 10.0

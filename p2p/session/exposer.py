@@ -33,6 +33,7 @@ from p2p.session.admission import OfferAdmission
 from p2p.session.candidates import shown, write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
 from p2p.session.events import Event, Inspecting, Listening, Problem, Ready, Report, SessionOpened
+from p2p.session.first_path import check_knock
 from p2p.session.knocking import read_knock
 from p2p.session.lan import announce, direct_signalling, ticket_addresses
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
@@ -244,13 +245,14 @@ class Exposer(Program):
     def _knocked(self, peer: PeerId, data: bytes, knock: KnockDelivery) -> None:
         """Take an offer that came ahead of its dialer's login; it may come again by the usual way, and before this."""
         offer = read_knock(peer, data)
-        if offer is None:
+        if offer is None or not self._scope.is_open:
             return
         session = self.sessions.get(offer.session)
         if session is None:
             self._take_offer(peer, offer.instance, offer, knock)
         elif session.peer == peer:
-            session.add_knock(knock)
+            session.knock = knock.nonce
+            self._scope.start(check_knock(session, knock.source, self.sessions), name="check of a knock")
 
     def _take_offer(self, peer: PeerId, instance: str, offer: Offer, knock: KnockDelivery | None = None) -> None:
         assert self._access is not None
@@ -287,11 +289,11 @@ class Exposer(Program):
 
     def _begin_checks(self, session: PeerSession, offer: Offer, knock: KnockDelivery | None) -> None:
         if session.session_id in self.sessions:
-            session.permit_seen(offer.seen_at)
+            session.permit_seen(offer.seen_at if knock is None else knock.source.host)
             session.announced()
             session.set_remote(offer)
-            if knock is not None:
-                session.add_knock(knock)
+            if knock is not None and self._scope.is_open:
+                self._scope.start(check_knock(session, knock.source, self.sessions), name="check of a knock")
 
     def _make_session(self, peer: PeerId, instance: str, offer: Offer) -> PeerSession:
         identity = self.node.identity

@@ -18,7 +18,7 @@ from p2p.forward.target import FlowAcceptor
 from p2p.identity import PeerId
 from p2p.path.link import PathLink
 from p2p.path.relay_base import RelayBase
-from p2p.proto.ice import REMOTE_BASE_ID, Candidate, CandidateType, Credentials
+from p2p.proto.ice import Candidate, CandidateType, Credentials
 from p2p.proto.path.controller import PathController
 from p2p.proto.path.events import (
     AllPathsLost,
@@ -34,7 +34,6 @@ from p2p.proto.path.path import PairReport, Path
 from p2p.proto.path.plans import PortHint
 from p2p.proto.path.reason import NatFacts, RelayReason, why_relayed
 from p2p.proto.signalling.bodies import Answer, Offer, Trickle
-from p2p.proto.signalling.messages import KnockDelivery
 from p2p.proto.stun.message import Message
 from p2p.proto.tunnel.codes import GoodbyeCode
 from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
@@ -215,12 +214,6 @@ class PeerSession:
     def permit_seen(self, host: str) -> None:
         """Exposer: open our relay for a dialer before its candidates come; see ``PeerPermissions.add_seen``."""
         self._permissions.add_seen(host, self._node.relay, self._node.hosts)
-
-    def add_knock(self, knock: KnockDelivery) -> None:
-        """Exposer: check where a knock of the dialer came from, its socket by the rendezvous' word."""
-        self.knock = knock.nonce
-        seen = Candidate.local(CandidateType.SERVER_REFLEXIVE, knock.source, REMOTE_BASE_ID)
-        self.add_remote((seen.to_wire(),))
 
     def announced(self) -> None:
         """Let news follow: our half of offer and answer is on its way."""
