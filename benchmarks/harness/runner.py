@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -109,6 +110,8 @@ def main(figures: Sequence[Figure], arguments: Sequence[str] | None = None) -> i
     if not chosen:
         print(f"there is no figure {', '.join(options.names)}", file=sys.stderr)
         return 2
+    # Ended by a signal, it still ends the programs and takes the namespaces down.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     _go_first()
     runs = 1 if options.quick else options.runs
     results = []
