@@ -63,6 +63,7 @@ class Publisher(Instance):
         # The key outlives a restart of the publisher, so its visitors come back to it.
         super().__init__(f"{session.peer}/{request.service}", request.weight, now)
         self.wants_address = request.wants_address
+        self.header_rules = request.headers
         self._session = session
         self._service = request.service
         self._tell = tell

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.config import GatewayConfig
 from gateway.core.registry import Registry, Service
+from gateway.core.sticky import StickyCookies
 from gateway.ingress.front import Arrival, Front, Handle
 from gateway.ingress.http import SERVER, HttpIngress
 from gateway.ingress.ports import PublishedPorts
@@ -27,6 +30,7 @@ from p2p.aio.tasks import TaskScope
 from p2p.errors import ConfigError, DecodeError
 from p2p.forward.sockets import close
 from p2p.forward.target import FlowAcceptor
+from p2p.identity import Identity
 from p2p.session.events import Event, GatewayReady, Problem, Ready
 from p2p.session.exposer import Exposer
 from p2p.session.options import ExposeOptions, PeerOptions
@@ -154,6 +158,9 @@ class Gateway(Exposer):
         return "" if port == usual and service.kind == "http" else f":{port}"
 
     def _make_http(self) -> HttpIngress:
+        # From the key file, so that cookies outlive a restart.
+        key = Identity.load_or_create(self.peer_options.identity_path).private_key_pem
+        cookies = StickyCookies(hmac.digest(key, b"p2p gateway: sticky cookies", hashlib.sha256))
         return HttpIngress(
             self.services,
             self._upstreams,
@@ -162,6 +169,7 @@ class Gateway(Exposer):
             domain=self.config.domain,
             fronts=self.config.fronts,
             balance=self.config.balance,
+            cookies=cookies,
             https_port=self._https_port if self.config.redirect else None,
         )
 

@@ -24,6 +24,9 @@ class Policy(StrEnum):
     """The one with the fewest visitors for its weight; among equals in turn."""
     ROUND_ROBIN = "round-robin"
     """In turn, by weight, evenly spread."""
+    COOKIE = "cookie"
+    """By a cookie, so that a browser stays with its instance while that one is well; whoever has none, and what is no
+    HTTP, as ``LEAST_CONNECTIONS``."""
     ADDRESS = "address"
     """By the visitor's address, so that a visitor stays with its instance while that one is well."""
 
@@ -119,7 +122,7 @@ def choose(
         return None
     if policy is Policy.ADDRESS:
         return max(well, key=lambda instance: _rendezvous_score(instance, visitor))
-    if policy is Policy.LEAST_CONNECTIONS:
+    if policy in (Policy.LEAST_CONNECTIONS, Policy.COOKIE):
         least = min(instance.open / instance.share(now) for instance in well)
         well = [instance for instance in well if instance.open / instance.share(now) <= least]
     return _smooth_round_robin(well, now)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from p2p.address import TransportAddress
+from p2p.proto.publication import HeaderRule
 
 _HOP_BY_HOP: Final = frozenset(
     {
@@ -25,6 +26,9 @@ _SAYS_WHO: Final = frozenset(
     {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"}
 )
 """What the exposed service believes about the visitor; a visitor may not say it."""
+
+_OF_THE_MESSAGE: Final = frozenset({"content-length", "expect", "sec-websocket-accept", "sec-websocket-key"})
+"""What tells where a request ends, or belongs to its handshake: a rule that changes it would break requests."""
 
 Headers = list[tuple[str, str]]
 
@@ -73,6 +77,25 @@ def for_service(headers: Iterable[tuple[str, str]], visit: Visit) -> Headers:
         ("X-Real-IP", visitor.host),
         ("Forwarded", f"for={node};host={_quoted(visit.host)};proto={visit.scheme}"),
     ]
+
+
+def is_for_rules(name: str) -> bool:
+    """Whether a publisher may have this header changed."""
+    return name.lower() not in _HOP_BY_HOP | _OF_THE_MESSAGE
+
+
+def apply_rules(headers: Headers, rules: Sequence[HeaderRule]) -> Headers:
+    """Change headers as a publisher wishes.
+
+    Args:
+        headers: Of the request to the service.
+        rules: Its wishes, in order.
+    """
+    for rule in rules:
+        headers = [(name, value) for name, value in headers if name.lower() != rule.name.lower()]
+        if rule.value is not None:
+            headers.append((rule.name, rule.value))
+    return headers
 
 
 def _quoted(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Final, Generic
 from gateway.core import names
 from gateway.core.access import AccessPolicy
 from gateway.core.balance import InstanceT
+from gateway.core.headers import is_for_rules
 from p2p.errors import ConfigError
 from p2p.identity import PeerId
 from p2p.proto.publication import Access, Issuer, Kind, Publish
@@ -136,6 +137,11 @@ class Registry(Generic[InstanceT]):
         Raises:
             RefusedError: A name or port is not free, or not allowed.
         """
+        wrong = [rule.name for rule in request.headers if not is_for_rules(rule.name)]
+        if wrong:
+            raise RefusedError(
+                f"the header {wrong[0]} cannot be changed: it belongs to the connection or to the message"
+            )
         try:
             service = (
                 self._publish_port(owner, request)
@@ -150,6 +156,9 @@ class Registry(Generic[InstanceT]):
         if request.kind != "http" and _is_for_http(request.access):
             self._forget_if_empty(service)
             raise RefusedError("only HTTP visitors can log in or sign, or be limited by connections or by size")
+        if request.kind != "http" and request.headers:
+            self._forget_if_empty(service)
+            raise RefusedError("only HTTP has headers to change")
         service.add(instance, policy)
         return service
 

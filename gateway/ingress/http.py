@@ -20,6 +20,7 @@ from gateway.core.headers import Visit
 from gateway.core.names import host_of_header
 from gateway.core.problems import Problem
 from gateway.core.registry import Registry, Service
+from gateway.core.sticky import StickyCookies
 from gateway.ingress.front import Arrival
 from gateway.ingress.proxy import Exchange, NoInstanceError
 from gateway.ingress.signed_body import BusyError, SignedBodies, SlowError
@@ -64,6 +65,7 @@ class HttpIngress:
         domain: That name.
         fronts: Networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
         balance: How to choose among instances.
+        cookies: For visitors that stay with an instance.
         https_port: Where visitors without TLS are sent to; None serves them as they are.
     """
 
@@ -77,6 +79,7 @@ class HttpIngress:
         domain: str,
         fronts: tuple[IpNetwork, ...],
         balance: Policy,
+        cookies: StickyCookies,
         https_port: int | None = None,
     ) -> None:
         self._registry = registry
@@ -86,6 +89,7 @@ class HttpIngress:
         self._domain = domain
         self._fronts = fronts
         self._balance = balance
+        self._cookies = cookies
         self._https_port = https_port
         self._bodies = SignedBodies()
         self._server = _Server(self._handle, access_log=None)
@@ -156,7 +160,9 @@ class HttpIngress:
                 if verdict is Verdict.IF_SIGNED:
                     body = await stack.enter_async_context(self._bodies.hold(request, largest))
                     policy.check_signature(request.headers, body, time.time())
-                exchange = Exchange(request, service, visit, self._upstreams, self._metrics, self._balance, body)
+                exchange = Exchange(
+                    request, service, visit, self._upstreams, self._metrics, self._balance, self._cookies, body
+                )
                 return await exchange.run()
         except NoInstanceError as error:
             return self._problem(request, error.problem, service.title)

@@ -15,9 +15,10 @@ from yarl import URL
 
 from gateway.core import problems
 from gateway.core.balance import Policy, choose
-from gateway.core.headers import Headers, Visit, end_to_end, for_service
+from gateway.core.headers import Headers, Visit, apply_rules, end_to_end, for_service
 from gateway.core.problems import Problem
 from gateway.core.registry import Service
+from gateway.core.sticky import StickyCookies, cookie_in, set_cookie, without_cookie
 from gateway.ingress.upstream import FlowConnector, Upstreams, make_session
 from gateway.ingress.websocket import relay_websocket
 from gateway.metrics import Metrics
@@ -56,6 +57,7 @@ class Exchange:
         upstreams: Connections to the instances.
         metrics: What to count.
         balance: How to choose among instances.
+        cookies: For visitors that stay with an instance by ``Policy.COOKIE``.
         body: The request's, if it was read already.
     """
 
@@ -67,8 +69,10 @@ class Exchange:
         upstreams: Upstreams,
         metrics: Metrics,
         balance: Policy,
+        cookies: StickyCookies,
         body: bytes | None = None,
     ) -> None:
+        self._cookies = cookies
         self._held_body = body
         self._request = request
         self._service = service
@@ -111,20 +115,25 @@ class Exchange:
         raise NoInstanceError(problem)
 
     def _choose(self, tried: list[Publisher]) -> Publisher | None:
-        return choose(
-            self._service.instances,
-            self._balance,
-            visitor=self._visit.visitor.host,
-            now=asyncio.get_running_loop().time(),
-            without=tried,
-        )
+        now = asyncio.get_running_loop().time()
+        before = self._before()
+        if before is not None and before not in tried and before.is_well(now):
+            return before
+        return choose(self._service.instances, self._balance, visitor=self._visit.visitor.host, now=now, without=tried)
+
+    def _before(self) -> Publisher | None:
+        """The instance that served this visitor before, by its cookie."""
+        if self._balance is not Policy.COOKIE:
+            return None
+        given = cookie_in(list(self._request.headers.items()))
+        return self._cookies.find(self._service.title, self._service.instances, given)
 
     def _may_repeat(self) -> bool:
         return self._request.method in _IDEMPOTENT and not self._request.body_exists
 
     async def _pass_through(self, publisher: Publisher) -> web.StreamResponse:
         request = self._request
-        headers = for_service(self._own_headers(), self._visit)
+        headers = apply_rules(for_service(self._own_headers(), self._visit), publisher.header_rules)
         # The path as it came: decoding and encoding it again could make another one of it.
         url = URL(f"http://{self._service.title}{request.raw_path}", encoded=True)
         async with AsyncExitStack() as stack:
@@ -144,13 +153,14 @@ class Exchange:
                     expect100=False,
                 )
             )
-            return await self._respond(upstream)
+            return await self._respond(upstream, publisher)
 
     def _own_headers(self) -> Headers:
         drops_credentials = self._service.policy.needs_credentials
+        headers = list(self._request.headers.items())
         return [
             (name, value)
-            for name, value in self._request.headers.items()
+            for name, value in (without_cookie(headers) if self._balance is Policy.COOKIE else headers)
             # What the gateway itself asked for is not for the service; the wait for "100 Continue" is over.
             if not (name.lower() == "expect" or (drops_credentials and name.lower() == "authorization"))
         ]
@@ -168,11 +178,14 @@ class Exchange:
                 raise web.HTTPRequestEntityTooLarge(max_size=largest, actual_size=self._body_bytes)
             yield piece
 
-    async def _respond(self, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+    async def _respond(self, upstream: aiohttp.ClientResponse, publisher: Publisher) -> web.StreamResponse:
         request = self._request
         response = _PlainResponse(status=upstream.status, reason=upstream.reason or "")
         for name, value in end_to_end(upstream.headers.items()):
             response.headers.add(name, value)
+        if self._balance is Policy.COOKIE and self._before() is not publisher:
+            value = self._cookies.of(self._service.title, self._service.instances, publisher)
+            response.headers.add("Set-Cookie", set_cookie(value, is_secure=self._visit.scheme == "https"))
         is_bodiless = request.method == "HEAD" or upstream.status in (204, 304)
         if "Content-Length" not in response.headers and not is_bodiless and request.version >= (1, 1):
             response.enable_chunked_encoding()

@@ -70,7 +70,7 @@ def gateway(
         bool, typer.Option("--no-redirect", help="Serve visitors without TLS instead of sending them to HTTPS.")
     ] = False,
     balance: Annotated[
-        str, typer.Option("--balance", metavar="HOW", help="least-connections, round-robin or address.")
+        str, typer.Option("--balance", metavar="HOW", help="least-connections, round-robin, cookie or address.")
     ] = "least-connections",
     allow: Annotated[
         list[str] | None, typer.Option("--allow", metavar="PEER", help="Only this peer may publish. Repeat.")

@@ -61,6 +61,14 @@ Webhook: TypeAlias = Annotated[
         help="Public: or for a signed body: github:SECRET, stripe:SECRET or hmac:HEADER:SECRET. Repeat.",
     ),
 ]
+SetHeader: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set-header", metavar="NAME:VALUE", help="Public: give requests to the service this. Repeat."),
+]
+RemoveHeader: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--remove-header", metavar="NAME", help="Public: take this out of requests. Repeat."),
+]
 Rate: TypeAlias = Annotated[
     float | None, typer.Option("--rate", metavar="N", help="Public: requests a second of one visitor's address.")
 ]
@@ -88,6 +96,8 @@ def public_options(
     bearer: list[str] | None,
     jwt: list[str] | None,
     webhook: list[str] | None,
+    set_header: list[str] | None,
+    remove_header: list[str] | None,
     rate: float | None,
     group: str | None,
     weight: int | None,
@@ -100,11 +110,11 @@ def public_options(
     from p2p.config import CODE_CONTRADICTION
     from p2p.errors import ConfigError
     from p2p.session.options import Access, Kind, PublicOptions
-    from p2p.session.public_access import parse_issuer, parse_webhook
+    from p2p.session.public_access import parse_header_rules, parse_issuer, parse_webhook
 
     if not is_public:
         ways = (host, tcp is not None, udp is not None, tls, rate, group, weight)
-        if any((*ways, visitors, no_visitors, login, bearer, jwt, webhook)):
+        if any((*ways, visitors, no_visitors, login, bearer, jwt, webhook, set_header, remove_header)):
             raise ConfigError("a flag for public services is given without --public", code=CODE_CONTRADICTION)
         return None
     if not gateway:
@@ -133,5 +143,6 @@ def public_options(
             webhooks=tuple(parse_webhook(text) for text in webhook or ()),
             requests_per_s=rate or 0.0,
         ),
+        headers=parse_header_rules(set_header or (), remove_header or ()),
         issuers=tuple(parse_issuer(text) for text in jwt or ()),
     )

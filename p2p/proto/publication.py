@@ -96,6 +96,14 @@ class Access(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The largest body of a request; 0 means any size."""
 
 
+class HeaderRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A change to the headers of requests on their way to the service."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
+    value: Annotated[str, Meta(pattern=r"^[ -~]{0,1024}$")] | None = None
+    """What it is set to, whatever the visitor said; None removes it."""
+
+
 class Publish(Struct, frozen=True, kw_only=True, tag="publish", omit_defaults=True):
     """Put a service before the public."""
 
@@ -115,6 +123,8 @@ class Publish(Struct, frozen=True, kw_only=True, tag="publish", omit_defaults=Tr
     wants_address: bool = False
     """Whether the service reads a PROXY header: then each visitor gets a connection of its own."""
     access: Access = Access()
+    headers: Annotated[tuple[HeaderRule, ...], Meta(max_length=32)] = ()
+    """Changes to the headers of requests, in this order, after the gateway's own."""
 
 
 class Keys(Struct, frozen=True, kw_only=True, tag="keys"):

@@ -1,19 +1,21 @@
-"""What people type for tokens and signatures that let visitors in."""
+"""What people type for tokens and signatures that let visitors in, and for headers that the gateway changes."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from p2p.errors import ConfigError, ErrorCode
-from p2p.session.options import IssuerOptions, Webhook
+from p2p.session.options import HeaderRule, IssuerOptions, Webhook
 
 CODE_BAD_ACCESS: Final = ErrorCode(
     "P2P-1508",
     "Write --jwt https://issuer.example,aud=NAME and --webhook github:SECRET, stripe:SECRET or hmac:HEADER:SECRET.",
 )
+CODE_BAD_HEADER: Final = ErrorCode("P2P-1510", "Write --set-header NAME:VALUE or --remove-header NAME.")
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -60,3 +62,25 @@ def parse_webhook(text: str) -> Webhook:
         return msgspec.convert({"kind": kind, "secret": secret, "header": header}, Webhook)
     except msgspec.ValidationError as error:
         raise ConfigError(f"--webhook: {kind!r} is no kind, or its secret is missing", code=CODE_BAD_ACCESS) from error
+
+
+def parse_header_rules(sets: Sequence[str], removes: Sequence[str]) -> tuple[HeaderRule, ...]:
+    """Read changes to headers; what is removed goes first.
+
+    Args:
+        sets: Each ``NAME:VALUE``; the value may be a secret, which no message repeats.
+        removes: Names.
+
+    Raises:
+        ConfigError: One is no header.
+    """
+    rules: list[dict[str, str | None]] = [{"name": name.strip(), "value": None} for name in removes]
+    for text in sets:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise ConfigError("--set-header: there is no colon", code=CODE_BAD_HEADER)
+        rules.append({"name": name.strip(), "value": value.strip()})
+    try:
+        return msgspec.convert(rules, tuple[HeaderRule, ...])
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"not a header: {error}", code=CODE_BAD_HEADER) from error

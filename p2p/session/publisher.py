@@ -196,6 +196,7 @@ def _request(options: PublicOptions, service: str, *, wants_address: bool) -> Pu
         group=options.group,
         weight=options.weight,
         access=options.access,
+        headers=options.headers,
         wants_address=wants_address,
     )
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.core.headers import Visit, end_to_end, for_service
+import pytest
+
+from gateway.core.headers import Visit, apply_rules, end_to_end, for_service, is_for_rules
 from p2p.address import TransportAddress
+from p2p.proto.publication import HeaderRule
 
 LOCAL = TransportAddress("203.0.113.9", 443)
 
@@ -25,3 +28,18 @@ def test_the_visitor_is_told_and_cannot_tell_otherwise():
         ("X-Real-IP", "2001:db8::7"),
         ("Forwarded", 'for="[2001:db8::7]";host="blog\\".example";proto=https'),
     ]
+
+
+def test_rules_set_and_remove():
+    headers = [("Accept", "a"), ("x-tenant", "visitor"), ("Host", "blog.example"), ("accept", "b")]
+    rules = (
+        HeaderRule(name="Accept"),
+        HeaderRule(name="X-Tenant", value="home"),
+        HeaderRule(name="host", value="intranet.example"),
+    )
+    assert apply_rules(headers, rules) == [("X-Tenant", "home"), ("host", "intranet.example")]
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection", "Upgrade"])
+def test_no_rule_changes_where_a_request_ends(name):
+    assert not is_for_rules(name)

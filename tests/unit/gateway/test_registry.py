@@ -11,7 +11,7 @@ from gateway.core.balance import Instance
 from gateway.core.registry import RefusedError, Registry
 from p2p.errors import ConfigError
 from p2p.identity import Identity
-from p2p.proto.publication import Access, Issuer, Publish
+from p2p.proto.publication import Access, HeaderRule, Issuer, Publish
 
 ANN, BOB = (Identity.generate().peer_id for _ in range(2))
 
@@ -131,3 +131,13 @@ def test_the_last_instance_that_is_there_decides_who_may_come():
     assert not service.policy.needs_credentials
     with pytest.raises(ConfigError, match="other issuers"):
         service.set_keys(first, (Issuer(keys=()),))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "words"), [("http", "Connection", "cannot be changed"), ("tcp", "X-Own", "only HTTP")]
+)
+def test_header_rules_that_cannot_be(kind, name, words):
+    known = registry()
+    with pytest.raises(RefusedError, match=words):
+        known.publish(ANN, ask(kind=kind, headers=(HeaderRule(name=name),)), instance())
+    assert not list(known)

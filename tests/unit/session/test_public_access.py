@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from p2p.errors import ConfigError
-from p2p.session.options import IssuerOptions, Webhook
-from p2p.session.public_access import parse_issuer, parse_webhook
+from p2p.session.options import HeaderRule, IssuerOptions, Webhook
+from p2p.session.public_access import parse_header_rules, parse_issuer, parse_webhook
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,23 @@ def test_webhooks(text, expected):
 def test_what_is_no_webhook_and_no_message_has_its_secret(text):
     with pytest.raises(ConfigError) as caught:
         parse_webhook(text)
+    assert "hidden" not in str(caught.value)
+
+
+def test_header_rules():
+    assert parse_header_rules(["Host: intranet.example:80", "X-Own:"], ["Accept"]) == (
+        HeaderRule(name="Accept"),
+        HeaderRule(name="Host", value="intranet.example:80"),
+        HeaderRule(name="X-Own", value=""),
+    )
+
+
+@pytest.mark.parametrize(
+    ("sets", "removes"),
+    [(["X-Own"], []), (["X Own:hidden"], []), (["X-Own:hidden\r\nY:1"], []), ([], [""]), ([], ["a:b"])],
+)
+def test_what_is_no_header_rule(sets, removes):
+    with pytest.raises(ConfigError) as caught:
+        parse_header_rules(sets, removes)
+    assert caught.value.code == "P2P-1510"
     assert "hidden" not in str(caught.value)
