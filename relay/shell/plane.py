@@ -14,6 +14,7 @@ from typing import Final
 from p2p.address import TransportAddress
 from p2p.aio.udp_options import SOL_UDP, UDP_GRO, enable, size_buffers
 from p2p.defaults import RELAY_BATCH_BYTES, RELAY_CLIENT_BATCH, RELAY_LONG_QUEUE_ROUNDS, RELAY_SHORT_BATCH
+from p2p.errors import ConnectivityError
 from relay.core.counters import RelayCounters
 from relay.shell.arena import Batch, ReceiveArena
 from relay.shell.poller import make_poller
@@ -92,8 +93,16 @@ class DataSocket(ABC):
         self._last_round = 0
 
     def watch(self) -> None:
-        """Begin to read."""
-        self.plane.poller.add(self.socket.fileno(), self.read)
+        """Begin to read.
+
+        Raises:
+            ConnectivityError: The loop cannot watch sockets (P2P-4102); the socket is closed then.
+        """
+        try:
+            self.plane.poller.add(self.socket.fileno(), self.read)
+        except ConnectivityError:
+            self.close()
+            raise
 
     @property
     def is_closed(self) -> bool:

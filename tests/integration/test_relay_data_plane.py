@@ -13,6 +13,7 @@ import pytest
 
 from p2p.address import TransportAddress
 from p2p.aio.udp_options import SOL_UDP, UDP_SEGMENT, has_gso
+from p2p.errors import ConnectivityError
 from relay.core.counters import RelayCounters
 from relay.core.relayed_ports import RelayHost
 from relay.service import RelayService
@@ -226,6 +227,20 @@ async def test_a_relay_without_descriptors_says_that_it_is_full(monkeypatch):
                 assert await second.refusal() == 508
             finally:
                 monkeypatch.setattr("p2p.aio.udp_options.socket.socket", make)
+
+
+@pytest.mark.parametrize("has_epoll", [True, False])
+async def test_a_loop_that_cannot_watch_sockets_is_told_so(monkeypatch, has_epoll):
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", refuse)
+    if not has_epoll:
+        monkeypatch.setattr("relay.shell.plane.make_poller", lambda loop, arena: LoopPoller(loop))
+    with pytest.raises(ConnectivityError) as caught:
+        async with RelayService(loopback_config(tcp=(), tls=())):
+            pass
+    assert caught.value.code == "P2P-4102"
 
 
 @linux_only
