@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,6 @@ from relay.parts import part_of
 from relay.shell.mail import Mailroom
 from relay.shell.plane import DataPlane
 from relay.shell.share import PortParts, Share
-from tests.integration.test_relay import eventually
 from tests.support.ports import free_port
 from tests.support.turn_client import EchoPeer, TurnClient
 
@@ -67,6 +66,15 @@ async def two_workers(folder: Path) -> AsyncIterator[tuple[TransportAddress, sub
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
             assert process.returncode == 0, (folder / "log").read_text()
+
+
+async def eventually(condition: Callable[[], bool], what: str) -> None:
+    """Wait with the patience that starting programs on a busy machine needs."""
+    for _ in range(300):
+        if condition():
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail(f"never happened: {what}")
 
 
 def children(pid: int) -> list[int]:
