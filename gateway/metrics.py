@@ -34,3 +34,6 @@ class Metrics:
         )
         self.ejections = Counter("p2p_gateway_ejections", "Instances that were set aside.", registry=registry)
         self.retries = Counter("p2p_gateway_retries", "Requests that went to another instance.", registry=registry)
+        self.health_checks = Counter(
+            "p2p_gateway_health_checks", "What instances said about themselves.", ["result"], registry=registry
+        )

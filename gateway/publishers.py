@@ -64,6 +64,7 @@ class Publisher(Instance):
         super().__init__(f"{session.peer}/{request.service}", request.weight, now)
         self.wants_address = request.wants_address
         self.header_rules = request.headers
+        self.health = request.health
         self._session = session
         self._service = request.service
         self._tell = tell
@@ -124,7 +125,7 @@ class PublisherDesk:
     Args:
         registry: What is published.
         scope: Where the conversations run.
-        published: Called with each service that got an instance; raises ``RefusedError`` to refuse it.
+        published: Called with each service that got an instance, and that one; raises ``RefusedError`` to refuse it.
         withdrawn: Called with each service that lost one, and with that.
         urls_of: Tells how the public reaches a service.
     """
@@ -134,7 +135,7 @@ class PublisherDesk:
         registry: Registry[Publisher],
         scope: TaskScope,
         *,
-        published: Callable[[Service[Publisher]], Awaitable[None]],
+        published: Callable[[Service[Publisher], Publisher], Awaitable[None]],
         withdrawn: Callable[[Service[Publisher], Publisher], None],
         urls_of: Callable[[Service[Publisher]], tuple[str, ...]],
     ) -> None:
@@ -190,7 +191,7 @@ class PublisherDesk:
             tell(Refused(reason=refusal.detail, is_final=refusal.is_final))
             return
         try:
-            await self._published(service)
+            await self._published(service, publisher)
             tell(Published(urls=self._urls_of(service), instances=len(service.instances)))
             logger.info("%s published by %s", service.title, session.peer)
             # Until the end of the flow, or of the session.

@@ -18,6 +18,7 @@ from gateway.config import GatewayConfig
 from gateway.core.registry import Registry, Service
 from gateway.core.sticky import StickyCookies
 from gateway.ingress.front import Arrival, Front, Handle
+from gateway.ingress.health import HealthChecks
 from gateway.ingress.http import SERVER, HttpIngress
 from gateway.ingress.ports import PublishedPorts
 from gateway.ingress.raw import RawForwarder
@@ -82,6 +83,7 @@ class Gateway(Exposer):
         self._certificates = Certificates(config.certificates) if config.certificates else None
         self._raw = RawForwarder(config.balance, self.metrics)
         self._upstreams = Upstreams()
+        self._health = HealthChecks(self._upstreams, self.metrics)
         self._work = TaskScope()
         self._ports = PublishedPorts(config.port_hosts, self._front, self._raw)
         self._stack = AsyncExitStack()
@@ -182,9 +184,12 @@ class Gateway(Exposer):
             except ConfigError as error:
                 self.tell(Problem(t_s=self.t_s, error=error))
 
-    async def _published(self, service: Service[Publisher]) -> None:
+    async def _published(self, service: Service[Publisher], publisher: Publisher) -> None:
         if service.port:
             await self._ports.open(service)
+        if publisher.health is not None and self._work.is_open:
+            watching = self._health.watch(service, publisher, publisher.health)
+            self._work.start(watching, name=f"health of {service.title}")
 
     def _withdrawn(self, service: Service[Publisher], publisher: Publisher) -> None:
         if self._work.is_open:

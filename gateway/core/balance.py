@@ -12,6 +12,8 @@ EJECT_AFTER_FAILURES: Final = 3
 EJECT_S: Final = 10.0
 """For how long at first; doubled with each ejection in a row."""
 EJECT_MAX_S: Final = 300.0
+UNHEALTHY_AFTER_CHECKS: Final = 2
+"""Bad checks in a row after which an instance that was well gets no visitors; one good check brings it back."""
 SLOW_START_S: Final = 10.0
 """An instance that is new, or back, grows to its whole share in this time."""
 _SLOW_START_LEAST: Final = 0.1
@@ -42,6 +44,7 @@ class Instance:
     Attributes:
         open: Visitors that it serves now.
         is_draining: Whether it finishes what it has and gets nothing new.
+        is_healthy: Whether it says that it is well when it is asked; True while nobody asks.
     """
 
     def __init__(self, key: str, weight: int, now: float) -> None:
@@ -49,6 +52,9 @@ class Instance:
         self.weight = weight
         self.open = 0
         self.is_draining = False
+        self.is_healthy = True
+        self._bad_checks = 0
+        self._was_good = False
         self._since = now
         self._failures = 0
         self._ejections = 0
@@ -57,7 +63,7 @@ class Instance:
 
     def is_well(self, now: float) -> bool:
         """Whether it may get a visitor."""
-        return not self.is_draining and now >= self._ejected_until
+        return self.is_healthy and not self.is_draining and now >= self._ejected_until
 
     def share(self, now: float) -> float:
         """Its weight, less while it is new."""
@@ -82,6 +88,27 @@ class Instance:
         """A visitor was served."""
         self._failures = self._ejections = 0
 
+    def checked(self, now: float, *, is_good: bool) -> bool:
+        """It was asked whether it is well.
+
+        Args:
+            now: The monotonic time.
+            is_good: What it said; one that has never been well is believed the first time.
+
+        Returns:
+            Whether that changes anything.
+        """
+        was_healthy = self.is_healthy
+        self._bad_checks = 0 if is_good else self._bad_checks + 1
+        self._was_good |= is_good
+        if is_good:
+            self.is_healthy = True
+        elif self._bad_checks >= UNHEALTHY_AFTER_CHECKS or not self._was_good:
+            self.is_healthy = False
+        if self.is_healthy and not was_healthy:
+            self._since = now
+        return self.is_healthy is not was_healthy
+
     def advance(self, share: float) -> float:
         """Gain this much in a round of ``Policy.ROUND_ROBIN``.
 
@@ -104,7 +131,8 @@ def choose(
 ) -> InstanceT | None:
     """Choose an instance for a visitor.
 
-    When none is well, those that were ejected get another chance: an error page helps nobody.
+    When none is well, those that were ejected get another chance: an error page helps nobody. Those that say themselves
+    that they are not well do not.
 
     Args:
         instances: All of the service.
@@ -116,7 +144,11 @@ def choose(
     Returns:
         The instance, or None when nothing is left to try.
     """
-    left = [instance for instance in instances if instance not in without and not instance.is_draining]
+    left = [
+        instance
+        for instance in instances
+        if instance not in without and instance.is_healthy and not instance.is_draining
+    ]
     well = [instance for instance in left if instance.is_well(now)] or left
     if not well:
         return None

@@ -156,9 +156,9 @@ class Registry(Generic[InstanceT]):
         if request.kind != "http" and _is_for_http(request.access):
             self._forget_if_empty(service)
             raise RefusedError("only HTTP visitors can log in or sign, or be limited by connections or by size")
-        if request.kind != "http" and request.headers:
+        if request.kind != "http" and (request.headers or request.health is not None):
             self._forget_if_empty(service)
-            raise RefusedError("only HTTP has headers to change")
+            raise RefusedError("only HTTP has headers to change, and a path to ask whether the service is well")
         service.add(instance, policy)
         return service
 

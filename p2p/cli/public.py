@@ -69,6 +69,12 @@ RemoveHeader: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--remove-header", metavar="NAME", help="Public: take this out of requests. Repeat."),
 ]
+Health: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--health", metavar="/PATH[,EVERY]", help="Public: no visitors while this fails; asked every 10 s, or so often."
+    ),
+]
 Rate: TypeAlias = Annotated[
     float | None, typer.Option("--rate", metavar="N", help="Public: requests a second of one visitor's address.")
 ]
@@ -98,6 +104,7 @@ def public_options(
     webhook: list[str] | None,
     set_header: list[str] | None,
     remove_header: list[str] | None,
+    health: str | None,
     rate: float | None,
     group: str | None,
     weight: int | None,
@@ -110,11 +117,11 @@ def public_options(
     from p2p.config import CODE_CONTRADICTION
     from p2p.errors import ConfigError
     from p2p.session.options import Access, Kind, PublicOptions
-    from p2p.session.public_access import parse_header_rules, parse_issuer, parse_webhook
+    from p2p.session.public_access import parse_header_rules, parse_health, parse_issuer, parse_webhook
 
     if not is_public:
         ways = (host, tcp is not None, udp is not None, tls, rate, group, weight)
-        if any((*ways, visitors, no_visitors, login, bearer, jwt, webhook, set_header, remove_header)):
+        if any((*ways, visitors, no_visitors, login, bearer, jwt, webhook, set_header, remove_header, health)):
             raise ConfigError("a flag for public services is given without --public", code=CODE_CONTRADICTION)
         return None
     if not gateway:
@@ -144,5 +151,6 @@ def public_options(
             requests_per_s=rate or 0.0,
         ),
         headers=parse_header_rules(set_header or (), remove_header or ()),
+        health=None if health is None else parse_health(health),
         issuers=tuple(parse_issuer(text) for text in jwt or ()),
     )

@@ -104,6 +104,13 @@ class HeaderRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it is set to, whatever the visitor said; None removes it."""
 
 
+class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the gateway asks an instance whether it is well: any response below 400 says so."""
+
+    path: Annotated[str, Meta(pattern=r"^/[!-~]{0,254}$")]
+    interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
+
+
 class Publish(Struct, frozen=True, kw_only=True, tag="publish", omit_defaults=True):
     """Put a service before the public."""
 
@@ -123,6 +130,8 @@ class Publish(Struct, frozen=True, kw_only=True, tag="publish", omit_defaults=Tr
     wants_address: bool = False
     """Whether the service reads a PROXY header: then each visitor gets a connection of its own."""
     access: Access = Access()
+    health: Health | None = None
+    """How this instance is asked whether it is well; None: it is not."""
     headers: Annotated[tuple[HeaderRule, ...], Meta(max_length=32)] = ()
     """Changes to the headers of requests, in this order, after the gateway's own."""
 

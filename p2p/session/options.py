@@ -12,6 +12,7 @@ from p2p.address import TransportAddress
 from p2p.proto.proxy import PROXY_SERVICE
 from p2p.proto.publication import Access as Access
 from p2p.proto.publication import HeaderRule as HeaderRule
+from p2p.proto.publication import Health as Health
 from p2p.proto.publication import Kind as Kind
 from p2p.proto.publication import Webhook as Webhook
 from p2p.proxy_rules import ProxyRule
@@ -107,6 +108,8 @@ class PublicOptions:
     """How many times as many visitors as an instance of weight 1."""
     access: Access = field(default_factory=Access, repr=False)
     """Whom the gateway lets through; it holds secrets."""
+    health: Health | None = None
+    """How the gateway asks whether the service is well; None: it does not."""
     headers: tuple[HeaderRule, ...] = field(default=(), repr=False)
     """Changes to the headers of visitors' requests; values may be secrets."""
     issuers: tuple[IssuerOptions, ...] = ()

@@ -1,4 +1,4 @@
-"""What people type for tokens and signatures that let visitors in, and for headers that the gateway changes."""
+"""What people type for tokens, signatures, headers and health checks of public services."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Final
 import msgspec
 
 from p2p.errors import ConfigError, ErrorCode
-from p2p.session.options import HeaderRule, IssuerOptions, Webhook
+from p2p.parse import parse_duration
+from p2p.session.options import HeaderRule, Health, IssuerOptions, Webhook
 
 CODE_BAD_ACCESS: Final = ErrorCode(
     "P2P-1508",
     "Write --jwt https://issuer.example,aud=NAME and --webhook github:SECRET, stripe:SECRET or hmac:HEADER:SECRET.",
 )
 CODE_BAD_HEADER: Final = ErrorCode("P2P-1510", "Write --set-header NAME:VALUE or --remove-header NAME.")
+CODE_BAD_HEALTH: Final = ErrorCode("P2P-1511", "Write --health /path or --health /path,30s.")
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -84,3 +86,20 @@ def parse_header_rules(sets: Sequence[str], removes: Sequence[str]) -> tuple[Hea
         return msgspec.convert(rules, tuple[HeaderRule, ...])
     except msgspec.ValidationError as error:
         raise ConfigError(f"not a header: {error}", code=CODE_BAD_HEADER) from error
+
+
+def parse_health(text: str) -> Health:
+    """Read how a service is asked whether it is well: ``/healthz`` or ``/healthz,30s``.
+
+    Args:
+        text: As the user gave it.
+
+    Raises:
+        ConfigError: It is no path, or no time from a second to an hour.
+    """
+    path, _, interval = text.strip().partition(",")
+    fields: dict[str, object] = {"path": path} | ({"interval_s": parse_duration(interval)} if interval else {})
+    try:
+        return msgspec.convert(fields, Health)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"--health {text}: {error}", code=CODE_BAD_HEALTH) from error

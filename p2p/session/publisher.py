@@ -197,6 +197,7 @@ def _request(options: PublicOptions, service: str, *, wants_address: bool) -> Pu
         weight=options.weight,
         access=options.access,
         headers=options.headers,
+        health=options.health,
         wants_address=wants_address,
     )
 

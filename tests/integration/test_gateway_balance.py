@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from gateway.core.balance import Policy
 from gateway.core.sticky import COOKIE
-from p2p.session.options import HeaderRule
+from p2p.session.options import HeaderRule, Health
 from tests.support.gateway_world import CONFIG, GatewayWorld, gateway_world, mirror, website
 
 
@@ -56,3 +57,30 @@ async def test_headers_are_changed_on_the_way_to_the_service(tmp_path):
         assert headers["host"] == "intranet.example"
         assert "x-forwarded-for" not in headers
         assert headers["x-real-ip"] == "127.0.0.1"
+
+
+async def test_an_instance_that_is_not_well_gets_no_visitors_until_it_is(tmp_path):
+    asked: list[str] = []
+    status = 500
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if request.path == "/healthz":
+            asked.append(request.headers["User-Agent"])
+            return web.Response(status=status)
+        return web.Response(text="here")
+
+    async with gateway_world(tmp_path) as there, website(answer) as port:
+        await there.publish(port, name="blog", health=Health(path="/healthz", interval_s=1.0))
+
+        async def until(expected: int) -> None:
+            async with asyncio.timeout(10):
+                while True:
+                    async with there.get("/") as response:
+                        if response.status == expected:
+                            return
+                    await asyncio.sleep(0.02)
+
+        await until(503)
+        status = 200
+        await until(200)
+        assert set(asked) == {"p2p-gateway"}

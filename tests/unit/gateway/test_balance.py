@@ -84,3 +84,19 @@ def test_a_new_instance_starts_slowly():
     assert fresh.share(0.0) == 1.0
     assert fresh.share(SLOW_START_S / 2) == 5.0
     assert fresh.share(SLOW_START_S * 2) == 10.0
+
+
+def test_an_instance_that_says_it_is_not_well_gets_nobody_until_it_is():
+    pool = instances(1, 1)
+    asked = pool[0]
+    assert not asked.checked(0.0, is_good=True)
+    assert not asked.checked(0.0, is_good=False), "once may be chance"
+    assert asked.checked(0.0, is_good=False)
+    assert chosen(pool, Policy.ROUND_ROBIN, 4) == {"i1": 4}
+    assert asked.checked(0.0, is_good=True)
+    assert asked.share(0.0) < 1.0, "and begins slowly"
+    assert pool[1].checked(0.0, is_good=False), "it has never been well"
+    assert chosen(pool, Policy.ADDRESS, 4) == {"i0": 4}
+    asked.checked(0.0, is_good=False)
+    asked.checked(0.0, is_good=False)
+    assert choose(pool, Policy.LEAST_CONNECTIONS, visitor="", now=0.0) is None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from p2p.errors import ConfigError
-from p2p.session.options import HeaderRule, IssuerOptions, Webhook
-from p2p.session.public_access import parse_header_rules, parse_issuer, parse_webhook
+from p2p.session.options import HeaderRule, Health, IssuerOptions, Webhook
+from p2p.session.public_access import parse_header_rules, parse_health, parse_issuer, parse_webhook
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,14 @@ def test_what_is_no_header_rule(sets, removes):
         parse_header_rules(sets, removes)
     assert caught.value.code == "P2P-1510"
     assert "hidden" not in str(caught.value)
+
+
+def test_health():
+    assert parse_health("/healthz") == Health(path="/healthz", interval_s=10.0)
+    assert parse_health("/a?b=c,2m") == Health(path="/a?b=c", interval_s=120.0)
+
+
+@pytest.mark.parametrize("text", ["", "healthz", "/a b", "/a,0.1s", "/a,2h", "/a,often"])
+def test_what_is_no_health(text):
+    with pytest.raises(ConfigError):
+        parse_health(text)
