@@ -22,7 +22,7 @@ from .kinds import KINDS
 from .namespaces import require_root
 from .programs import find_program
 from .record import Record, load_record, merged, this_origin
-from .results import CellResult, format_list, format_matrix, is_pair
+from .results import CellResult, format_list, format_matrix, is_pair, percentiles
 from .setups import SCENARIOS, Setup, pair_setup, scenario_setup
 from .shapes import parse_duration_s, parse_loss
 from .targets import (
@@ -162,13 +162,13 @@ def _run_all(plans: list[CellPlan], jobs: int, record: Record, file: FilePath | 
 
 
 def _tell(cell: CellResult, number: int, total: int) -> None:
-    first = [run.first_byte_s for run in cell.runs if run.first_byte_s is not None]
-    direct = [run.direct_s for run in cell.runs if run.direct_s is not None]
     parts = [f"{cell.direct} direct, {cell.relay} relay of {len(cell.runs)}"]
-    if first:
-        parts.append(f"first byte {min(first):.3f} s")
-    if direct:
-        parts.append(f"direct {min(direct):.3f} s")
+    for name, values in (
+        ("first byte", [run.first_byte_s for run in cell.runs]),
+        ("direct", [run.direct_s for run in cell.runs]),
+    ):
+        if (median := percentiles(values)["p50"]) is not None:
+            parts.append(f"{name} {median:.3f} s")
     parts += cell.complaints
     print(f"[{number}/{total}] {cell.key.name}: {', '.join(parts)}", file=sys.stderr, flush=True)
 
