@@ -521,8 +521,8 @@ RELAY_POLL_EVENTS: Final = 128
 RELAY_POLL_TURN_S: Final = 0.001
 """How long ready sockets are served before the event loop's other work gets its turn."""
 RELAY_POLL_DELAY_S: Final = 0.0001
-"""How long the relay looks away when nothing is ready under load: at 100,000 packets a second ten gather meanwhile, which
-it otherwise would wake up for one by one."""
+"""How long the relay looks away when nothing is ready under load: at 100,000 packets a second ten gather meanwhile, for
+each of which it would wake up otherwise."""
 RELAY_POLL_DELAY_PACKETS_PER_S: Final = 60_000.0
 """The load from which it does: below it a tenth of a millisecond is worth more than the CPU time it would save."""
 RELAY_POLL_BATCH: Final = 48
