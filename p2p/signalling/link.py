@@ -182,7 +182,13 @@ class Link:
 
     async def close(self) -> None:
         """Close the connection; ``serve`` ends."""
-        await self._socket.close()
+        try:
+            await self._socket.close()
+        except asyncio.CancelledError:
+            # If that was while aiohttp waited for our reader to let go, the connection is open still.
+            if not self._socket.closed:
+                await self._socket.close()
+            raise
 
     async def _read(self, on_unasked: Callable[[Unasked], None]) -> SignallingError:
         while True:
