@@ -695,6 +695,13 @@ RELAY_RACE_SPACING_S: Final = 0.1
 lets only the last one through costs half a second."""
 RELAY_RACE_SPACING_BLOCKED_S: Final = 0.01
 """The same where UDP is blocked: a firewall drops SYNs silently, and each one waited for would delay the first byte."""
+RELAY_NEARER_BY_S: Final = 0.01
+"""A relay that is nearer by less is not better: Wi-Fi delays single packets as much, and the order of the
+rendezvous decides."""
+RELAY_DISTANCE_RTO_S: Final = 1.0
+RELAY_DISTANCE_REQUESTS: Final = 2
+"""How far a relay is, is asked once, and again if there is no answer: a later repetition than usual, so that the answer
+of a satellite's far end still belongs to the one question."""
 RELAY_RELEASE_WAIT_S: Final = 0.3
 """How long giving an address back may delay the end of the program."""
 RELAY_CARRIER_BUFFER_BYTES: Final = 256 << 10

@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import socket
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from p2p.address import TransportAddress
 from p2p.aio.tasks import deadline
 from p2p.defaults import RELAY_ALLOCATE_TIMEOUT_S, RELAY_RACE_SPACING_BLOCKED_S, RELAY_RACE_SPACING_S
-from p2p.errors import DeadlineExceededError, ErrorCode, P2PError, RelayError
-from p2p.gather.relay_server import RelayServer
+from p2p.errors import DeadlineExceededError, P2PError, RelayError
+from p2p.gather.relay_distances import RelayDistances
+from p2p.gather.relay_server import CODE_NO_RELAY, RelayServer, resolve
 from p2p.path.carriers import StreamCarrier, UdpCarrier
 from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
 from p2p.proto.ice.candidate import RelayProtocol
 from p2p.proto.turn.client import AllocationClient
+from p2p.proto.turn.events import RelayRedirectedError
 
-CODE_NO_RELAY = ErrorCode(
-    "P2P-5202",
-    "Ask the rendezvous operator to run a relay, or check that UDP, TCP or TLS to it passes.",
-    retryable=True,
-)
-
-
-async def resolve(host: str, port: int) -> list[TransportAddress]:
-    """Look a host up; an IP address is returned as it is.
-
-    Raises:
-        RelayError: The name is not known.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise RelayError(f"cannot resolve {host!r}: {error.strerror}", code=CODE_NO_RELAY) from error
-    return list(dict.fromkeys(TransportAddress.from_socket(entry[4]) for entry in found))
+logger = logging.getLogger(__name__)
 
 
 async def allocate(endpoint: Endpoint, server: RelayServer, *, ssl_context: ssl.SSLContext | None = None) -> RelayBase:
-    """Get an address on one relay over one protocol.
+    """Get an address on one relay over one protocol, or on the one that it names instead.
 
     Args:
         endpoint: Gets the new base.
@@ -54,11 +39,11 @@ async def allocate(endpoint: Endpoint, server: RelayServer, *, ssl_context: ssl.
     """
     problem: P2PError = RelayError(f"no usable address for {server.host}", code=CODE_NO_RELAY)
     for address in await resolve(server.host, server.port):
-        if not server.may_be_local and (address.ip.is_loopback or address.ip.is_link_local):
+        if not server.accepts(address):
             continue
         try:
             async with deadline(RELAY_ALLOCATE_TIMEOUT_S, f"allocating on {server.url}"):
-                return await _allocate_at(endpoint, server, address, ssl_context)
+                return await _allocate_there(endpoint, server, address, ssl_context)
         except (RelayError, DeadlineExceededError) as error:
             problem = error
     raise RelayError(problem.detail, code=problem.error_code) from problem
@@ -70,8 +55,11 @@ async def allocate_first(
     *,
     udp_is_blocked: bool = False,
     ssl_context: ssl.SSLContext | None = None,
+    distances: RelayDistances | None = None,
 ) -> RelayBase:
     """Get an address on the first relay that gives one: all over UDP first, then TCP, then TLS, with a head start.
+
+    Of several hosts the nearest comes first; when none has told yet how far it is, the first one that does.
 
     Where UDP is blocked, most ports of TCP mostly are, too, and those that pass are not known: there the head start is
     short, and the fewest round trips win.
@@ -81,6 +69,7 @@ async def allocate_first(
         servers: In order of preference among those of one protocol.
         udp_is_blocked: Whether UDP seems not to pass, so that it is tried last.
         ssl_context: Trust for TLS; None means the system's authorities.
+        distances: How far the relays are, as far as it is known; None leaves them in their order.
 
     Raises:
         RelayError: None did; the text has each one's reason.
@@ -88,10 +77,33 @@ async def allocate_first(
     preference = [RelayProtocol.UDP, RelayProtocol.TCP, RelayProtocol.TLS]
     if udp_is_blocked:
         preference = [*preference[1:], RelayProtocol.UDP]
-    order = sorted(servers, key=lambda server: preference.index(server.protocol))
-    attempts = [allocate(endpoint, server, ssl_context=ssl_context) for server in order]
+    if distances is not None and not udp_is_blocked:
+        await distances.first_answer(RELAY_RACE_SPACING_S)
+
+    def order(waiting: Sequence[RelayServer]) -> list[RelayServer]:
+        near = waiting if distances is None else distances.order(waiting)
+        return sorted(near, key=lambda server: preference.index(server.protocol))
+
     spacing_s = RELAY_RACE_SPACING_BLOCKED_S if udp_is_blocked else RELAY_RACE_SPACING_S
-    return await _first(attempts, [server.url for server in order], spacing_s)
+    return await _first(servers, order, lambda server: allocate(endpoint, server, ssl_context=ssl_context), spacing_s)
+
+
+async def _allocate_there(
+    endpoint: Endpoint, server: RelayServer, address: TransportAddress, ssl_context: ssl.SSLContext | None
+) -> RelayBase:
+    """Ask one address, and the one that it sends us to, if it does; no further, for two could send us round.
+
+    Source: RFC 8656 section 7.4, RFC 8489 section 10: the same protocol, credentials and name.
+    """
+    try:
+        return await _allocate_at(endpoint, server, address, ssl_context)
+    except RelayRedirectedError as redirected:
+        alternate = redirected.alternate_server
+        if alternate == address or not server.accepts(alternate):
+            raise
+        logger.info("the relay %s sends us to %s", address, alternate)
+        # What the first one would challenge us with, the other one does not know.
+        return await _allocate_at(endpoint, replace(server, realm=None, nonce=None), alternate, ssl_context)
 
 
 async def _allocate_at(
@@ -138,18 +150,26 @@ async def _allocate_at(
     return relay
 
 
-async def _first(attempts: list[Coroutine[Any, Any, RelayBase]], names: list[str], spacing_s: float) -> RelayBase:
-    """Start the attempts one after the other, the next one as soon as one fails or its head start is over."""
+async def _first(
+    servers: Sequence[RelayServer],
+    order: Callable[[Sequence[RelayServer]], list[RelayServer]],
+    attempt: Callable[[RelayServer], Awaitable[RelayBase]],
+    spacing_s: float,
+) -> RelayBase:
+    """Try one after the other, the next one as soon as one fails or its head start is over.
+
+    The order is asked for each time: more may be known of the relays by then.
+    """
     problems: list[str] = []
     winner: RelayBase | None = None
     won = asyncio.Event()
 
-    async def run(attempt: Coroutine[Any, Any, RelayBase], name: str) -> None:
+    async def run(server: RelayServer) -> None:
         nonlocal winner
         try:
-            relay = await attempt
+            relay = await attempt(server)
         except RelayError as error:
-            problems.append(f"{name}: {error.detail}")
+            problems.append(f"{server.url}: {error.detail}")
         else:
             if winner is None:
                 winner = relay
@@ -157,26 +177,22 @@ async def _first(attempts: list[Coroutine[Any, Any, RelayBase]], names: list[str
             else:
                 await relay.release()
 
-    pending = list(zip(attempts, names, strict=True))
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks: set[asyncio.Task[Any]] = set()
-            has_won = group.create_task(won.wait())
-            while (pending or tasks) and winner is None:
-                if pending:
-                    attempt, name = pending.pop(0)
-                    tasks.add(group.create_task(run(attempt, name)))
-                done, _ = await asyncio.wait(
-                    {*tasks, has_won},
-                    timeout=spacing_s if pending else None,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                tasks -= done
-            for task in (has_won, *tasks):
-                task.cancel()
-    finally:
-        for attempt, _ in pending:
-            attempt.close()
+    pending = list(servers)
+    async with asyncio.TaskGroup() as group:
+        tasks: set[asyncio.Task[Any]] = set()
+        has_won = group.create_task(won.wait())
+        while (pending or tasks) and winner is None:
+            if pending:
+                pending = order(pending)
+                tasks.add(group.create_task(run(pending.pop(0))))
+            done, _ = await asyncio.wait(
+                {*tasks, has_won},
+                timeout=spacing_s if pending else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            tasks -= done
+        for task in (has_won, *tasks):
+            task.cancel()
     if winner is None:
         raise RelayError("; ".join(problems) or "the rendezvous names no relay", code=CODE_NO_RELAY)
     return winner

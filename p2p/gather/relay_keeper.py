@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from p2p.errors import RelayError
 from p2p.gather.relay import allocate_first
+from p2p.gather.relay_distances import RelayDistances
 from p2p.gather.relay_server import RelayServer
 from p2p.path.carriers import CODE_STREAM_ENDED
 from p2p.path.endpoint import Endpoint
@@ -22,6 +23,7 @@ class RelayKeeper:
 
     Args:
         endpoint: Gets the base.
+        distances: How far the relays are; asked anew where the network has changed.
         on_gained: Called with each new base.
         on_lost: Called with a base that is no more, before its replacement is looked for.
         on_problem: Called when no relay gives an address; the keeper goes on trying.
@@ -35,6 +37,7 @@ class RelayKeeper:
     def __init__(
         self,
         endpoint: Endpoint,
+        distances: RelayDistances,
         *,
         on_gained: Callable[[RelayBase], None],
         on_lost: Callable[[RelayBase, RelayError], None],
@@ -44,6 +47,7 @@ class RelayKeeper:
         self.current: RelayBase | None = None
         self.udp_is_blocked = False
         self._endpoint = endpoint
+        self._distances = distances
         self._on_gained = on_gained
         self._on_lost = on_lost
         self._on_problem = on_problem
@@ -57,6 +61,7 @@ class RelayKeeper:
         They come with each login, and a server that restarted has often taken the relay with it.
         """
         self._servers = tuple(servers)
+        self._distances.update(servers)
         self._wake.set()
         if self.current is not None:
             self.current.probe()
@@ -71,6 +76,7 @@ class RelayKeeper:
         Args:
             is_elsewhere: Whether packets take another way now, on which no connection of before goes on.
         """
+        self._distances.measure()
         relay = self.current
         if relay is None:
             self.retry_now()
@@ -99,6 +105,7 @@ class RelayKeeper:
                         self._servers,
                         udp_is_blocked=self.udp_is_blocked,
                         ssl_context=self._ssl_context,
+                        distances=self._distances,
                     )
                 except RelayError as error:
                     failures += 1

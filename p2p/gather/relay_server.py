@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from dataclasses import dataclass, field, replace
 
-from p2p.errors import ConfigError, ErrorCode
+from p2p.address import TransportAddress
+from p2p.errors import ConfigError, ErrorCode, RelayError
 from p2p.proto.ice.candidate import RelayProtocol
 from p2p.proto.signalling.messages import TurnServer
 
 CODE_BAD_URL = ErrorCode("P2P-5203", "The rendezvous must name relays as turn:host:port?transport=udp, or turns:...")
+CODE_NO_RELAY = ErrorCode(
+    "P2P-5202",
+    "Ask the rendezvous operator to run a relay, or check that UDP, TCP or TLS to it passes.",
+    retryable=True,
+)
 
 _URL = re.compile(r"^(turns?):(\[[0-9a-fA-F:.]+\]|[^:?\[\]]+)(?::(\d{1,5}))?(?:\?transport=(udp|tcp))?\Z")
 _DEFAULT_PORTS = {"turn": 3478, "turns": 5349}
@@ -62,6 +70,10 @@ class RelayServer:
         server = cls.from_url(turn.url, turn.username, turn.password, realm=turn.realm, nonce=turn.nonce)
         return replace(server, may_be_local=may_be_local)
 
+    def accepts(self, address: TransportAddress) -> bool:
+        """Whether it may be at an address that its name, or another relay, has led to."""
+        return self.may_be_local or not (address.ip.is_loopback or address.ip.is_link_local)
+
     @property
     def url(self) -> str:
         """The URL again, in its usual spelling."""
@@ -69,3 +81,17 @@ class RelayServer:
         if self.protocol is RelayProtocol.TLS:
             return f"turns:{host}:{self.port}?transport=tcp"
         return f"turn:{host}:{self.port}?transport={self.protocol}"
+
+
+async def resolve(host: str, port: int) -> list[TransportAddress]:
+    """Look a host up; an IP address is returned as it is.
+
+    Raises:
+        RelayError: The name is not known.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise RelayError(f"cannot resolve {host!r}: {error.strerror}", code=CODE_NO_RELAY) from error
+    return list(dict.fromkeys(TransportAddress.from_socket(entry[4]) for entry in found))

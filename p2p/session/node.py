@@ -24,6 +24,7 @@ from p2p.gather.discovery import Discovery
 from p2p.gather.hosts import HostSockets
 from p2p.gather.interfaces import network_state
 from p2p.gather.monitor import NetworkChange, NetworkMonitor
+from p2p.gather.relay_distances import RelayDistances
 from p2p.gather.relay_keeper import RelayKeeper
 from p2p.gather.relay_server import RelayServer
 from p2p.identity import Identity, PeerId
@@ -130,8 +131,10 @@ class Node:
             direct_disabled=self.options.relay_policy is RelayPolicy.ONLY,
             birthday_disabled=not self.options.birthday,
         )
+        self._relay_distances = RelayDistances(self.endpoint, self._scope)
         self._relay_keeper = RelayKeeper(
             self.endpoint,
+            self._relay_distances,
             on_gained=self._relay_gained,
             on_lost=self._relay_lost,
             on_problem=self._relay_problem,
@@ -166,6 +169,7 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._monitor.close()
+        self._relay_distances.close()
         if self._knocking is not None:
             self._knocking.close()
         try:
@@ -251,6 +255,8 @@ class Node:
         """Give a STUN message to whom it belongs; nobody's are dropped."""
         if self._discovery.stun_received(data, base_id, source, now):
             return
+        if self._relay_distances.stun_received(data, base_id, source, now):
+            return
         if self._knocking is not None and self._knocking.stun_received(data, base_id, source, now):
             return
         try:
@@ -314,7 +320,8 @@ class Node:
                 servers.append(RelayServer.from_turn(turn, may_be_local=is_local))
             except ConfigError as error:
                 logger.warning("%s", error)
-        self._relay_keeper.update(servers)
+        if self.options.relay_policy is not RelayPolicy.NEVER:
+            self._relay_keeper.update(servers)
         stun = [server for server in welcome.stun if is_plausible(server, self.hosts)]
         self._discovery.update(stun[:SERVERS_USED])
 

@@ -26,8 +26,9 @@ CODE_FORGED: Final = ErrorCode(
 )
 CODE_UNSUPPORTED: Final = ErrorCode("P2P-5110", "Use a relay that supports this address family and transport.")
 
+_TRY_ALTERNATE: Final = 300
 _CODE_OF_STUN_ERROR: Final = {
-    300: CODE_REDIRECTED,
+    _TRY_ALTERNATE: CODE_REDIRECTED,
     401: CODE_CREDENTIALS,
     403: CODE_FORBIDDEN,
     431: CODE_CREDENTIALS,
@@ -41,6 +42,19 @@ _CODE_OF_STUN_ERROR: Final = {
     500: CODE_CAPACITY,
     508: CODE_CAPACITY,
 }
+
+
+class RelayRedirectedError(RelayError):
+    """The relay has no room for us, and names one that has.
+
+    Args:
+        detail: What happened.
+        alternate_server: Where it sends us.
+    """
+
+    def __init__(self, detail: str, alternate_server: TransportAddress) -> None:
+        super().__init__(detail, code=CODE_REDIRECTED)
+        self.alternate_server = alternate_server
 
 
 class AllocationState(enum.Enum):
@@ -81,6 +95,8 @@ class RequestFailure:
         detail = f"the relay refused {what}: {code} {reason}".rstrip()
         if alternate is not None:
             detail += f" (use {alternate})"
+        if code == _TRY_ALTERNATE and alternate is not None:
+            return cls(RelayRedirectedError(detail, alternate), code, alternate)
         error = RelayError(detail, code=_CODE_OF_STUN_ERROR.get(code, CODE_REFUSED))
         return cls(error, code, alternate)
 

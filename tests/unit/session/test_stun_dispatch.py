@@ -47,6 +47,7 @@ class NoSpareSockets:
 def node(monkeypatch: pytest.MonkeyPatch) -> Any:
     node: Any = Node.__new__(Node)
     node._discovery, node._knocking, node.spare_sockets = Discovery(), None, NoSpareSockets()
+    node._relay_distances = Discovery()
     node.endpoint = SimpleNamespace(asked=AskedChecks(most=100))
     node.sessions = {f"user{number}": Session() for number in range(500)}
     node.decoded = 0
