@@ -38,6 +38,7 @@ from p2p.session.options import ExposeOptions, PeerOptions
 from p2p.session.peer_session import PeerSession
 
 CERTIFICATE_CHECK_S: Final = 30.0
+DRAIN_LOOK_S: Final = 0.1
 SERVICE_NAME: Final = "gateway"
 """The service that publishers ask the rendezvous for."""
 
@@ -138,6 +139,22 @@ class Gateway(Exposer):
         if service.port:
             return (f"{service.kind}://{self.config.domain or self.config.port_hosts[0]}:{service.port}",)
         return tuple(f"{self._scheme(service)}://{host}{self._port(service)}" for host in service.hosts)
+
+    async def drain(self) -> None:
+        """Tell fronts that visitors should go elsewhere, and return when those that are here have gone.
+
+        Who comes nevertheless is served: a front needs a moment to notice.
+        """
+        self.draining = True
+        while self._visits():  # noqa: ASYNC110 -- they end in several places, and a moment late is soon enough
+            await asyncio.sleep(DRAIN_LOOK_S)
+
+    def _visits(self) -> int:
+        """How many requests are under way and connections are open."""
+        requests = sum(publisher.open for service in self.services for publisher in service.instances)
+        flows = (flow for session in self.sessions.values() for flow in session.multiplexer.flow_snapshots())
+        # Without an origin are idle connections to services, and the flows on which publishers ask.
+        return requests + sum(flow.origin is not None for flow in flows)
 
     # --- inside ------------------------------------------------------------------------------------------------
 

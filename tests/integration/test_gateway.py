@@ -174,6 +174,26 @@ async def test_a_udp_port_is_published_and_goes_on_with_another_instance(tmp_pat
                 await receive(client, within_s=0.3)
 
 
+async def test_draining_waits_for_visitors_and_not_for_publishers(tmp_path):
+    first, last = free_ports(2)
+    config = replace(CONFIG, ports={"tcp": (first, last)})
+    async with gateway_world(tmp_path, config) as there, website(mirror) as port, echo_service() as other:
+        await there.publish(port, name="blog")
+        await there.publish(other, kind="tcp", port=first)
+        async with there.get("/") as response:
+            assert response.status == 200
+        await asyncio.wait_for(there.gateway.drain(), 5)
+        async with there.get("/healthz", host="gw.test") as response:
+            assert response.status == 503
+        _, writer = await asyncio.open_connection("127.0.0.1", first)
+        writer.write(b"x")
+        await asyncio.sleep(0.2)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(there.gateway.drain(), 0.5)
+        writer.close()
+        await asyncio.wait_for(there.gateway.drain(), 5)
+
+
 async def test_two_instances_share_the_visitors_and_cover_for_each_other(tmp_path):
     async def one(request: web.BaseRequest) -> web.Response:
         return web.Response(text="one")
