@@ -138,6 +138,11 @@ TURN_CHANNEL_REFRESH_S: Final = 540.0
 """A channel lives 600 s. A minute is left for retransmissions. Source: RFC 8656 section 12."""
 TURN_REFRESH_TOGETHER_S: Final = 15.0
 """Permissions due within this time are refreshed in one request: fewer packets, fewer wake-ups of a radio."""
+TURN_REFUSED_AGAIN_S: Final = 0.5
+"""When a peer that the relay refused is asked for again, doubled each time: a server that has restarted knows its
+clients again when they have come back, one by one within seconds."""
+TURN_REFUSED_AGAIN_MAX_S: Final = 60.0
+"""The most that this grows to: an address that policy forbids stays forbidden, and asking costs a packet."""
 TURN_PERMISSIONS_PER_REQUEST: Final = 8
 """Keeps a request with IPv6 addresses and long credentials within 576 bytes."""
 TURN_MAX_CHALLENGES: Final = 3

@@ -42,6 +42,19 @@ def test_servers_that_restart_do_not_end_a_direct_session(play: Play) -> None:
     assert traffic.longest_stall_s < 3
 
 
+def test_after_servers_have_restarted_the_relay_is_there_for_a_path_that_dies(play: Play) -> None:
+    play.wait_for(is_direct)
+    traffic = Traffic(play.connect())
+    play.kill_server()
+    time.sleep(1)
+    play.server = play.start_server()
+    time.sleep(12)
+    play.lab.cut("d", CUT_UDP_PEER)
+    play.wait_for(lambda told: is_relay(told) and float(told.values["t"]) > 5)
+    traffic.finish()
+    assert traffic.longest_stall_s < 10
+
+
 @pytest.mark.parametrize("play", [("sym", "sym")], indirect=True)
 def test_servers_that_restart_do_not_end_a_relayed_session(play: Play) -> None:
     traffic = Traffic(play.connect())

@@ -15,6 +15,8 @@ from p2p.defaults import (
     TURN_PERMISSION_REFRESH_S,
     TURN_PERMISSIONS_PER_REQUEST,
     TURN_REFRESH_TOGETHER_S,
+    TURN_REFUSED_AGAIN_MAX_S,
+    TURN_REFUSED_AGAIN_S,
 )
 from p2p.errors import LocalProtocolError
 from p2p.proto.stun.attributes import CHANNEL_NUMBER, XOR_PEER_ADDRESS
@@ -31,6 +33,7 @@ from p2p.proto.turn.events import (
 from p2p.proto.turn.requests import Request, RequestTable
 
 _ALLOCATION_MISMATCH: Final = 437
+_FORBIDDEN: Final = 403
 
 
 class Installation(enum.Enum):
@@ -44,6 +47,8 @@ class Installation(enum.Enum):
     """The relay has it; refreshed from time to time."""
     REFRESHING = enum.auto()
     """The relay has it and is being asked again."""
+    REFUSED = enum.auto()
+    """The relay does not want it now: perhaps the peer has not reached its server yet, after that has restarted."""
 
 
 @dataclass(slots=True)
@@ -53,12 +58,14 @@ class Permission:
     Attributes:
         peers: The addresses it was asked for, with this IP address.
         state: How far it has got.
-        refresh_at: The monotonic instant to ask for it again; counts when installed.
+        refresh_at: The monotonic instant to ask for it again; counts when installed or refused.
+        refusals: How often in a row it was refused.
     """
 
     peers: list[TransportAddress] = field(default_factory=list)
     state: Installation = Installation.WANTED
     refresh_at: float = 0.0
+    refusals: int = 0
 
 
 @dataclass(slots=True)
@@ -111,6 +118,8 @@ class PeerRequests:
             permission.peers.append(peer)
         if permission.state in (Installation.INSTALLED, Installation.REFRESHING):
             self._events.append(PermissionCreated(peer))
+        elif permission.state is Installation.REFUSED:
+            permission.state, permission.refusals = Installation.WANTED, 0
 
     def want_channel(self, peer: TransportAddress) -> None:
         """Note that a peer needs a channel; when it has one, say so at once.
@@ -141,8 +150,9 @@ class PeerRequests:
 
     # --- What there is -------------------------------------------------------------------------------------
     def permits(self, peer: TransportAddress) -> bool:
-        """Whether a permission for the peer's IP address was asked for."""
-        return peer.host in self._permissions
+        """Whether a permission for the peer's IP address was asked for, and not refused."""
+        permission = self._permissions.get(peer.host)
+        return permission is not None and permission.state is not Installation.REFUSED
 
     def channel_number(self, peer: TransportAddress) -> int | None:
         """Return the number of the channel that may be used to a peer now, or None."""
@@ -156,7 +166,8 @@ class PeerRequests:
 
     def get_timer(self) -> float | None:
         """When ``ask`` must be called next, or None."""
-        times = [p.refresh_at for p in self._permissions.values() if p.state is Installation.INSTALLED]
+        awaited = (Installation.INSTALLED, Installation.REFUSED)
+        times = [p.refresh_at for p in self._permissions.values() if p.state in awaited]
         times += [c.refresh_at for c in self._channels.values() if c.state is Installation.INSTALLED]
         return min(times, default=None)
 
@@ -182,7 +193,8 @@ class PeerRequests:
         due = []
         is_time = False
         for host, permission in self._permissions.items():
-            if permission.state is Installation.WANTED:
+            is_due_again = permission.state is Installation.REFUSED and permission.refresh_at <= now
+            if permission.state is Installation.WANTED or is_due_again:
                 permission.state = Installation.ASKED
                 self._submit_permissions([host], now)
             elif permission.state is Installation.INSTALLED and permission.refresh_at <= now + TURN_REFRESH_TOGETHER_S:
@@ -227,6 +239,7 @@ class PeerRequests:
             if permission.state is Installation.ASKED:
                 self._events.extend(PermissionCreated(peer) for peer in permission.peers)
             permission.state = Installation.INSTALLED
+            permission.refusals = 0
             permission.refresh_at = now + TURN_PERMISSION_REFRESH_S
 
     def _permission_failed(self, hosts: list[str], failure: RequestFailure, now: float) -> None:
@@ -241,9 +254,16 @@ class PeerRequests:
             self._ask_for_permissions(now)
             return
         for permission in wanted:
-            self._events.extend(PermissionFailed(peer, failure.error) for peer in permission.peers)
+            if not permission.refusals:
+                self._events.extend(PermissionFailed(peer, failure.error) for peer in permission.peers)
         for host in hosts:
-            self._permissions.pop(host, None)
+            refused = self._permissions.get(host)
+            if failure.stun_code == _FORBIDDEN and refused is not None:
+                wait_s = min(TURN_REFUSED_AGAIN_MAX_S, TURN_REFUSED_AGAIN_S * 2**refused.refusals)
+                refused.state, refused.refresh_at = Installation.REFUSED, now + wait_s
+                refused.refusals += 1
+            else:
+                self._permissions.pop(host, None)
 
     def _bound(self, channel: Channel, _: Message, now: float) -> None:
         if channel.state is Installation.ASKED:

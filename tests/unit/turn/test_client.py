@@ -285,7 +285,20 @@ class TestPermissions:
         assert created == PermissionCreated(OTHER_PEER)
         bench.server.methods()
         bench.run_until(bench.now + 241)
-        assert bench.server.requests[0].values(XOR_PEER_ADDRESS) == (OTHER_PEER,)
+        asked = [request.values(XOR_PEER_ADDRESS) for request in bench.server.requests]
+        assert (OTHER_PEER,) in asked
+        assert (PEER, OTHER_PEER) not in asked
+
+    def test_refused_is_asked_for_again_until_a_server_that_restarted_knows_the_peer(self, bench):
+        bench.server.refuse = lambda _: 403
+        bench.client.create_permission(PEER, bench.now)
+        bench.exchange()
+        assert kinds(bench.take()) == [PermissionFailed]
+        bench.run_until(bench.now + 3)
+        assert bench.take() == []
+        bench.server.refuse = lambda _: None
+        bench.run_until(bench.now + 5)
+        assert kinds(bench.take()) == [PermissionCreated]
 
     def test_refused(self, bench):
         bench.server.refuse = lambda _: 403
