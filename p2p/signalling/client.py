@@ -35,7 +35,7 @@ from p2p.proto.signalling.messages import (
 )
 from p2p.signalling.backoff import Backoff
 from p2p.signalling.callbacks import call, ignore
-from p2p.signalling.dialer import Dialer
+from p2p.signalling.dialer import Dialer, close_unused
 from p2p.signalling.errors import (
     CODE_CONNECTION_LOST,
     CODE_NO_ANSWER,
@@ -142,6 +142,7 @@ class SignallingClient:
             try:
                 # What the block raised is not told to the scope, which would wrap it in a group.
                 await self._tasks.__aexit__(None, None, None)
+                await close_unused(self._dialing)
             finally:
                 if self._session is not None:
                     await self._session.close()

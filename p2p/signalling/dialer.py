@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
@@ -108,3 +109,15 @@ class Dialer:
         except SignallingError as error:
             logger.info("signalling with %s failed: %s", url.authority, error)
             return error
+
+
+async def close_unused(dialing: asyncio.Task[Link | SignallingError] | None) -> None:
+    """Close a connection that was made in the moment in which its owner ended, and that nobody has taken.
+
+    Args:
+        dialing: The last ``Dialer.dial``, if there was one; what it gave may be in use or closed already.
+    """
+    if dialing is not None and dialing.done() and not dialing.cancelled() and dialing.exception() is None:
+        link = dialing.result()
+        if isinstance(link, Link) and not link.is_closed:
+            await link.close()
