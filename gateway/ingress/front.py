@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self, TypeAlias
 
 from p2p.address import TransportAddress
+from p2p.aio.first_bytes import read_proxy_header
 from p2p.aio.tasks import TaskScope
 from p2p.errors import ConfigError, DecodeError, ErrorCode
 from p2p.forward.sockets import close, prepare
 from p2p.os_errors import reason_of
 from p2p.proto.observed import IpNetwork, is_within
-from p2p.proto.proxy_protocol import HEADER_MAX_BYTES, decode_untrusted, header_length_untrusted
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ HELLO_WITHIN_S: Final = 10.0
 """How long a visitor may take for the PROXY header and the TLS hello."""
 CONNECTIONS_MAX: Final = 50_000
 """Open connections of one listener; further ones wait in the kernel's queue."""
-_PEEK_AGAIN_S: Final = 0.005
 _PAUSE_S: Final = 0.1
 
 
@@ -126,7 +125,7 @@ class Front:
             is_from_front = is_within(visitor.host, self._fronts)
             if is_from_front and self._has_proxy_header:
                 async with asyncio.timeout(HELLO_WITHIN_S):
-                    header = decode_untrusted(await _read_proxy_header(sock))
+                    header = await read_proxy_header(sock)
                 visitor, local = header.source or visitor, header.destination or local
         except (OSError, DecodeError, TimeoutError) as error:
             logger.info("connection to %s dropped: %s", self.address, error)
@@ -136,36 +135,3 @@ class Front:
             close(sock, reset=True)
             raise
         await self._handle(Arrival(sock, visitor, local, is_from_front))
-
-
-async def peek(sock: socket.socket, size: int, beyond: int) -> bytes:
-    """Look at the first bytes of a connection without taking them.
-
-    Args:
-        sock: Non-blocking.
-        size: How many at most.
-        beyond: How many were seen before; more are waited for.
-
-    Raises:
-        DecodeError: The connection ended before.
-        OSError: It was reset.
-    """
-    while True:
-        try:
-            data = sock.recv(size, socket.MSG_PEEK)
-        except BlockingIOError:
-            data = b" " * beyond
-        else:
-            if not data:
-                raise DecodeError("the connection ended before its first bytes were whole")
-        if len(data) > beyond:
-            return data
-        # What was seen already keeps the socket readable, so the event loop cannot tell of more.
-        await asyncio.sleep(_PEEK_AGAIN_S)
-
-
-async def _read_proxy_header(sock: socket.socket) -> bytes:
-    data = b""
-    while (length := header_length_untrusted(data)) is None or len(data) < length:
-        data = await peek(sock, HEADER_MAX_BYTES, len(data))
-    return sock.recv(length)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from cryptography import x509
 
-from gateway.ingress.front import peek
+from p2p.aio.first_bytes import peek
 from p2p.errors import ConfigError, DecodeError, ErrorCode
 
 CODE_CERTIFICATE: Final = ErrorCode("P2P-1502", "Give a certificate chain and its private key, both in PEM files.")

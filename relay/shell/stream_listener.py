@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from p2p.address import TransportAddress
+from p2p.aio.first_bytes import read_proxy_header
 from p2p.aio.tasks import TaskScope, deadline
 from p2p.defaults import RELAY_ACCEPT_RETRY_S, RELAY_ACCEPTS_PER_WAKEUP, RELAY_TCP_BACKLOG, RELAY_TLS_HANDSHAKE_S
 from p2p.errors import ConnectivityError, DeadlineExceededError, DecodeError, ErrorCode
 from p2p.os_errors import reason_of
 from relay.core.counters import Drop, RelayCounters
 from relay.shell.connections import ConnectionLimiter
-from relay.shell.proxied import read_header
 from relay.shell.streams import StreamClient
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class StreamListener:
         """Find out whose connection it is before anything is counted or decrypted."""
         try:
             async with deadline(RELAY_TLS_HANDSHAKE_S, "reading a PROXY header"):
-                header = await read_header(self._loop, accepted)
+                header = await read_proxy_header(accepted)
         except (OSError, DecodeError, DeadlineExceededError) as error:
             self._counters.drops[Drop.PROXY_HEADER] += 1
             logger.debug("%s", error)
