@@ -12,9 +12,9 @@ from typing import Final
 
 from gateway.core.balance import Instance
 from gateway.core.registry import RefusedError, Registry, Service
-from p2p.aio.pair import stream_pair
 from p2p.aio.tasks import TaskScope
 from p2p.errors import ConfigError, DecodeError
+from p2p.forward.connect import connect_flow
 from p2p.forward.datagram_flow import DatagramFlow
 from p2p.forward.sockets import Addresses
 from p2p.forward.target import DialDone, FlowAcceptor
@@ -94,14 +94,7 @@ class Publisher(Instance):
         Raises:
             ForwardError: The session takes no more connections.
         """
-        ours, theirs = stream_pair()
-        try:
-            self.forward(theirs, addresses)
-        except BaseException:
-            ours.close()
-            theirs.close()
-            raise
-        return ours
+        return connect_flow(self._session.multiplexer, self._service, addresses=addresses)
 
     def attach(self, listener: UdpListenerForward) -> None:
         """Give a listener's datagrams to this program from now on."""

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from p2p import defaults
+from p2p.forward.connect import connect_flow
 from p2p.forward.multiplexer import Multiplexer
 
 _STDIN: Final = 0
@@ -63,14 +64,8 @@ class StdioFlow:
         Raises:
             ForwardError: The session takes no flow.
         """
-        ours, theirs = socket.socketpair()
-        try:
-            multiplexer.open_flow(theirs, service)
-        except BaseException:
-            ours.close()
-            theirs.close()
-            raise
-        self._socket = ours
+        # A socket pair blocks, as the threads want it.
+        ours = self._socket = connect_flow(multiplexer, service, make_pair=socket.socketpair)
         for copy, over in ((self._copy_in, self._input_over), (self._copy_out, self._output_over)):
             threading.Thread(target=self._run, args=(copy, ours, over), name="stdio", daemon=True).start()
 

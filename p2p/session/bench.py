@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from p2p import defaults
-from p2p.aio.pair import stream_pair
 from p2p.aio.tasks import TaskScope
 from p2p.errors import ErrorCode, ForwardError, P2PError
+from p2p.forward.connect import connect_flow
 from p2p.proto.bench import (
     BENCH_SERVICE,
     BenchMode,
@@ -144,13 +144,7 @@ class _Run:
 
     def open(self, mode: BenchMode) -> socket.socket:
         """Open a stream, and say what the exposing side should do with it."""
-        ours, theirs = stream_pair()
-        try:
-            self._session.multiplexer.open_flow(theirs, BENCH_SERVICE)
-        except BaseException:
-            ours.close()
-            theirs.close()
-            raise
+        ours = connect_flow(self._session.multiplexer, BENCH_SERVICE)
         # What is not sent yet when the part is over shall not be sent any more.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         ours.send(encode_request(BenchRequest(mode, self._seconds + round(defaults.BENCH_FIRST_BYTE_S))))

@@ -23,7 +23,7 @@ from p2p.quic.engine import EngineConfig
 from p2p.session.backoff import wait_after_s
 from p2p.session.describe import path_fields, short_id
 from p2p.session.dialing import Dial, new_session_id
-from p2p.session.events import Connected, Event, Listening, Problem, Report
+from p2p.session.events import Connected, Event, Listening, Report
 from p2p.session.lan import call_at, direct_signalling, look_on_lan
 from p2p.session.meeting import CODE_NO_RENDEZVOUS
 from p2p.session.node import Node
@@ -215,7 +215,7 @@ class Connector(Program):
                 is_late = not has_connected and self.t_s >= self.peer_options.timeout_s
                 if not error.retryable or is_late:
                     raise
-                self.tell(Problem(t_s=self.t_s, error=error))
+                self.tell_problem(error)
                 await asyncio.sleep(wait_after_s(failures, least_s=DIAL_BACKOFF_MIN_S, most_s=DIAL_BACKOFF_MAX_S))
                 continue
             has_connected = True
@@ -265,7 +265,7 @@ class Connector(Program):
         wanted = (self.options.stdio_service,) if self.options.stdio else self.options.places or ()
         for error in (missing_service(hello, wanted), unwanted(hello, self.options.reverse)):
             if error is not None:
-                self.tell(Problem(t_s=self.t_s, error=error))
+                self.tell_problem(error)
 
     def flow_failed(self, session: PeerSession, error: ForwardError) -> None:
         """See ``SessionOwner``."""

@@ -32,7 +32,7 @@ from p2p.session.access import AccessRefusedError, ServiceAccess, service_of
 from p2p.session.admission import OfferAdmission
 from p2p.session.candidates import shown, write_lines
 from p2p.session.describe import nat_facts, path_fields, short_id
-from p2p.session.events import Event, Inspecting, Listening, Problem, Ready, Report, SessionOpened
+from p2p.session.events import Event, Inspecting, Listening, Ready, Report, SessionOpened
 from p2p.session.first_path import check_knock
 from p2p.session.knocking import read_knock
 from p2p.session.lan import announce, direct_signalling, ticket_addresses
@@ -143,7 +143,7 @@ class Exposer(Program):
 
     async def _serve(self) -> None:
         if self.options.lan:
-            self._scope.start(announce(self.node, self._ticket, self._tell_problem), name="announcement")
+            self._scope.start(announce(self.node, self._ticket, self.tell_problem), name="announcement")
         await self._be_found()
         self._ticket_text = replace(self._ticket, direct_addresses=self._direct_addresses()).encode()
         self.tell(
@@ -161,7 +161,7 @@ class Exposer(Program):
         for service, address in () if self._services.reverse is None else self._services.reverse.addresses.items():
             self.tell(Listening(t_s=self.t_s, address=address, service=service))
         if self.node.relay is None and self.node.last_relay_error is not None:
-            self._tell_problem(self.node.last_relay_error)
+            self.tell_problem(self.node.last_relay_error)
         if self.options.public is not None:
             publishing = keep_public(self.options, self.peer_options, services=self._services, on_event=self.tell)
             self._publishing = self._scope.start(publishing, name="publisher")
@@ -194,7 +194,7 @@ class Exposer(Program):
             await client.welcome()
             await self._publish_at(client)
         except P2PError as error:
-            self._tell_problem(error)
+            self.tell_problem(error)
 
     async def _publish_at(self, client: SignallingClient) -> None:
         assert self._access is not None
@@ -206,9 +206,6 @@ class Exposer(Program):
         return ticket_addresses(
             shown(self.node.candidates, self.peer_options.relay_policy), self.node.mapped_ports.addresses
         )
-
-    def _tell_problem(self, error: P2PError) -> None:
-        self.tell(Problem(t_s=self.t_s, error=error))
 
     async def _end_of_offer(self) -> None:
         """Wait for the end of the only session, or for the end of our login.

@@ -155,6 +155,10 @@ class Program:
         """Tell an event."""
         self._on_event(event)
 
+    def tell_problem(self, error: P2PError) -> None:
+        """Tell what went wrong while the program goes on."""
+        self.tell(Problem(t_s=self.t_s, error=error))
+
     @property
     def datagrams_dropped(self) -> int:
         """Datagrams of local programs that no session got."""
@@ -257,7 +261,7 @@ class Program:
         told_at = self._flow_problems_told_at.get(error.code)
         if told_at is None or now - told_at >= FLOW_PROBLEM_INTERVAL_S:
             self._flow_problems_told_at[error.code] = now
-            self.tell(Problem(t_s=self.t_s, error=error))
+            self.tell_problem(error)
 
     def closed(self, session: PeerSession, error: P2PError) -> None:
         """See ``SessionOwner``."""

@@ -11,6 +11,7 @@ import msgspec
 
 from p2p.defaults import PUBLICATION_ANSWER_S
 from p2p.errors import ConfigError, DecodeError, ErrorCode, P2PError, SessionClosedError
+from p2p.forward.connect import connect_flow
 from p2p.proto.publication import (
     LINE_MAX_BYTES,
     PUBLICATION_SERVICE,
@@ -109,8 +110,8 @@ class Publisher(Connector):
             access = msgspec.structs.replace(request.access, jwt=await self._issuers.read())
             request = msgspec.structs.replace(request, access=access)
         line = _line(request)
-        ours, theirs = socket.socketpair()
-        session.multiplexer.open_flow(theirs, PUBLICATION_SERVICE)
+        # A socket pair has no addresses: the gateway tells by them which flows are visitors'.
+        ours = connect_flow(session.multiplexer, PUBLICATION_SERVICE, make_pair=socket.socketpair)
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_MAX_BYTES)
         writer.write(line)
@@ -154,16 +155,13 @@ class Publisher(Connector):
             writer.close()
 
     async def _renew_keys(self, writer: asyncio.StreamWriter, wanted: asyncio.Event) -> None:
-        async for issuers in self._issuers.changes(wanted, self._tell_problem):
+        async for issuers in self._issuers.changes(wanted, self.tell_problem):
             try:
                 line = _line(Keys(jwt=issuers))
             except ConfigError as error:
-                self._tell_problem(error)
+                self.tell_problem(error)
             else:
                 writer.write(line)
-
-    def _tell_problem(self, error: P2PError) -> None:
-        self.tell(Problem(t_s=self.t_s, error=error))
 
 
 def _line(message: PublisherMessage) -> bytes:
