@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -17,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from gateway.config import GatewayConfig
 from gateway.core.registry import Registry, Service
 from gateway.core.sticky import StickyCookies
-from gateway.ingress.front import Arrival, Front, Handle
+from gateway.ingress.front import HELLO_WITHIN_S, Arrival, Front, Handle
 from gateway.ingress.health import HealthChecks
 from gateway.ingress.http import SERVER, HttpIngress
 from gateway.ingress.ports import PublishedPorts
@@ -32,7 +30,7 @@ from p2p.errors import ConfigError, DecodeError
 from p2p.forward.sockets import close
 from p2p.forward.target import FlowAcceptor
 from p2p.identity import Identity
-from p2p.session.events import Event, GatewayReady, Problem, Ready
+from p2p.session.events import Event, GatewayReady, Ready
 from p2p.session.exposer import Exposer
 from p2p.session.options import ExposeOptions, PeerOptions
 from p2p.session.peer_session import PeerSession
@@ -41,6 +39,7 @@ CERTIFICATE_CHECK_S: Final = 30.0
 DRAIN_LOOK_S: Final = 0.1
 SERVICE_NAME: Final = "gateway"
 """The service that publishers ask the rendezvous for."""
+_COOKIE_SECRET_BYTES: Final = 32
 
 
 class Gateway(Exposer):
@@ -178,8 +177,8 @@ class Gateway(Exposer):
 
     def _make_http(self) -> HttpIngress:
         # From the key file, so that cookies outlive a restart.
-        key = Identity.load_or_create(self.peer_options.identity_path).private_key_pem
-        cookies = StickyCookies(hmac.digest(key, b"p2p gateway: sticky cookies", hashlib.sha256))
+        identity = Identity.load_or_create(self.peer_options.identity_path)
+        cookies = StickyCookies(identity.derive_secret("sticky cookies", _COOKIE_SECRET_BYTES))
         return HttpIngress(
             self.services,
             self._upstreams,
@@ -199,7 +198,7 @@ class Gateway(Exposer):
             try:
                 self._certificates.reload_if_changed()
             except ConfigError as error:
-                self.tell(Problem(t_s=self.t_s, error=error))
+                self.tell_problem(error)
 
     async def _published(self, service: Service[Publisher], publisher: Publisher) -> None:
         if service.port:
@@ -228,7 +227,7 @@ class Gateway(Exposer):
         assert self._http is not None
         assert self._certificates is not None
         try:
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(HELLO_WITHIN_S):
                 name = await server_name(arrival.sock)
         except (OSError, DecodeError, TimeoutError):
             close(arrival.sock, reset=True)

@@ -48,7 +48,7 @@ class Service(Generic[InstanceT]):
         self.kind: Kind = request.kind
         self.hosts = hosts
         self.port = port
-        self.policy = AccessPolicy(request.access)
+        self.policy: AccessPolicy
         self.instances: list[InstanceT] = []
         self._policies: dict[InstanceT, AccessPolicy] = {}
         self._owner = owner
@@ -142,24 +142,13 @@ class Registry(Generic[InstanceT]):
             raise RefusedError(
                 f"the header {wrong[0]} cannot be changed: it belongs to the connection or to the message"
             )
+        is_port = request.kind in _PORT_KINDS
+        service = self._publish_port(owner, request) if is_port else self._publish_host(owner, request)
         try:
-            service = (
-                self._publish_port(owner, request)
-                if request.kind in _PORT_KINDS
-                else self._publish_host(owner, request)
-            )
-            policy = AccessPolicy(request.access)
+            service.add(instance, _policy_of(request))
         except RefusedError:
+            self._forget_if_empty(service)
             raise
-        except ConfigError as error:
-            raise RefusedError(error.detail) from error
-        if request.kind != "http" and _is_for_http(request.access):
-            self._forget_if_empty(service)
-            raise RefusedError("only HTTP visitors can log in or sign, or be limited by connections or by size")
-        if request.kind != "http" and (request.headers or request.health is not None):
-            self._forget_if_empty(service)
-            raise RefusedError("only HTTP has headers to change, and a path to ask whether the service is well")
-        service.add(instance, policy)
         return service
 
     def withdraw(self, service: Service[InstanceT], instance: InstanceT) -> None:
@@ -234,6 +223,18 @@ class Registry(Generic[InstanceT]):
             if (kind, port) not in self._by_port:
                 return port
         raise RefusedError("no port is free", is_final=False)
+
+
+def _policy_of(request: Publish) -> AccessPolicy:
+    try:
+        policy = AccessPolicy(request.access)
+    except ConfigError as error:
+        raise RefusedError(error.detail) from error
+    if request.kind != "http" and _is_for_http(request.access):
+        raise RefusedError("only HTTP visitors can log in or sign, or be limited by connections or by size")
+    if request.kind != "http" and (request.headers or request.health is not None):
+        raise RefusedError("only HTTP has headers to change, and a path to ask whether the service is well")
+    return policy
 
 
 def _is_for_http(access: Access) -> bool:

@@ -27,7 +27,6 @@ from gateway.ingress.signed_body import BusyError, SignedBodies, SlowError
 from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
 from gateway.publishers import Publisher
-from p2p.address import TransportAddress
 from p2p.errors import IntegrityError
 from p2p.forward.sockets import close
 from p2p.proto.observed import IpNetwork, observed_address
@@ -36,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 SERVER: Final = "p2p-gateway"
 KEEP_ALIVE_S: Final = 75.0
-HEAD_WITHIN_S: Final = 30.0
 LINE_MAX_BYTES: Final = 16_384
 FIELD_MAX_BYTES: Final = 32_768
 TLS_WITHIN_S: Final = 10.0
@@ -182,12 +180,11 @@ class HttpIngress:
         visitor, scheme = arrival.visitor, handler.scheme
         if arrival.is_from_front:
             forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
-            seen = observed_address(visitor, forwarded, self._fronts)
-            # With a PROXY header the front has told already; then the address is not the front's own.
-            visitor = seen if forwarded else visitor
+            # With a PROXY header the front has told already: then the address is not the front's own, and stays.
+            visitor = observed_address(visitor, forwarded, self._fronts)
             if request.headers.get("X-Forwarded-Proto", "").lower() in ("http", "https"):
                 scheme = request.headers["X-Forwarded-Proto"].lower()
-        return Visit(TransportAddress(*visitor), scheme, request.headers["Host"], arrival.local)
+        return Visit(visitor, scheme, request.headers["Host"], arrival.local)
 
     def _problem(
         self, request: web.BaseRequest, problem: Problem, host: str, policy: AccessPolicy | None = None
