@@ -6,11 +6,11 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from p2p.address import TransportAddress
+from p2p.aio.race import race
 from p2p.aio.tasks import deadline
 from p2p.defaults import RELAY_ALLOCATE_TIMEOUT_S, RELAY_RACE_SPACING_BLOCKED_S, RELAY_RACE_SPACING_S
 from p2p.errors import DeadlineExceededError, P2PError, RelayError
@@ -79,13 +79,30 @@ async def allocate_first(
         preference = [*preference[1:], RelayProtocol.UDP]
     if distances is not None and not udp_is_blocked:
         await distances.first_answer(RELAY_RACE_SPACING_S)
+    waiting = list(servers)
 
-    def order(waiting: Sequence[RelayServer]) -> list[RelayServer]:
+    async def allocate_next() -> RelayBase | str:
+        """Ask the best of those that are left: more may be known of them by now. A text says what is wrong."""
         near = waiting if distances is None else distances.order(waiting)
-        return sorted(near, key=lambda server: preference.index(server.protocol))
+        server = min(near, key=lambda server: preference.index(server.protocol))
+        waiting.remove(server)
+        try:
+            return await allocate(endpoint, server, ssl_context=ssl_context)
+        except RelayError as error:
+            return f"{server.url}: {error.detail}"
 
-    spacing_s = RELAY_RACE_SPACING_BLOCKED_S if udp_is_blocked else RELAY_RACE_SPACING_S
-    return await _first(servers, order, lambda server: allocate(endpoint, server, ssl_context=ssl_context), spacing_s)
+    results = await race(
+        [allocate_next] * len(waiting),
+        spacing_s=RELAY_RACE_SPACING_BLOCKED_S if udp_is_blocked else RELAY_RACE_SPACING_S,
+        is_good=lambda result: not isinstance(result, str),
+    )
+    relays = [result for result in results if not isinstance(result, str)]
+    if not relays:
+        problems = [result for result in results if isinstance(result, str)]
+        raise RelayError("; ".join(problems) or "the rendezvous names no relay", code=CODE_NO_RELAY)
+    for late in relays[1:]:
+        await late.release()
+    return relays[0]
 
 
 async def _allocate_there(
@@ -148,51 +165,3 @@ async def _allocate_at(
         raise
     endpoint.add(relay)
     return relay
-
-
-async def _first(
-    servers: Sequence[RelayServer],
-    order: Callable[[Sequence[RelayServer]], list[RelayServer]],
-    attempt: Callable[[RelayServer], Awaitable[RelayBase]],
-    spacing_s: float,
-) -> RelayBase:
-    """Try one after the other, the next one as soon as one fails or its head start is over.
-
-    The order is asked for each time: more may be known of the relays by then.
-    """
-    problems: list[str] = []
-    winner: RelayBase | None = None
-    won = asyncio.Event()
-
-    async def run(server: RelayServer) -> None:
-        nonlocal winner
-        try:
-            relay = await attempt(server)
-        except RelayError as error:
-            problems.append(f"{server.url}: {error.detail}")
-        else:
-            if winner is None:
-                winner = relay
-                won.set()
-            else:
-                await relay.release()
-
-    pending = list(servers)
-    async with asyncio.TaskGroup() as group:
-        tasks: set[asyncio.Task[Any]] = set()
-        has_won = group.create_task(won.wait())
-        while (pending or tasks) and winner is None:
-            if pending:
-                pending = order(pending)
-                tasks.add(group.create_task(run(pending.pop(0))))
-            done, _ = await asyncio.wait(
-                {*tasks, has_won},
-                timeout=spacing_s if pending else None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            tasks -= done
-        for task in (has_won, *tasks):
-            task.cancel()
-    if winner is None:
-        raise RelayError("; ".join(problems) or "the rendezvous names no relay", code=CODE_NO_RELAY)
-    return winner
