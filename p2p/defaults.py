@@ -222,6 +222,11 @@ QUIC_CLOSE_LINGER_MOST_S: Final = 1.0
 """The most of it, also when the round trip is not known: a user waits for it at the end of a command."""
 HELD_PACKETS: Final = 10
 """Packets kept while there is no path yet: a congestion window before anything was acknowledged (RFC 9002 7.2)."""
+REPEATED_PACKETS: Final = 24
+"""Packets of a session's beginning that each side sends twice: handshake, proof of keys, the first request. 29 KB more
+at most."""
+REPEAT_AFTER_S: Final = 0.015
+"""When: losses come in bursts of some milliseconds, and a person notices nothing below 0.1 s."""
 QUIC_POLL_PACKETS: Final = 256
 """Packets taken from an engine at once: several GSO batches, half a millisecond of the fast engine's work."""
 QUIC_POLL_ROUNDS: Final = 4
@@ -603,18 +608,20 @@ SIGNALLING_NEXT_SERVER_S: Final = 1.0
 """When the next server of a list is tried beside one that has not answered: three satellite round trips."""
 SIGNALLING_SYNS: Final = 3
 """Connections begun to one address at most: at 10 % loss each way all three fail once in 150 times."""
-SIGNALLING_SYN_SPACING_S: Final = 0.25
-"""Between these; the system repeats a SYN after 1 s. Source: RFC 8305 section 5."""
+SIGNALLING_SYN_SPACING_S: Final = 0.1
+"""Between these; the system repeats a SYN after 1 s. At least this much says RFC 8305 section 8."""
+CHASER_WAITS_S: Final = (0.01, 0.015)
+"""When empty frames follow a message to or from a rendezvous: late enough to be lost by themselves, and two, so that
+one may be. TCP repeats the message a quarter of a round trip after the first of them is acknowledged (RFC 8985)."""
 SIGNALLING_REQUEST_TIMEOUT_S: Final = 10.0
 """How long a request waits for its answer, a reconnect in between included."""
 SIGNALLING_HEARTBEAT_S: Final = 15.0
 """WebSocket ping of the client: a dead connection is known after 22 s, and middleboxes keep theirs for 60 s."""
 SIGNALLING_RENEW_MARGIN: Final = 0.25
 """Relay credentials are renewed when this part of their life is left."""
-KNOCK_REPEAT_S: Final = 0.06
-"""When a piece of a knock without an answer is sent again: above most round trips to a server of the continent."""
-KNOCK_REQUESTS: Final = 3
-"""How often in all: at 10 % loss each way one piece in 150 gets no answer. 7 KB at most where UDP does not pass."""
+KNOCK_WAITS_S: Final = (0.015, 0.06, 0.06)
+"""When the pieces of a knock without an answer are sent again: at once, since one lost piece holds up the whole knock,
+and then above most round trips to a server of the continent. 10 KB at most where UDP does not pass."""
 KNOCK_CHECK_AFTER_S: Final = 0.04
 """How long after its answer an exposer checks where a knock came from: the dialer's first check has left by then, and
 has not arrived yet where a round trip takes longer than this."""

@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from p2p.address import TransportAddress
+from p2p.aio.chaser import Chaser
 from p2p.defaults import (
     RENDEZVOUS_LOGIN_TIMEOUT_S,
     RENDEZVOUS_OFFENCES,
@@ -70,6 +71,7 @@ class Connection:
         "_bells",
         "_bucket",
         "_challenge",
+        "_chaser",
         "_hub",
         "_is_ending",
         "_offences",
@@ -91,6 +93,7 @@ class Connection:
         self._address = address
         self._bucket = TokenBucket(limits.messages_per_s, limits.message_burst)
         self._challenge = LoginChallenge(hub.random_bytes(NONCE_BYTES), hub.config.names)
+        self._chaser = Chaser(hub.tasks, lambda: socket.send_frame(b"", WSMsgType.PONG))
         self._offences = 0
         self._seat: Seat | None = None
         self._bells: dict[str, bytes] = {}
@@ -170,6 +173,7 @@ class Connection:
             await self._socket.send_frame(message, WSMsgType.TEXT)
         except ConnectionError:
             return False
+        self._chaser.sent()
         return True
 
     def dismiss(self, code: SignallingCode, detail: str) -> None:

@@ -12,6 +12,7 @@ from p2p.aio.timer import LazyTimer
 from p2p.defaults import HELD_PACKETS
 from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
+from p2p.path.repeats import Repeats
 from p2p.proto.ice import Transmit
 from p2p.proto.ice.messages import is_check
 from p2p.proto.path.controller import PathController
@@ -31,7 +32,7 @@ class LinkStats:
 class PathLink:
     """Drives a ``PathController`` and sends a session's packets over the paths it selects.
 
-    Concurrency: one event loop, no task; one timer of the loop, gone after ``close``.
+    Concurrency: one event loop, no task; two timers of the loop, gone after ``close``.
 
     Args:
         loop: The event loop.
@@ -55,6 +56,7 @@ class PathLink:
         self._on_event = on_event
         self._fragment = controller.agent.local_credentials.ufrag
         self._timer = LazyTimer(loop, self._fire)
+        self._repeats = Repeats(loop, self._send_over_paths)
         self._bound: set[tuple[RelayBase, TransportAddress]] = set()
         self._allowance_bytes: int | None = None
         self._held: list[bytes] | None = None
@@ -73,21 +75,9 @@ class PathLink:
             return len(datagrams)
         if self._allowance_bytes is not None:
             return self._send_within(self._allowance_bytes, datagrams)
-        paths = self._controller.sending_paths
-        taken: int | None = None
-        for path in paths:
-            base = self._endpoint.bases.get(path.base_id)
-            if base is None:
-                continue
-            if taken is None:
-                taken = base.send(datagrams, path.remote)
-            else:
-                base.send(datagrams[:taken], path.remote)
-        if taken is None:
-            self.stats.dropped_without_path += len(datagrams)
-            return len(datagrams)
-        if taken and self._controller.sent(self._loop.time()):
-            self._arm()
+        taken = self._send_now(datagrams)
+        if not self._repeats.are_over:
+            self._repeats.put(datagrams[:taken])
         return taken
 
     def _send_within(self, allowance_bytes: int, datagrams: Sequence[bytes]) -> int:
@@ -96,12 +86,31 @@ class PathLink:
         while within < len(datagrams) and len(datagrams[within]) <= allowance_bytes:
             allowance_bytes -= len(datagrams[within])
             within += 1
-        self._allowance_bytes = None
-        try:
-            taken = self.send(datagrams[:within]) if within else 0
-        finally:
-            self._allowance_bytes = allowance_bytes
+        self._allowance_bytes = allowance_bytes
+        taken = self._send_now(datagrams[:within]) if within else 0
         return taken if taken < within else len(datagrams)
+
+    def _send_now(self, datagrams: Sequence[bytes]) -> int:
+        taken = self._send_over_paths(datagrams)
+        if taken is None:
+            self.stats.dropped_without_path += len(datagrams)
+            return len(datagrams)
+        if taken and self._controller.sent(self._loop.time()):
+            self._arm()
+        return taken
+
+    def _send_over_paths(self, datagrams: Sequence[bytes]) -> int | None:
+        """Send packets; how many the first path took, None when there is no path."""
+        taken: int | None = None
+        for path in self._controller.sending_paths:
+            base = self._endpoint.bases.get(path.base_id)
+            if base is None:
+                continue
+            if taken is None:
+                taken = base.send(datagrams, path.remote)
+            else:
+                base.send(datagrams[:taken], path.remote)
+        return taken
 
     def hold(self) -> None:
         """Keep the first packets from now on, until ``take_held`` or ``send_held``."""
@@ -192,6 +201,7 @@ class PathLink:
         for relay, remote in self._bound:
             relay.forbid(remote)
         self._bound.clear()
+        self._repeats.close()
         self._timer.cancel()
 
     def _may_send(self, transmit: Transmit, now: float) -> bool:

@@ -15,6 +15,8 @@ import msgspec
 from aiohttp import ClientWSTimeout, WSMsgType
 from yarl import URL
 
+from p2p.aio.chaser import Chaser
+from p2p.aio.tasks import TaskScope
 from p2p.defaults import SIGNALLING_CONNECT_TIMEOUT_S, SIGNALLING_HEARTBEAT_S
 from p2p.errors import ConfigError, DecodeError, SignallingError
 from p2p.identity import Identity
@@ -107,6 +109,7 @@ class Link:
     def __init__(self, socket: Socket, url: URL, welcome: Welcome, connecting_s: float) -> None:
         self._socket = socket
         self._answers: dict[int, asyncio.Future[Answer]] = {}
+        self._chaser: Chaser | None = None
         self._is_closed = False
         self.has_rival = False
         self.url: Final = url
@@ -134,7 +137,9 @@ class Link:
             Why it ended.
         """
         try:
-            reason = await self._read(on_unasked)
+            async with TaskScope() as tasks:
+                self._chaser = Chaser(tasks, lambda: self._socket.send_frame(b"", WSMsgType.PONG))
+                reason = await self._read(on_unasked)
         finally:
             self._is_closed = True
             lost = SignallingError("the connection to the rendezvous was lost", code=CODE_CONNECTION_LOST)
@@ -171,6 +176,8 @@ class Link:
             raise SignallingError("the connection to the rendezvous was lost", code=CODE_CONNECTION_LOST)
         try:
             await self._socket.send_frame(encode(message), WSMsgType.TEXT)
+            if self._chaser is not None:
+                self._chaser.sent()
         except (ConnectionError, aiohttp.ClientError) as error:
             raise SignallingError(f"the connection was lost: {error}", code=CODE_CONNECTION_LOST) from error
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from p2p.address import TransportAddress
-from p2p.defaults import KNOCK_REPEAT_S, KNOCK_REQUESTS
+from p2p.defaults import KNOCK_WAITS_S
 from p2p.errors import DecodeError
 from p2p.proto.machine import Datagram
 from p2p.proto.stun.attributes import KNOCK, KNOCK_TAKEN
@@ -39,7 +39,7 @@ class Knocker:
     """Machine for one knock at one server.
 
     Driven by: whoever owns the socket.
-    States: asking since ``start``, until every piece is answered or has been sent ``KNOCK_REQUESTS`` times.
+    States: asking since ``start``, until every piece is answered or has been sent once after each of ``KNOCK_WAITS_S``.
     Timers: the next round of what is not answered.
     Events: ``KnockAnswered``, at most one for each piece.
 
@@ -56,7 +56,7 @@ class Knocker:
             transaction_id = random_bytes(TRANSACTION_ID_BYTES)
             message = Message(MessageClass.REQUEST, Method.BINDING, transaction_id, (KNOCK(piece),))
             self._requests[transaction_id] = encode(message)
-        self._rounds = 0
+        self._waits_s = iter(KNOCK_WAITS_S)
         self._next_at: float | None = None
         self._outgoing: list[Datagram] = []
         self._events: deque[KnockAnswered] = deque()
@@ -98,9 +98,9 @@ class Knocker:
         """Send what is not answered, again and again, and then no more."""
         if self._next_at is None or now < self._next_at:
             return
-        self._rounds += 1
         self._outgoing += [Datagram(request, self.server) for request in self._requests.values()]
-        self._next_at = now + KNOCK_REPEAT_S if self._rounds < KNOCK_REQUESTS else None
+        wait_s = next(self._waits_s, None)
+        self._next_at = None if wait_s is None else now + wait_s
 
     def next_event(self) -> KnockAnswered | None:
         """Take the oldest event, or None."""

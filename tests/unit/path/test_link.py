@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from p2p.address import TransportAddress
+from p2p.defaults import REPEAT_AFTER_S, REPEATED_PACKETS
 from p2p.path.asked import AskedChecks
 from p2p.path.endpoint import EndpointStats
 from p2p.path.link import PathLink
@@ -113,3 +114,29 @@ async def test_before_the_peer_has_proven_its_address_it_gets_three_times_what_c
     link.lift_limit()
     link.send(packets)
     assert len(endpoint.base.sent) == 17
+    link.close()
+
+
+async def test_the_first_packets_of_a_session_are_sent_twice() -> None:
+    link, endpoint, controller = make()
+    controller.sending_paths = (Path(0, PROVEN, PathKind.DIRECT, validated=True),)
+    for number in range(REPEATED_PACKETS + 5):
+        link.send((b"%d" % number,))
+    assert len(endpoint.base.sent) == REPEATED_PACKETS + 5
+    await asyncio.sleep(2 * REPEAT_AFTER_S)
+    assert endpoint.base.sent[REPEATED_PACKETS + 5 :] == endpoint.base.sent[:REPEATED_PACKETS]
+    link.close()
+
+
+async def test_what_is_sent_again_takes_the_path_of_that_moment() -> None:
+    link, endpoint, controller = make()
+    controller.sending_paths = (Path(0, PROVEN, PathKind.DIRECT, validated=True),)
+    link.send((b"first",))
+    other = TransportAddress("192.0.2.2", 2)
+    controller.sending_paths = (Path(0, other, PathKind.DIRECT, validated=True),)
+    await asyncio.sleep(2 * REPEAT_AFTER_S)
+    assert endpoint.base.sent == [(b"first", PROVEN), (b"first", other)]
+    link.send((b"second",))
+    link.close()
+    await asyncio.sleep(2 * REPEAT_AFTER_S)
+    assert len(endpoint.base.sent) == 3
