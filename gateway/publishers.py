@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.core.balance import Instance
 from gateway.core.registry import RefusedError, Registry, Service
+from gateway.patience import Patience
 from p2p.aio.tasks import TaskScope
 from p2p.errors import ConfigError, DecodeError
 from p2p.forward.connect import connect_flow
@@ -23,6 +24,8 @@ from p2p.forward.udp_port import DatagramsDone
 from p2p.proto.publication import (
     LINE_MAX_BYTES,
     PUBLICATION_SERVICE,
+    Drain,
+    Drained,
     GatewayMessage,
     Keys,
     KeysWanted,
@@ -65,10 +68,21 @@ class Publisher(Instance):
         self.wants_address = request.wants_address
         self.header_rules = request.headers
         self.health = request.health
-        self._session = session
+        self.session = session
         self._service = request.service
         self._tell = tell
         self._asked_for_keys_at = -math.inf
+        self._asked_at = -math.inf
+        self.patience = Patience()
+
+    def asked(self, now: float) -> None:
+        """It was sent something: a sign of life is to come."""
+        if self._asked_at <= self.session.heard_at:
+            self._asked_at = now
+
+    def silent_s(self, now: float) -> float:
+        """For how long it owes a sign of life; 0 when it owes none."""
+        return now - self._asked_at if self._asked_at > self.session.heard_at else 0.0
 
     def forward(self, sock: socket.socket, addresses: Addresses) -> None:
         """Hand a visitor's connection over.
@@ -80,7 +94,7 @@ class Publisher(Instance):
         Raises:
             ForwardError: The session takes no more connections; the socket still belongs to the caller.
         """
-        self._session.multiplexer.open_flow(sock, self._service, addresses=addresses)
+        self.session.multiplexer.open_flow(sock, self._service, addresses=addresses)
 
     def connect(self, addresses: Addresses) -> socket.socket:
         """Open a connection to the service.
@@ -94,18 +108,22 @@ class Publisher(Instance):
         Raises:
             ForwardError: The session takes no more connections.
         """
-        return connect_flow(self._session.multiplexer, self._service, addresses=addresses)
+        return connect_flow(self.session.multiplexer, self._service, addresses=addresses)
 
     def attach(self, listener: UdpListenerForward) -> None:
         """Give a listener's datagrams to this program from now on."""
         listener.service = self._service
-        listener.attach(self._session.multiplexer)
+        listener.attach(self.session.multiplexer)
 
     def ask_for_keys(self, now: float) -> None:
         """Ask for the keys of its issuers, though not again and again for the nonsense of strangers."""
         if now - self._asked_for_keys_at >= KEYS_ASKED_EVERY_S:
             self._asked_for_keys_at = now
             self._tell(KeysWanted())
+
+    def tell_drained(self) -> None:
+        """Tell the publisher that it may end."""
+        self._tell(Drained())
 
     def tell_visit(self, visit: Visited) -> None:
         """Tell the publisher's user of a visit that has ended."""
@@ -120,6 +138,7 @@ class PublisherDesk:
         scope: Where the conversations run.
         published: Called with each service that got an instance, and that one; raises ``RefusedError`` to refuse it.
         withdrawn: Called with each service that lost one, and with that.
+        drains: Called with each service and an instance of it that wants no more visitors.
         urls_of: Tells how the public reaches a service.
     """
 
@@ -130,12 +149,14 @@ class PublisherDesk:
         *,
         published: Callable[[Service[Publisher], Publisher], Awaitable[None]],
         withdrawn: Callable[[Service[Publisher], Publisher], None],
+        drains: Callable[[Service[Publisher], Publisher], None],
         urls_of: Callable[[Service[Publisher]], tuple[str, ...]],
     ) -> None:
         self._registry = registry
         self._scope = scope
         self._published = published
         self._withdrawn = withdrawn
+        self._drains = drains
         self._urls_of = urls_of
 
     def acceptor(self, session: PeerSession) -> FlowAcceptor:
@@ -174,7 +195,8 @@ class PublisherDesk:
             raise DecodeError("the first message of a publisher says what it publishes")
 
         def tell(message: GatewayMessage) -> None:
-            if writer.transport.get_write_buffer_size() < _NEWS_MAX_BYTES and not writer.is_closing():
+            is_too_much = writer.transport.get_write_buffer_size() >= _NEWS_MAX_BYTES
+            if not writer.is_closing() and not (is_too_much and isinstance(message, Visited)):
                 writer.write(encode_line(message))
 
         publisher = Publisher(session, request, asyncio.get_running_loop().time(), tell)
@@ -189,7 +211,7 @@ class PublisherDesk:
             logger.info("%s published by %s", service.title, session.peer)
             # Until the end of the flow, or of the session.
             while line := await reader.readline():
-                _take(line, service, publisher)
+                self._take(line, service, publisher)
         except RefusedError as refusal:
             tell(Refused(reason=refusal.detail, is_final=refusal.is_final))
         finally:
@@ -197,20 +219,22 @@ class PublisherDesk:
             logger.info("%s withdrawn by %s", service.title, session.peer)
             self._withdrawn(service, publisher)
 
+    def _take(self, line: bytes, service: Service[Publisher], publisher: Publisher) -> None:
+        """Take what a publisher says later.
 
-def _take(line: bytes, service: Service[Publisher], publisher: Publisher) -> None:
-    """Take what a publisher says later.
-
-    Raises:
-        DecodeError: It is not for saying later, or no message.
-    """
-    message = decode_publisher_line_untrusted(line)
-    if not isinstance(message, Keys):
-        raise DecodeError("a publisher publishes once on each flow")
-    try:
-        service.set_keys(publisher, message.jwt)
-    except ConfigError as error:
-        raise DecodeError(error.detail) from error
+        Raises:
+            DecodeError: It is not for saying later, or no message.
+        """
+        match decode_publisher_line_untrusted(line):
+            case Keys() as keys:
+                try:
+                    service.set_keys(publisher, keys.jwt)
+                except ConfigError as error:
+                    raise DecodeError(error.detail) from error
+            case Drain():
+                self._drains(service, publisher)
+            case _:
+                raise DecodeError("a publisher publishes once on each flow")
 
 
 class _Acceptor:

@@ -15,9 +15,11 @@ from prometheus_client import CollectorRegistry
 from gateway.config import GatewayConfig
 from gateway.core.registry import Registry, Service
 from gateway.core.sticky import StickyCookies
+from gateway.ingress.drains import Drains
 from gateway.ingress.front import HELLO_WITHIN_S, Arrival, Front, Handle
 from gateway.ingress.health import HealthChecks
 from gateway.ingress.http import SERVER, HttpIngress
+from gateway.ingress.liveness import Liveness
 from gateway.ingress.ports import PublishedPorts
 from gateway.ingress.raw import RawForwarder
 from gateway.ingress.tls import Certificates, server_name
@@ -86,10 +88,17 @@ class Gateway(Exposer):
         self._health = HealthChecks(self._upstreams, self.metrics)
         self._work = TaskScope()
         self._ports = PublishedPorts(config.port_hosts, self._front, self._raw)
+        self._drains = Drains(self._work, self._upstreams, self._ports)
+        self._liveness = Liveness(self.services, self._work)
         self._stack = AsyncExitStack()
         self._http: HttpIngress | None = None
         self._desk = PublisherDesk(
-            self.services, self._work, published=self._published, withdrawn=self._withdrawn, urls_of=self.urls_of
+            self.services,
+            self._work,
+            published=self._published,
+            withdrawn=self._withdrawn,
+            drains=self._drains.begin,
+            urls_of=self.urls_of,
         )
 
     async def __aenter__(self) -> Self:
@@ -102,6 +111,7 @@ class Gateway(Exposer):
             self._http = await stack.enter_async_context(self._make_http())
             await stack.enter_async_context(self._work)
             self._work.start(self._renew_certificates(), name="certificates")
+            self._work.start(self._liveness.run(), name="liveness")
             stack.push_async_callback(self._ports.close)
             for front, _ in fronts:
                 await stack.enter_async_context(front)
@@ -203,6 +213,7 @@ class Gateway(Exposer):
     async def _published(self, service: Service[Publisher], publisher: Publisher) -> None:
         if service.port:
             await self._ports.open(service)
+        self._liveness.joined(service, publisher)
         if publisher.health is not None and self._work.is_open:
             watching = self._health.watch(service, publisher, publisher.health)
             self._work.start(watching, name=f"health of {service.title}")

@@ -45,6 +45,7 @@ class Instance:
         open: Visitors that it serves now.
         is_draining: Whether it finishes what it has and gets nothing new.
         is_healthy: Whether it says that it is well when it is asked; True while nobody asks.
+        is_heard: Whether the way to it works, as far as can be told.
     """
 
     def __init__(self, key: str, weight: int, now: float) -> None:
@@ -53,6 +54,7 @@ class Instance:
         self.open = 0
         self.is_draining = False
         self.is_healthy = True
+        self.is_heard = True
         self._bad_checks = 0
         self._was_good = False
         self._since = now
@@ -63,7 +65,7 @@ class Instance:
 
     def is_well(self, now: float) -> bool:
         """Whether it may get a visitor."""
-        return self.is_healthy and not self.is_draining and now >= self._ejected_until
+        return self.is_healthy and self.is_heard and not self.is_draining and now >= self._ejected_until
 
     def share(self, now: float) -> float:
         """Its weight, less while it is new."""
@@ -131,8 +133,8 @@ def choose(
 ) -> InstanceT | None:
     """Choose an instance for a visitor.
 
-    When none is well, those that were ejected get another chance: an error page helps nobody. Those that say themselves
-    that they are not well do not.
+    When none is well, those that were ejected or have fallen silent get another chance: an error page helps nobody.
+    Those that say themselves that they are not well do not.
 
     Args:
         instances: All of the service.

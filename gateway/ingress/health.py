@@ -34,9 +34,9 @@ class HealthChecks:
         self._metrics = metrics
 
     async def watch(self, service: Service[Publisher], publisher: Publisher, health: Health) -> None:
-        """Ask one instance again and again, until it is no longer there."""
+        """Ask one instance again and again, until it drains or is no longer there."""
         url = URL(f"http://{service.title}{health.path}", encoded=True)
-        while publisher in service.instances:
+        while publisher in service.instances and not publisher.is_draining:
             is_good = await self._ask(publisher, url)
             self._metrics.health_checks.labels("good" if is_good else "bad").inc()
             if publisher.checked(asyncio.get_running_loop().time(), is_good=is_good):

@@ -62,8 +62,8 @@ class PublishedPorts:
     async def update(self, service: Service[Publisher]) -> None:
         """Take note that other instances serve a port than before; without any it is closed.
 
-        Datagrams go to the instance that came first, and to the next one when that is gone: a game or a resolver is
-        one program.
+        Datagrams go to the instance that came first, and to the next one when that is gone or drains: a game or a
+        resolver is one program.
         """
         port = (service.kind, service.port)
         if not service.instances:
@@ -71,8 +71,9 @@ class PublishedPorts:
             if (stack := self._open.pop(port, None)) is not None:
                 await stack.aclose()
             return
+        first = next((there for there in service.instances if not there.is_draining), service.instances[0])
         for listener in self._udp.get(port, ()):
-            service.instances[0].attach(listener)
+            first.attach(listener)
 
     async def close(self) -> None:
         """Close all ports."""

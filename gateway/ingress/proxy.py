@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from typing import Final
 
 import aiohttp
@@ -96,6 +96,7 @@ class Exchange:
         while publisher := self._choose(tried):
             tried.append(publisher)
             publisher.open += 1
+            publisher.asked(loop.time())
             try:
                 response = await self._pass_through(publisher)
             except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
@@ -143,16 +144,16 @@ class Exchange:
                 session = await stack.enter_async_context(make_session(FlowConnector(publisher, addresses)))
             if request.headers.get("Upgrade", "").lower() == "websocket":
                 return await relay_websocket(request, session, url, headers)
-            upstream = await stack.enter_async_context(
-                session.request(
-                    request.method,
-                    url,
-                    headers=CIMultiDict(headers),
-                    data=self._body(),
-                    allow_redirects=False,
-                    expect100=False,
-                )
+            asking = session.request(
+                request.method,
+                url,
+                headers=CIMultiDict(headers),
+                data=self._body(),
+                allow_redirects=False,
+                expect100=False,
             )
+            async with publisher.patience.waiting() if self._may_repeat() else nullcontext():
+                upstream = await stack.enter_async_context(asking)
             return await self._respond(upstream, publisher)
 
     def _own_headers(self) -> Headers:

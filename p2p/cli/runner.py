@@ -126,7 +126,7 @@ async def _run(
         peer,
         local_status.StatusServer(local_status.runtime_folder(), describe),
     ):
-        stopper.ready(lambda: _open_flows(peer.status), peer.drain)
+        stopper.ready(lambda: _what_is_open(peer.status), peer.drain)
         return await peer.run_until(stopper.stop)
 
 
@@ -146,10 +146,12 @@ async def _metrics(
         yield
 
 
-def _open_flows(status: Status) -> str:
+def _what_is_open(status: Status) -> str:
     """What a drain waits for, in words."""
     count = sum(session.flows_open for session in status.sessions)
-    return text.plural(count, "connection") if count else ""
+    # Whoever is before the public always drains: the gateway has to hear of it before the next visitor comes.
+    waits = [*([text.plural(count, "connection")] if count else []), *(["visitors"] if status.public else [])]
+    return " and ".join(waits)
 
 
 class _News:

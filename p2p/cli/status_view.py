@@ -30,6 +30,8 @@ def _process(process: dict[str, Any], now_wall: float) -> Iterator[Text]:
         (f"{process['role']} {text.printable(str(what))}", "bold"),
         f"  pid {process['pid']}, {text.duration(now_wall - process['started'])}, rendezvous {process['signalling']}",
     )
+    for url in process["public"]:
+        yield Text(f"  {text.printable(url)}", style=Tone.GOOD)
     sessions = process["sessions"]
     if not sessions:
         yield Text("  no session", style=Tone.QUIET)

@@ -2,9 +2,11 @@
 
     publisher -> gateway:  publish                one service, and how the public may reach it
                            keys                   the issuers' keys have changed
+                           drain                  no new visitors, please
     gateway -> publisher:  published | refused    its URLs, or why not
     gateway -> publisher:  visited ...            each request or connection that has ended, for the user to see
                            keys_wanted            a visitor's token was signed by a key that is not known
+                           drained                after ``drain``: all requests are answered
 
 Each message is a line of JSON of at most 64 KiB. The service is on offer until the flow ends. Visitors arrive as
 flows that the gateway opens; their header has the visitor's address as origin.
@@ -142,6 +144,10 @@ class Keys(Struct, frozen=True, kw_only=True, tag="keys"):
     jwt: _Issuers
 
 
+class Drain(Struct, frozen=True, tag="drain"):
+    """The program is about to end: it finishes what it has, and visitors go to other instances."""
+
+
 class Published(Struct, frozen=True, kw_only=True, tag="published"):
     """The service is before the public."""
 
@@ -176,8 +182,12 @@ class KeysWanted(Struct, frozen=True, tag="keys_wanted"):
     """A token names a key that the gateway was not given."""
 
 
-PublisherMessage: TypeAlias = Publish | Keys
-GatewayMessage: TypeAlias = Published | Refused | Visited | KeysWanted
+class Drained(Struct, frozen=True, tag="drained"):
+    """No request is under way to this instance, and none will come; connections that were handed over may be open."""
+
+
+PublisherMessage: TypeAlias = Publish | Keys | Drain
+GatewayMessage: TypeAlias = Published | Refused | Visited | KeysWanted | Drained
 
 _encoder: Final = msgspec.json.Encoder()
 _publisher_decoder: Final[msgspec.json.Decoder[PublisherMessage]] = msgspec.json.Decoder(PublisherMessage)

@@ -42,7 +42,7 @@ from p2p.session.offered import introduction
 from p2p.session.options import ExposeOptions, PeerOptions, RelayPolicy
 from p2p.session.peer_session import PeerSession
 from p2p.session.program import Program
-from p2p.session.publisher import keep_public
+from p2p.session.publications import Publications
 from p2p.session.services import OfferedServices
 from p2p.session.status import Status
 from p2p.signalling.client import SignallingClient, SignallingState
@@ -74,6 +74,7 @@ class Exposer(Program):
         self._admission = OfferAdmission()
         self._ticket_text = ""
         self._done = asyncio.Event()
+        self._public: Publications | None = None
         self._publishing: asyncio.Task[P2PError | None] | None = None
 
     def make_node(self) -> Node:
@@ -128,6 +129,7 @@ class Exposer(Program):
             name=self.options.name or self.options.target,
             ticket=self._ticket_text,
             target=self.options.target,
+            public=() if self._public is None else self._public.urls,
         )
 
     async def run_until(self, stop: asyncio.Event) -> Report:
@@ -140,6 +142,11 @@ class Exposer(Program):
             P2PError: The rendezvous refused us or cannot be reached.
         """
         return await self.run_beside(stop, self._serve())
+
+    async def drain(self) -> None:
+        """See ``Program``; visitors of a gateway are sent to other instances, and those that are here are served."""
+        public = [] if self._public is None else [self._public.drain()]
+        await asyncio.gather(super().drain(), *public)
 
     async def _serve(self) -> None:
         if self.options.lan:
@@ -163,8 +170,10 @@ class Exposer(Program):
         if self.node.relay is None and self.node.last_relay_error is not None:
             self.tell_problem(self.node.last_relay_error)
         if self.options.public is not None:
-            publishing = keep_public(self.options, self.peer_options, services=self._services, on_event=self.tell)
-            self._publishing = self._scope.start(publishing, name="publisher")
+            self._public = Publications(
+                self.options, self.options.public, self.peer_options, services=self._services, on_event=self.tell
+            )
+            self._publishing = self._scope.start(self._public.run(), name="publisher")
             self._publishing.add_done_callback(lambda _: self._done.set())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.options.expires_s):

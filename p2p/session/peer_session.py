@@ -97,6 +97,8 @@ class PeerSession:
         self.reason: RelayReason | None = None
         self.error: P2PError | None = None
         self.is_established = False
+        self.heard_at = loop.time()
+        """When packets of the connection came last, by the monotonic clock."""
         self.flight: tuple[bytes, ...] = ()
         """Our first packets, which travel with offer or answer."""
         self.knock: bytes | None = None
@@ -265,6 +267,7 @@ class PeerSession:
 
     def packets_received(self, base_id: int, source: TransportAddress, size: int, now: float) -> None:
         """Note where packets of the connection come from; without a path yet, answers go back there."""
+        self.heard_at = now
         self.link.packets_received(size)
         self.controller.path_alive(base_id, source, now)
         is_allowed = self._policy is not RelayPolicy.ONLY or isinstance(

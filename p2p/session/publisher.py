@@ -15,6 +15,8 @@ from p2p.forward.connect import connect_flow
 from p2p.proto.publication import (
     LINE_MAX_BYTES,
     PUBLICATION_SERVICE,
+    Drain,
+    Drained,
     GatewayMessage,
     Keys,
     KeysWanted,
@@ -27,7 +29,7 @@ from p2p.proto.publication import (
     encode_line,
 )
 from p2p.session.connector import Connector
-from p2p.session.events import Event, Problem, Public, Report, Visit
+from p2p.session.events import Event, Public, Report, Visit
 from p2p.session.issuers import IssuerKeysError, Issuers
 from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions, PublicOptions
 from p2p.session.peer_session import PeerSession
@@ -80,6 +82,7 @@ class Publisher(Connector):
             _request(public, name, wants_address=options.proxy_protocol is not None) for name in self._targets
         ]
         self._issuers = Issuers(public.issuers)
+        self._publications: set[_Publication] = set()
         if len(self._requests) > 1:
             if public.name or public.hosts or public.port:
                 raise ConfigError("several services cannot share one public name or port", code=CODE_SEVERAL)
@@ -96,7 +99,20 @@ class Publisher(Connector):
         """
         return await self.run_beside(stop, self.keep_session(self._publish))
 
+    async def drain(self) -> None:
+        """Have the gateway send visitors elsewhere; return when it needs us no more.
+
+        First it answers the requests that are under way, and only then is the session asked to end its connections:
+        until the gateway has heard, a visitor may still come.
+        """
+        self.draining = True
+        await asyncio.gather(*(publication.drain() for publication in self._publications))
+        await super().drain()
+
     async def _publish(self, session: PeerSession) -> None:
+        if self.draining:
+            session.close()
+            return
         session.multiplexer.acceptor = self._services.public_acceptor(session, self.node, self._targets)
         try:
             for request in self._requests:
@@ -122,20 +138,20 @@ class Publisher(Connector):
             answer = Refused(reason="it does not answer", is_final=False)
         if isinstance(answer, Published):
             self.tell(Public(t_s=self.t_s, urls=answer.urls, instances=answer.instances))
-            self._scope.start(self._listen(session, reader, writer), name="news of the gateway")
+            self._scope.start(self._listen(session, _Publication(reader, writer)), name="news of the gateway")
             return
         writer.close()
         reason = answer.reason if isinstance(answer, Refused) else "it says something else"
         is_final = isinstance(answer, Refused) and answer.is_final
         raise NotPublishedError(f"the gateway: {reason}", code=CODE_REFUSED if is_final else CODE_NOT_NOW)
 
-    async def _listen(self, session: PeerSession, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _listen(self, session: PeerSession, publication: _Publication) -> None:
         """Tell of visits; the end of the flow is the end of what it published."""
         keys_wanted = asyncio.Event()
-        renewal = self._scope.start(self._renew_keys(writer, keys_wanted), name="keys of issuers")
+        renewal = self._scope.start(self._renew_keys(publication.writer, keys_wanted), name="keys of issuers")
+        self._publications.add(publication)
         try:
-            while True:
-                message = await _read(reader)
+            while not isinstance(message := await _read(publication.reader), Drained):
                 if isinstance(message, Visited):
                     self.tell(
                         Visit(
@@ -152,7 +168,8 @@ class Publisher(Connector):
             session.close(reason=str(error))
         finally:
             renewal.cancel()
-            writer.close()
+            publication.close()
+            self._publications.discard(publication)
 
     async def _renew_keys(self, writer: asyncio.StreamWriter, wanted: asyncio.Event) -> None:
         async for issuers in self._issuers.changes(wanted, self.tell_problem):
@@ -162,6 +179,25 @@ class Publisher(Connector):
                 self.tell_problem(error)
             else:
                 writer.write(line)
+
+
+class _Publication:
+    """The flow on which one service was published."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self._closed = asyncio.Event()
+
+    async def drain(self) -> None:
+        """Ask for no more visitors, and wait until the last request is answered or the gateway is gone."""
+        self.writer.write(_line(Drain()))
+        await self._closed.wait()
+
+    def close(self) -> None:
+        """Close the flow, which withdraws the service."""
+        self.writer.close()
+        self._closed.set()
 
 
 def _line(message: PublisherMessage) -> bytes:
@@ -198,35 +234,3 @@ def _request(options: PublicOptions, service: str, *, wants_address: bool) -> Pu
         health=options.health,
         wants_address=wants_address,
     )
-
-
-async def keep_public(
-    options: ExposeOptions, peer: PeerOptions, *, services: OfferedServices, on_event: Callable[[Event], None]
-) -> P2PError | None:
-    """Keep services before the public, until cancelled.
-
-    Args:
-        options: What to publish and how.
-        peer: Who we are.
-        services: What visitors can reach.
-        on_event: Told what is news of the public; the session with the gateway is a matter of its own.
-
-    Returns:
-        Why that is not possible: the gateway refuses, or cannot be reached at first.
-    """
-
-    def tell(event: Event) -> None:
-        if isinstance(event, Public | Visit | Problem):
-            on_event(event)
-
-    assert options.public is not None, "there is a gateway to publish at"
-    try:
-        publisher = Publisher(options, options.public, peer, services=services, on_event=tell)
-    except P2PError as error:
-        return error
-    async with publisher:
-        try:
-            await publisher.run_until(asyncio.Event())
-        except P2PError as error:
-            return error
-    return None

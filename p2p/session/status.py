@@ -273,6 +273,8 @@ class Status:
     """Whether new sessions are refused and the open connections are being waited for."""
     checks: CheckCounts = NO_CHECKS
     """What was sent to find paths."""
+    public: tuple[str, ...] = ()
+    """Where people without this program reach the service, by way of a gateway."""
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values, without the ticket: a status file must not open a service."""
@@ -289,6 +291,7 @@ class Status:
             "datagrams_dropped": self.datagrams_dropped,
             "draining": self.draining,
             "checks": self.checks.to_json(),
+            "public": list(self.public),
         }
 
 

@@ -61,6 +61,7 @@ class Command:
         self._arguments = arguments
         self._news = threading.Condition()
         self._is_over = False
+        self._is_killed = False
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -88,13 +89,19 @@ class Command:
             code = self._process.wait()
         for thread in self._threads:
             thread.join()
-        if error is None and (code or self._errors):
+        if error is None and not self._is_killed and (code or self._errors):
             pytest.fail(f"{self._arguments[0]} ended with {code}: {''.join(self._errors)} {self.events[-3:]}")
 
     @property
     def pid(self) -> int:
         """The number of its process."""
         return self._process.pid
+
+    def kill(self) -> None:
+        """End it as the kernel does when there is no memory left."""
+        self._is_killed = True
+        self._process.kill()
+        self._process.wait()
 
     def wait_for(self, event: str, **fields: object) -> dict[str, Any]:
         """Wait until the command has told an event, which may have been before."""

@@ -7,6 +7,8 @@ import pytest
 from p2p.errors import DecodeError
 from p2p.proto.publication import (
     Access,
+    Drain,
+    Drained,
     Issuer,
     Jwk,
     Keys,
@@ -29,6 +31,7 @@ from p2p.proto.publication import (
         Refused(reason="no"),
         Visited(visitor="v", took_s=0.1, status=200),
         KeysWanted(),
+        Drained(),
     ],
 )
 def test_gateways_are_understood(message):
@@ -40,6 +43,7 @@ def test_publishers_are_understood():
     assert decode_publisher_line_untrusted(encode_line(message)) == message
     issuer = Issuer(keys=(Jwk(kty="EC", x="x"),), issuer="i", audience=("a",))
     assert decode_publisher_line_untrusted(encode_line(Keys(jwt=(issuer,)))) == Keys(jwt=(issuer,))
+    assert decode_publisher_line_untrusted(encode_line(Drain())) == Drain()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,123 @@
+"""Programs around a gateway that are killed: an instance, a publisher that comes back, the rendezvous."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from tests.support.commands import SERVE, Command
+from tests.support.gateway_world import website
+
+REQUESTS_PER_S = 250
+"""What leaves a small machine that runs other tests, too, some room."""
+
+
+class Programs:
+    """A rendezvous, a gateway and publishers, each in a process of its own, and a visitor."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack, visitor: aiohttp.ClientSession) -> None:
+        self.seen: Counter[int] = Counter()
+        self._folder = folder
+        self._stack = stack
+        self._visitor = visitor
+        self.serve = self._start("serve", *SERVE)
+        # It would wait for what the killed have left on its relay.
+        stack.callback(self.serve.kill)
+        self._url = self.serve.wait_for("serving")["rendezvous"]
+        at = ("--domain", "gw.test", "--http", "127.0.0.1:0", "--balance", "round-robin")
+        ready = self._start("gateway", "gateway", *at, "--rendezvous", self._url).wait_for("gateway_ready")
+        self._ticket = ready["ticket"]
+        self._address = ready["listeners"][0].split()[1]
+
+    def expose(self, user: str, port: int, *flags: str) -> Command:
+        """Publish a site; a user has one key."""
+        public = ("--public", "--gateway", self._ticket, "--name", "blog", "--group", "ours", *flags)
+        command = self._start(user, "expose", str(port), "--rendezvous", self._url, *public)
+        command.wait_for("public")
+        return command
+
+    async def get(self) -> str:
+        """Ask as a visitor."""
+        async with self._visitor.get(f"http://{self._address}/", headers={"Host": "blog.gw.test"}) as response:
+            self.seen[response.status] += 1
+            return await response.text()
+
+    def _start(self, user: str, *arguments: str) -> Command:
+        (self._folder / user).mkdir(exist_ok=True)
+        return self._stack.enter_context(Command(self._folder / user, arguments))
+
+
+@asynccontextmanager
+async def programs(folder: Path) -> AsyncIterator[Programs]:
+    async with aiohttp.ClientSession() as visitor, AsyncExitStack() as stack:
+        yield Programs(folder, stack, visitor)
+
+
+def says(name: str) -> Callable[[web.BaseRequest], Any]:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(text=name)
+
+    return answer
+
+
+async def test_one_of_three_instances_is_killed_under_load_and_no_request_fails(tmp_path):
+    weights = {"one": 1, "two": 1, "three": 2}
+    async with programs(tmp_path) as there, AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(website(says(name))) for name in weights]
+        instances = [
+            there.expose(name, port, "--weight", str(weights[name])) for name, port in zip(weights, ports, strict=True)
+        ]
+        # Their share grows for 10 s.
+        await asyncio.sleep(10)
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append(await there.get())
+
+        async def visit(count: int) -> None:
+            began_at = time.monotonic()
+            async with asyncio.TaskGroup() as group:
+                for number in range(count):
+                    group.create_task(ask())
+                    await asyncio.sleep(max(0.0, began_at + number / REQUESTS_PER_S - time.monotonic()))
+
+        await visit(800)
+        shares = Counter(answers)
+        assert {name: round(20 * shares[name] / len(answers)) for name in weights} == {"one": 5, "two": 5, "three": 10}
+        async with asyncio.TaskGroup() as group:
+            group.create_task(visit(800))
+            await asyncio.sleep(1)
+            instances[0].kill()
+        assert there.seen == {200: 1600}
+        assert Counter(answers[-200:])["one"] == 0
+
+
+async def test_a_publisher_is_killed_and_its_url_serves_again(tmp_path):
+    async with programs(tmp_path) as there, website(says("here")) as port:
+        there.expose("user", port).kill()
+        waiting = asyncio.ensure_future(there.get())  # noqa: TID251
+        await asyncio.sleep(0.05)
+        there.expose("user", port)
+        # The start of the program, 0.9 s on an idle machine, is not counted: it is longer where much else runs.
+        started_at = time.monotonic()
+        assert [await there.get() for _ in range(4)] == ["here"] * 4
+        assert time.monotonic() - started_at < 1
+        assert await waiting == "here"
+
+
+async def test_urls_go_on_serving_without_the_rendezvous(tmp_path):
+    async with programs(tmp_path) as there, website(says("here")) as port:
+        there.expose("user", port)
+        there.serve.kill()
+        began_at = time.monotonic()
+        while time.monotonic() < began_at + 3:
+            assert await there.get() == "here"
+            await asyncio.sleep(0.05)
