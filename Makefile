@@ -30,7 +30,7 @@ lab-packages:
 
 interop-packages: install lab-packages
 	@netns-scripts/install-packages --optional coturn stun-client socat iperf3 openssh-server openssh-client rsync curl postgresql postgresql-client nginx haproxy chromium miniupnpd-nftables
-	@$(BIN)/python -m pip install --quiet --editable '.[interop]' || echo "aiortc cannot be installed: its tests will be skipped"
+	@$(BIN)/python -m pip install --quiet --editable '.[interop]' || echo "aiortc or grpcio cannot be installed: their tests will be skipped"
 
 demo: install  ## Expose and connect: through two NATs in the lab as root, on loopback otherwise
 	@if [ "$$(id -u)" = 0 ]; then \

@@ -66,6 +66,7 @@ class Publisher(Instance):
         # The key outlives a restart of the publisher, so its visitors come back to it.
         super().__init__(f"{session.peer}/{request.service}", request.weight, now)
         self.wants_address = request.wants_address
+        self.speaks_h2 = request.speaks_h2
         self.header_rules = request.headers
         self.health = request.health
         self.session = session

@@ -79,6 +79,12 @@ def for_service(headers: Iterable[tuple[str, str]], visit: Visit) -> Headers:
     ]
 
 
+def trailers_for_service(trailers: Headers) -> Headers:
+    """Leave out of the fields after a body what would be believed, or would say where the message ends, as a header."""
+    lies = _SAYS_WHO | _OF_THE_MESSAGE | {"host", "authorization", "cookie"}
+    return [(name, value) for name, value in end_to_end(trailers) if name.lower() not in lies]
+
+
 def is_for_rules(name: str) -> bool:
     """Whether a publisher may have this header changed."""
     return name.lower() not in _HOP_BY_HOP | _OF_THE_MESSAGE

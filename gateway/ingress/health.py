@@ -7,8 +7,8 @@ import logging
 from typing import Final
 
 import aiohttp
-from yarl import URL
 
+from gateway.core.h2_head import RequestHead
 from gateway.core.registry import Service
 from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
@@ -35,23 +35,21 @@ class HealthChecks:
 
     async def watch(self, service: Service[Publisher], publisher: Publisher, health: Health) -> None:
         """Ask one instance again and again, until it drains or is no longer there."""
-        url = URL(f"http://{service.title}{health.path}", encoded=True)
+        head = RequestHead("GET", health.path, [("Host", service.title), ("User-Agent", "p2p-gateway")])
         while publisher in service.instances and not publisher.is_draining:
-            is_good = await self._ask(publisher, url)
+            is_good = await self._ask(publisher, head)
             self._metrics.health_checks.labels("good" if is_good else "bad").inc()
             if publisher.checked(asyncio.get_running_loop().time(), is_good=is_good):
                 logger.info("%s of %s is %s", publisher.key, service.title, "well" if is_good else "not well")
             await asyncio.sleep(health.interval_s)
 
-    async def _ask(self, publisher: Publisher, url: URL) -> bool:
+    async def _ask(self, publisher: Publisher, head: RequestHead) -> bool:
         try:
             async with (
                 asyncio.timeout(CHECK_WITHIN_S),
-                self._upstreams.session(publisher).get(
-                    url, headers={"User-Agent": "p2p-gateway"}, allow_redirects=False
-                ) as response,
+                self._upstreams.ask(publisher, head, None) as answer,
             ):
-                return response.status < 400
+                return answer.status < 400
         except (aiohttp.ClientError, ConnectionError, TimeoutError, RuntimeError) as error:
             logger.debug("%s is not well: %r", publisher.key, error)
             return False

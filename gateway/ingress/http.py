@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import Final, Self
 
 from aiohttp import web
 
@@ -21,6 +21,8 @@ from gateway.core.names import host_of_header
 from gateway.core.problems import Problem
 from gateway.core.registry import Registry, Service
 from gateway.core.sticky import StickyCookies
+from gateway.ingress.connection import CONNECTION
+from gateway.ingress.connections import HttpConnections
 from gateway.ingress.front import Arrival
 from gateway.ingress.proxy import Exchange, NoInstanceError
 from gateway.ingress.signed_body import BusyError, SignedBodies, SlowError
@@ -28,17 +30,11 @@ from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
 from gateway.publishers import Publisher
 from p2p.errors import IntegrityError
-from p2p.forward.sockets import close
 from p2p.proto.observed import IpNetwork, observed_address
 
 logger = logging.getLogger(__name__)
 
 SERVER: Final = "p2p-gateway"
-KEEP_ALIVE_S: Final = 75.0
-LINE_MAX_BYTES: Final = 16_384
-FIELD_MAX_BYTES: Final = 32_768
-TLS_WITHIN_S: Final = 10.0
-_GOODBYE_S: Final = 10.0
 _HTTPS_PORT: Final = 443
 
 OwnSite = Callable[[web.BaseRequest], web.Response]
@@ -90,16 +86,16 @@ class HttpIngress:
         self._cookies = cookies
         self._https_port = https_port
         self._bodies = SignedBodies()
-        self._server = _Server(self._handle, access_log=None)
+        self._connections = HttpConnections(self._handle)
 
     async def __aenter__(self) -> Self:
+        await self._connections.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.pre_shutdown()
-        await self._server.shutdown(_GOODBYE_S)
+        await self._connections.__aexit__(kind, error, traceback)
 
     async def serve(self, arrival: Arrival, context: ssl.SSLContext | None = None) -> None:
         """Take a connection over.
@@ -108,22 +104,9 @@ class HttpIngress:
             arrival: The connection.
             context: For TLS; None without.
         """
-        loop = asyncio.get_running_loop()
-        scheme = "http" if context is None else "https"
-        try:
-            await loop.connect_accepted_socket(
-                lambda: self._server.handler(arrival, scheme),
-                arrival.sock,
-                ssl=context,
-                ssl_handshake_timeout=None if context is None else TLS_WITHIN_S,
-            )
-        except (OSError, TimeoutError) as error:
-            logger.info("connection of %s dropped: %s", arrival.visitor, error)
-            close(arrival.sock, reset=True)
+        await self._connections.serve(arrival, context)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        handler = request.protocol
-        assert isinstance(handler, _Handler)
         host = host_of_header(request.headers.get("Host", ""))
         if not host or len(request.headers.getall("Host")) > 1:
             return self._problem(request, problems.BAD_REQUEST, host)
@@ -132,7 +115,7 @@ class HttpIngress:
         service = self._registry.of_host(host)
         if service is None or service.kind != "http":
             return self._problem(request, problems.NO_SERVICE, host)
-        visit = self._visit(request, handler)
+        visit = self._visit(request)
         if visit.scheme == "http" and self._https_port is not None:
             port = "" if self._https_port == _HTTPS_PORT else f":{self._https_port}"
             location = f"https://{host}{port}{request.raw_path}"
@@ -175,9 +158,9 @@ class HttpIngress:
         finally:
             policy.leave(visitor)
 
-    def _visit(self, request: web.BaseRequest, handler: _Handler) -> Visit:
-        arrival = handler.arrival
-        visitor, scheme = arrival.visitor, handler.scheme
+    def _visit(self, request: web.BaseRequest) -> Visit:
+        arrival, scheme = request[CONNECTION]
+        visitor = arrival.visitor
         if arrival.is_from_front:
             forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
             # With a PROXY header the front has told already: then the address is not the front's own, and stays.
@@ -207,33 +190,3 @@ class HttpIngress:
         if request.can_read_body:
             response.force_close()
         return response
-
-
-class _Handler(web.RequestHandler):
-    """A connection that knows where it came from."""
-
-    __slots__ = ("arrival", "scheme")
-
-    arrival: Arrival
-    scheme: str
-
-
-class _Server(web.Server):
-    """Makes handlers for connections that were accepted already."""
-
-    def __call__(self) -> NoReturn:
-        raise NotImplementedError("use handler()")
-
-    def handler(self, arrival: Arrival, scheme: str) -> _Handler:
-        """Make the handler of one connection."""
-        options: dict[str, Any] = {
-            "keepalive_timeout": KEEP_ALIVE_S,
-            "max_line_size": LINE_MAX_BYTES,
-            "max_field_size": FIELD_MAX_BYTES,
-            "access_log": None,
-            "auto_decompress": False,
-            "read_bufsize": 1 << 18,
-        }
-        handler = _Handler(self, loop=asyncio.get_running_loop(), **options)
-        handler.arrival, handler.scheme = arrival, scheme
-        return handler

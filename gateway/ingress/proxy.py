@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, nullcontext
 from typing import Final
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.core import problems
 from gateway.core.balance import Policy, choose
+from gateway.core.h2_head import RequestHead
 from gateway.core.headers import Headers, Visit, apply_rules, end_to_end, for_service
 from gateway.core.problems import Problem
 from gateway.core.registry import Service
 from gateway.core.sticky import StickyCookies, cookie_in, set_cookie, without_cookie
-from gateway.ingress.upstream import FlowConnector, Upstreams, make_session
+from gateway.ingress.answer import Answer
+from gateway.ingress.h2_server import H2Writer
+from gateway.ingress.request_body import RequestBody
+from gateway.ingress.upstream import Upstreams
 from gateway.ingress.websocket import relay_websocket
 from gateway.metrics import Metrics
 from gateway.publishers import Publisher
@@ -80,7 +82,6 @@ class Exchange:
         self._upstreams = upstreams
         self._metrics = metrics
         self._balance = balance
-        self._body_bytes = 0
 
     async def run(self) -> web.StreamResponse:
         """Pass the request on and the response back.
@@ -135,26 +136,18 @@ class Exchange:
     async def _pass_through(self, publisher: Publisher) -> web.StreamResponse:
         request = self._request
         headers = apply_rules(for_service(self._own_headers(), self._visit), publisher.header_rules)
-        # The path as it came: decoding and encoding it again could make another one of it.
-        url = URL(f"http://{self._service.title}{request.raw_path}", encoded=True)
-        async with AsyncExitStack() as stack:
-            session = self._upstreams.session(publisher)
-            if publisher.wants_address:
-                addresses = Addresses(self._visit.visitor, self._visit.local)
-                session = await stack.enter_async_context(make_session(FlowConnector(publisher, addresses)))
-            if request.headers.get("Upgrade", "").lower() == "websocket":
+        addresses = Addresses(self._visit.visitor, self._visit.local) if publisher.wants_address else None
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            async with self._upstreams.session_for(publisher, addresses) as session:
+                # The path as it came: decoding and encoding it again could make another one of it.
+                url = URL(f"http://{self._service.title}{request.raw_path}", encoded=True)
                 return await relay_websocket(request, session, url, headers)
-            asking = session.request(
-                request.method,
-                url,
-                headers=CIMultiDict(headers),
-                data=self._body(),
-                allow_redirects=False,
-                expect100=False,
-            )
+        head = RequestHead(request.method, request.raw_path, headers)
+        async with AsyncExitStack() as stack:
             async with publisher.patience.waiting() if self._may_repeat() else nullcontext():
-                upstream = await stack.enter_async_context(asking)
-            return await self._respond(upstream, publisher)
+                asking = self._upstreams.ask(publisher, head, self._body(), addresses)
+                answer = await stack.enter_async_context(asking)
+            return await self._respond(answer, publisher)
 
     def _own_headers(self) -> Headers:
         drops_credentials = self._service.policy.needs_credentials
@@ -166,40 +159,34 @@ class Exchange:
             if not (name.lower() == "expect" or (drops_credentials and name.lower() == "authorization"))
         ]
 
-    def _body(self) -> bytes | AsyncIterator[bytes] | None:
+    def _body(self) -> RequestBody | None:
         if not self._request.body_exists:
             return None
-        return self._held_body if self._held_body is not None else self._pieces()
+        return RequestBody(self._request, self._service.policy.access.body_max_bytes, self._held_body)
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        largest = self._service.policy.access.body_max_bytes
-        async for piece in self._request.content.iter_any():
-            self._body_bytes += len(piece)
-            if largest and self._body_bytes > largest:
-                raise web.HTTPRequestEntityTooLarge(max_size=largest, actual_size=self._body_bytes)
-            yield piece
-
-    async def _respond(self, upstream: aiohttp.ClientResponse, publisher: Publisher) -> web.StreamResponse:
+    async def _respond(self, answer: Answer, publisher: Publisher) -> web.StreamResponse:
         request = self._request
-        response = _PlainResponse(status=upstream.status, reason=upstream.reason or "")
-        for name, value in end_to_end(upstream.headers.items()):
+        response = _PlainResponse(status=answer.status, reason=answer.reason or None)
+        for name, value in end_to_end(answer.headers):
             response.headers.add(name, value)
         if self._balance is Policy.COOKIE and self._before() is not publisher:
             value = self._cookies.of(self._service.title, self._service.instances, publisher)
             response.headers.add("Set-Cookie", set_cookie(value, is_secure=self._visit.scheme == "https"))
-        is_bodiless = request.method == "HEAD" or upstream.status in (204, 304)
+        is_bodiless = request.method == "HEAD" or answer.status in (204, 304)
         if "Content-Length" not in response.headers and not is_bodiless and request.version >= (1, 1):
             response.enable_chunked_encoding()
-        await response.prepare(request)
+        writer = await response.prepare(request)
         try:
-            async for piece in upstream.content.iter_any():
+            async for piece in answer.pieces:
                 await response.write(piece)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, ConnectionError, TimeoutError, web.HTTPException) as error:
             # The head is sent, so all that is left is to break off, which the visitor can tell from an end.
             logger.info("response of %s broke off: %r", self._service.title, error)
             if request.transport is not None:
                 request.transport.abort()
             return response
+        if isinstance(writer, H2Writer):
+            writer.trailers = answer.trailers
         await response.write_eof()
         return response
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from cryptography import x509
 
+from gateway.ingress.opening import ALPN
 from p2p.aio.first_bytes import peek
 from p2p.errors import ConfigError, DecodeError, ErrorCode
 
@@ -81,7 +82,7 @@ def _find(contexts: Sequence[tuple[frozenset[str], ssl.SSLContext]], name: str) 
 def _context(files: CertificateFiles) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(ALPN)
     try:
         context.load_cert_chain(files.chain, files.key)
     except (OSError, ssl.SSLError) as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -11,8 +13,14 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.tracing import Trace
+from multidict import CIMultiDict
+from yarl import URL
 
+from gateway.core.h2_head import RequestHead
+from gateway.ingress.answer import Answer, answer_of
+from gateway.ingress.h2_client import H2Pool, Outgoing
 from gateway.publishers import Publisher
+from p2p.aio.tasks import TaskScope
 from p2p.errors import ForwardError
 from p2p.forward.sockets import Addresses
 
@@ -60,27 +68,95 @@ class Upstreams:
 
     def __init__(self) -> None:
         self._sessions: dict[Publisher, aiohttp.ClientSession] = {}
+        self._pools: dict[Publisher, H2Pool] = {}
+        self._scope = TaskScope()
 
     async def __aenter__(self) -> Self:
+        await self._scope.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self._scope.__aexit__(None, None, None)
+        for pool in self._pools.values():
+            pool.close()
         await asyncio.gather(*(session.close() for session in self._sessions.values()))
 
-    def session(self, publisher: Publisher) -> aiohttp.ClientSession:
-        """The client whose connections all visitors of an instance share."""
+    @asynccontextmanager
+    async def session_for(
+        self, publisher: Publisher, addresses: Addresses | None = None
+    ) -> AsyncIterator[aiohttp.ClientSession]:
+        """The client of HTTP/1.1 for a request.
+
+        Args:
+            publisher: The instance.
+            addresses: Whose request it is, when each visitor has a flow of its own; None for what visitors share.
+        """
+        if addresses is None:
+            yield self._session(publisher)
+            return
+        async with make_session(FlowConnector(publisher, addresses)) as session:
+            yield session
+
+    @asynccontextmanager
+    async def ask(
+        self, publisher: Publisher, head: RequestHead, body: Outgoing | None, addresses: Addresses | None = None
+    ) -> AsyncIterator[Answer]:
+        """Ask an instance, in the version of HTTP that it speaks, for the block.
+
+        Args:
+            publisher: The instance.
+            head: What for.
+            body: None without one.
+            addresses: Whose request it is, when each visitor has a flow of its own.
+
+        Raises:
+            aiohttp.ClientError: There is no answer.
+            ConnectionError: The same, in HTTP/2.
+            TimeoutError: It is silent.
+        """
+        async with AsyncExitStack() as stack:
+            if publisher.speaks_h2:
+                client = await self._pool(publisher).client(addresses)
+                if addresses is not None:
+                    stack.callback(client.close)
+                yield await stack.enter_async_context(client.request(head, body))
+                return
+            session = await stack.enter_async_context(self.session_for(publisher, addresses))
+            response = await stack.enter_async_context(
+                session.request(
+                    head.method,
+                    # The path as it came: decoding and encoding it again could make another one of it.
+                    URL(f"http://service{head.target}", encoded=True),
+                    headers=CIMultiDict(head.headers),
+                    data=None if body is None else body.pieces(),
+                    allow_redirects=False,
+                    expect100=False,
+                )
+            )
+            yield answer_of(response)
+
+    async def forget(self, publisher: Publisher) -> None:
+        """Close the connections to an instance that is gone."""
+        pool = self._pools.pop(publisher, None)
+        if pool is not None:
+            pool.close()
+        session = self._sessions.pop(publisher, None)
+        if session is not None:
+            await session.close()
+
+    def _session(self, publisher: Publisher) -> aiohttp.ClientSession:
         session = self._sessions.get(publisher)
         if session is None:
             session = self._sessions[publisher] = make_session(FlowConnector(publisher))
         return session
 
-    async def forget(self, publisher: Publisher) -> None:
-        """Close the connections to an instance that is gone."""
-        session = self._sessions.pop(publisher, None)
-        if session is not None:
-            await session.close()
+    def _pool(self, publisher: Publisher) -> H2Pool:
+        pool = self._pools.get(publisher)
+        if pool is None:
+            pool = self._pools[publisher] = H2Pool(publisher, self._scope, ANSWER_WITHIN_S)
+        return pool
 
 
 def make_session(connector: FlowConnector) -> aiohttp.ClientSession:

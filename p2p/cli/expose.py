@@ -7,7 +7,8 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from p2p.cli import flags, public
+from p2p.cli import flags
+from p2p.cli.public import PublicFlags
 
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 EPILOG: Final = flags.examples(
@@ -29,6 +30,7 @@ EPILOG: Final = flags.examples(
 
 
 @flags.with_peer_flags
+@flags.with_flags("public", PublicFlags)
 def expose(
     targets: Annotated[
         list[str] | None,
@@ -76,24 +78,6 @@ def expose(
         str | None,
         typer.Option("--inspect", metavar="PORT", help="Show HTTP that passes on a page at this port, such as 4040."),
     ] = None,
-    is_public: public.IsPublic = False,
-    gateway: public.Gateway = None,
-    host: public.Host = None,
-    tcp: public.Tcp = None,
-    udp: public.Udp = None,
-    tls: public.Tls = False,
-    visitors: public.Visitors = None,
-    no_visitors: public.NoVisitors = None,
-    login: public.Login = None,
-    bearer: public.Bearer = None,
-    jwt: public.Jwt = None,
-    webhook: public.Webhook = None,
-    set_header: public.SetHeader = None,
-    remove_header: public.RemoveHeader = None,
-    health: public.Health = None,
-    rate: public.Rate = None,
-    group: public.Group = None,
-    weight: public.Weight = None,
     proxy_protocol: Annotated[
         str | None,
         typer.Option(
@@ -123,6 +107,7 @@ def expose(
     limit: flags.Limit = None,
     metrics: flags.Metrics = None,
     *,
+    public: PublicFlags,
     shared: flags.PeerFlags,
 ) -> None:
     """Put services and folders on offer and print a ticket for them.
@@ -155,7 +140,7 @@ def expose(
         # An inbox and a proxy are offers by themselves, and so is a place for services of others.
         is_enough = inbox is not None or bool(proxy_to) or bool(wanted)
         places = parse_targets(targets or [], known) if targets or known or not is_enough else {}
-        if is_public and not places:
+        if public.is_public and not places:
             raise ConfigError("neither an inbox nor a proxy is for the public", code=CODE_CONTRADICTION)
         services = [place for place in places.values() if not isinstance(place, FolderTarget)]
         metrics_address = None if metrics is None else parse_listen(metrics)
@@ -173,27 +158,7 @@ def expose(
             limits=parse_limits(limit or [], {*places, *wanted}),
             reverse=wanted,
             inspect=None if inspect is None else parse_listen(inspect),
-            public=public.public_options(
-                is_public=is_public,
-                gateway=gateway,
-                name=name,
-                host=host,
-                tcp=tcp,
-                udp=udp,
-                tls=tls,
-                visitors=visitors,
-                no_visitors=no_visitors,
-                login=login,
-                bearer=bearer,
-                jwt=jwt,
-                webhook=webhook,
-                set_header=set_header,
-                remove_header=remove_header,
-                health=health,
-                rate=rate,
-                group=group,
-                weight=weight,
-            ),
+            public=public.options(name),
             proxy_protocol=None if proxy_protocol is None else choose("--proxy-protocol", ProxyVersion, proxy_protocol),
             proxy_source=choose("--proxy-source", ProxySource, proxy_source),
         )

@@ -129,23 +129,40 @@ def with_peer_flags(command: Callable[..., None]) -> Callable[..., None]:
     Returns:
         The command with one parameter for each flag, which is how typer learns of them.
     """
-    own = inspect.signature(command, eval_str=True)
-    kept = [parameter for name, parameter in own.parameters.items() if name != "shared"]
-    hints = get_type_hints(PeerFlags, include_extras=True)
+    return with_flags("shared", PeerFlags)(command)
+
+
+def with_flags(argument: str, group: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command a group of flags.
+
+    Args:
+        argument: The keyword argument by which the command takes what was given of them.
+        group: A ``NamedTuple`` class with a field and a default for each.
+
+    Returns:
+        A decorator; the command has one parameter for each flag then, which is how typer learns of them.
+    """
+    hints = get_type_hints(group, include_extras=True)
     flags = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
-        for name, default in PeerFlags._field_defaults.items()
+        for name, default in group._field_defaults.items()
     ]
 
-    @functools.wraps(command)
-    def wrapper(**given: Any) -> None:
-        shared = PeerFlags(**{name: given.pop(name) for name in PeerFlags._fields})
-        command(**given, shared=shared)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True)
+        kept = [parameter for name, parameter in own.parameters.items() if name != argument]
 
-    positional = [parameter for parameter in kept if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
-    wrapper.__signature__ = own.replace(parameters=[*positional, *flags])  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*positional, *flags]}
-    return wrapper
+        @functools.wraps(command)
+        def wrapper(**given: Any) -> None:
+            values = group(**{name: given.pop(name) for name in group._fields})
+            command(**given, **{argument: values})
+
+        # The command's own flags are listed first.
+        wrapper.__signature__ = own.replace(parameters=[*kept, *flags])  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [*kept, *flags]}
+        return wrapper
+
+    return decorate
 
 
 def check_lan(options: PeerOptions, *, lan: bool) -> None:

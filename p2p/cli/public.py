@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import typer
 
 if TYPE_CHECKING:
-    from p2p.session.options import PublicOptions
+    from p2p.session.options import Kind, PublicOptions
 
 IsPublic: TypeAlias = Annotated[
     bool, typer.Option("--public", help="Also give it a public URL, for people without this program; see --gateway.")
@@ -30,6 +30,9 @@ Udp: TypeAlias = Annotated[
 ]
 Tls: TypeAlias = Annotated[
     bool, typer.Option("--tls", help="Public: pass TLS through; the service has the certificate.")
+]
+Http2: TypeAlias = Annotated[
+    bool, typer.Option("--h2", help="Public: the service speaks HTTP/2 without TLS, as gRPC servers do.")
 ]
 Visitors: TypeAlias = Annotated[
     list[str] | None,
@@ -87,70 +90,87 @@ Weight: TypeAlias = Annotated[
 ]
 
 
-def public_options(
-    *,
-    is_public: bool,
-    gateway: str | None,
-    name: str | None,
-    host: list[str] | None,
-    tcp: int | None,
-    udp: int | None,
-    tls: bool,
-    visitors: list[str] | None,
-    no_visitors: list[str] | None,
-    login: list[str] | None,
-    bearer: list[str] | None,
-    jwt: list[str] | None,
-    webhook: list[str] | None,
-    set_header: list[str] | None,
-    remove_header: list[str] | None,
-    health: str | None,
-    rate: float | None,
-    group: str | None,
-    weight: int | None,
-) -> PublicOptions | None:
-    """Turn the flags into options; None without --public.
+class PublicFlags(NamedTuple):
+    """What was given of the flags for public services; None or False: it was not given."""
 
-    Raises:
-        ConfigError: A flag is given without --public, there is no gateway, or two flags contradict each other.
-    """
-    from p2p.config import CODE_CONTRADICTION
-    from p2p.errors import ConfigError
-    from p2p.session.options import Access, Kind, PublicOptions
-    from p2p.session.public_access import parse_header_rules, parse_health, parse_issuer, parse_webhook
+    is_public: IsPublic = False
+    gateway: Gateway = None
+    host: Host = None
+    tcp: Tcp = None
+    udp: Udp = None
+    tls: Tls = False
+    h2: Http2 = False
+    visitors: Visitors = None
+    no_visitors: NoVisitors = None
+    login: Login = None
+    bearer: Bearer = None
+    jwt: Jwt = None
+    webhook: Webhook = None
+    set_header: SetHeader = None
+    remove_header: RemoveHeader = None
+    health: Health = None
+    rate: Rate = None
+    group: Group = None
+    weight: Weight = None
 
-    if not is_public:
-        ways = (host, tcp is not None, udp is not None, tls, rate, group, weight)
-        if any((*ways, visitors, no_visitors, login, bearer, jwt, webhook, set_header, remove_header, health)):
-            raise ConfigError("a flag for public services is given without --public", code=CODE_CONTRADICTION)
-        return None
-    if not gateway:
-        raise ConfigError(
-            "--public needs --gateway, or P2P_GATEWAY, with the ticket that p2p gateway printed",
-            code=CODE_CONTRADICTION,
+    def options(self, name: str | None) -> PublicOptions | None:
+        """Turn the flags into options; None without --public.
+
+        Raises:
+            ConfigError: A flag is given without --public, there is no gateway, or two flags contradict each other.
+        """
+        from p2p.config import CODE_CONTRADICTION
+        from p2p.errors import ConfigError
+        from p2p.session.options import Access, PublicOptions
+        from p2p.session.public_access import parse_header_rules, parse_health, parse_issuer, parse_webhook
+
+        if not self.is_public:
+            # P2P_GATEWAY may be there for other commands.
+            given = [value for value in self._replace(gateway=None) if value not in (None, False, [])]
+            if given or self.tcp == 0 or self.udp == 0:
+                raise ConfigError("a flag for public services is given without --public", code=CODE_CONTRADICTION)
+            return None
+        if not self.gateway:
+            raise ConfigError(
+                "--public needs --gateway, or P2P_GATEWAY, with the ticket that p2p gateway printed",
+                code=CODE_CONTRADICTION,
+            )
+        kind, port = self._way()
+        return PublicOptions(
+            gateway=self.gateway,
+            kind=kind,
+            name=name or "",
+            hosts=tuple(self.host or ()),
+            port=port,
+            speaks_h2=self.h2,
+            group=self.group or "",
+            weight=self.weight or 1,
+            access=Access(
+                allow=tuple(self.visitors or ()),
+                deny=tuple(self.no_visitors or ()),
+                basic=tuple(self.login or ()),
+                bearer=tuple(self.bearer or ()),
+                webhooks=tuple(parse_webhook(text) for text in self.webhook or ()),
+                requests_per_s=self.rate or 0.0,
+            ),
+            headers=parse_header_rules(self.set_header or (), self.remove_header or ()),
+            health=None if self.health is None else parse_health(self.health),
+            issuers=tuple(parse_issuer(text) for text in self.jwt or ()),
         )
-    ports: dict[Kind, int | None] = {"tls": 0 if tls else None, "tcp": tcp, "udp": udp}
-    chosen = [(kind, port) for kind, port in ports.items() if port is not None] or [("http", 0)]
-    if len(chosen) > 1:
-        raise ConfigError("--tls, --tcp and --udp are different ways to one service", code=CODE_CONTRADICTION)
-    kind, port = chosen[0]
-    return PublicOptions(
-        gateway=gateway,
-        kind=kind,
-        name=name or "",
-        hosts=tuple(host or ()),
-        port=port,
-        group=group or "",
-        weight=weight or 1,
-        access=Access(
-            allow=tuple(visitors or ()),
-            deny=tuple(no_visitors or ()),
-            basic=tuple(login or ()),
-            bearer=tuple(bearer or ()),
-            webhooks=tuple(parse_webhook(text) for text in webhook or ()),
-            requests_per_s=rate or 0.0,
-        ),
-        headers=parse_header_rules(set_header or (), remove_header or ()),
-        health=None if health is None else parse_health(health),
-        issuers=tuple(parse_issuer(text) for text in jwt or ()),
-    )
+
+    def _way(self) -> tuple[Kind, int]:
+        """How visitors come, and to which port.
+
+        Raises:
+            ConfigError: Two ways at once, or a flag that is for another one.
+        """
+        from p2p.config import CODE_CONTRADICTION
+        from p2p.errors import ConfigError
+
+        ports: dict[Kind, int | None] = {"tls": 0 if self.tls else None, "tcp": self.tcp, "udp": self.udp}
+        chosen = [(kind, port) for kind, port in ports.items() if port is not None] or [("http", 0)]
+        if len(chosen) > 1:
+            raise ConfigError("--tls, --tcp and --udp are different ways to one service", code=CODE_CONTRADICTION)
+        if self.h2 and chosen[0][0] != "http":
+            raise ConfigError("--h2 is for HTTP; of other traffic the gateway sees nothing", code=CODE_CONTRADICTION)
+        return chosen[0]

@@ -131,6 +131,8 @@ class Publish(Struct, frozen=True, kw_only=True, tag="publish", omit_defaults=Tr
     """How many times as many visitors as an instance of weight 1."""
     wants_address: bool = False
     """Whether the service reads a PROXY header: then each visitor gets a connection of its own."""
+    speaks_h2: bool = False
+    """Whether the service speaks HTTP/2 without TLS, as servers of gRPC do."""
     access: Access = Access()
     health: Health | None = None
     """How this instance is asked whether it is well; None: it is not."""

@@ -102,6 +102,8 @@ class PublicOptions:
     """Host names of one's own, instead of a name."""
     port: int = 0
     """For TCP and UDP: the port; 0 lets the gateway choose."""
+    speaks_h2: bool = False
+    """Whether the service speaks HTTP/2 without TLS."""
     group: str = field(default="", repr=False)
     """A secret that several publishers of one name share."""
     weight: int = 1

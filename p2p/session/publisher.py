@@ -233,4 +233,5 @@ def _request(options: PublicOptions, service: str, *, wants_address: bool) -> Pu
         headers=options.headers,
         health=options.health,
         wants_address=wants_address,
+        speaks_h2=options.speaks_h2,
     )

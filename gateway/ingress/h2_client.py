@@ -1,0 +1,206 @@
+"""HTTP/2 to exposed services that speak it, which gRPC needs: many requests on one flow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Final, Protocol, TypeVar
+
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, Event, ResponseReceived
+from h2.exceptions import H2Error
+
+from gateway.core.h2_head import RequestHead, fields_of, fields_of_request, headers_of
+from gateway.core.h2_limits import STREAMS_MAX
+from gateway.core.headers import Headers
+from gateway.ingress.answer import Answer
+from gateway.ingress.h2_wire import H2Stream, H2Wire
+from gateway.publishers import Publisher
+from p2p.aio.tasks import TaskScope
+from p2p.errors import ForwardError
+from p2p.forward.sockets import Addresses
+
+ResultT = TypeVar("ResultT")
+
+_NOBODY: Final = Addresses(None, None)
+
+
+class Outgoing(Protocol):
+    """The body of a request: pieces, and then trailers."""
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Read it piece by piece."""
+
+    def trailers(self) -> Headers:
+        """The fields after it, when it has ended."""
+
+
+class H2Client(H2Wire):
+    """A connection to a service.
+
+    Args:
+        scope: Where bodies are sent.
+        silent_max_s: How long the service may be silent, before its response and within it.
+    """
+
+    def __init__(self, scope: TaskScope, silent_max_s: float) -> None:
+        super().__init__(is_client=True)
+        self._scope = scope
+        self._silent_max_s = silent_max_s
+        self._is_leaving = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes another request."""
+        most = min(STREAMS_MAX, self.h2.remote_settings.max_concurrent_streams)
+        return self.is_open and not self._is_leaving and len(self.streams) < most
+
+    def handle(self, event: Event) -> None:
+        """See ``H2Wire``."""
+        super().handle(event)
+        match event:
+            case ResponseReceived(stream_id=number, headers=fields):
+                stream = self.streams.get(number or 0)
+                if isinstance(stream, _Response) and not stream.head.done():
+                    stream.head.set_result(headers_of(fields or []))
+            case ConnectionTerminated(last_stream_id=last):
+                self._is_leaving = True
+                for number in [number for number in self.streams if number > (last or 0)]:
+                    self.streams.pop(number).broken_off(ConnectionResetError("the service takes no more requests"))
+            case _:
+                pass
+
+    @asynccontextmanager
+    async def request(self, head: RequestHead, body: Outgoing | None) -> AsyncIterator[Answer]:
+        """Ask, for the block; what has not come or was not sent at its end is not wanted any more.
+
+        Args:
+            head: With ``Host``.
+            body: None without one.
+
+        Raises:
+            ConnectionResetError: There is no answer.
+            TimeoutError: The service is silent.
+        """
+        try:
+            stream = _Response(self, self.h2.get_next_available_stream_id(), self._silent_max_s)
+        except H2Error as error:
+            raise ConnectionResetError("the HTTP/2 connection is used up") from error
+        self.streams[stream.number] = stream
+        sending: asyncio.Task[None] | None = None
+        try:
+            self.send_headers(stream.number, fields_of_request(head), is_end=body is None)
+            if body is not None:
+                sending = self._scope.start(self._send(stream, body), name="HTTP/2 body")
+            (_, status), *headers = await stream.wait_for_head()
+            yield Answer(int(status), "", headers, stream.pieces(), stream.body.trailers)
+        finally:
+            if sending is not None:
+                sending.cancel()
+            stream.head.cancel()
+            self.end(stream.number, ErrorCodes.CANCEL)
+
+    async def _send(self, stream: _Response, body: Outgoing) -> None:
+        try:
+            async for piece in body.pieces():
+                await self.send_data(stream.number, piece)
+                stream.is_busy()
+            trailers = fields_of(body.trailers())
+            if trailers:
+                self.send_headers(stream.number, trailers, is_end=True)
+            else:
+                await self.send_data(stream.number, b"", is_end=True)
+        except Exception as error:
+            # A service may answer without having taken the whole body, and that answer stands.
+            if not (isinstance(error, ConnectionResetError) and stream.head.done()):
+                stream.broken_off(error)
+
+
+class _Response(H2Stream):
+    """A response that is coming, and the patience with it."""
+
+    def __init__(self, wire: H2Wire, number: int, silent_max_s: float) -> None:
+        super().__init__(wire, number)
+        self.head: asyncio.Future[Headers] = asyncio.get_running_loop().create_future()
+        self._silent_max_s = silent_max_s
+        self._patience: asyncio.Timeout | None = None
+
+    def broken_off(self, error: BaseException) -> None:
+        """See ``H2Stream``."""
+        super().broken_off(error)
+        if not self.head.done():
+            self.head.set_exception(error)
+            self.head.exception()  # nobody may be waiting for it
+
+    def is_busy(self) -> None:
+        """The service takes what we send, so it is not silent."""
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time() + self._silent_max_s)
+
+    async def wait_for_head(self) -> Headers:
+        """Wait for the fields before the body, the status first."""
+        return await self._patiently(self.head)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Read the body piece by piece."""
+        while piece := await self._patiently(self.body.readany()):
+            yield piece
+
+    async def _patiently(self, work: Awaitable[ResultT]) -> ResultT:
+        try:
+            async with asyncio.timeout(self._silent_max_s) as self._patience:
+                return await work
+        finally:
+            self._patience = None
+
+
+class H2Pool:
+    """The connections to one instance.
+
+    Args:
+        publisher: The instance.
+        scope: Where bodies are sent.
+        silent_max_s: How long it may be silent.
+    """
+
+    def __init__(self, publisher: Publisher, scope: TaskScope, silent_max_s: float) -> None:
+        self._publisher = publisher
+        self._scope = scope
+        self._silent_max_s = silent_max_s
+        self._clients: list[H2Client] = []
+        self._opening = asyncio.Lock()
+
+    async def client(self, addresses: Addresses | None = None) -> H2Client:
+        """A connection that takes another request: one that is open, if there is, or one of a visitor's own.
+
+        Args:
+            addresses: The visitor's; None for one that visitors share.
+
+        Raises:
+            ConnectionError: None can be made.
+        """
+        if addresses is not None:
+            return await self._open(addresses)
+        async with self._opening:
+            self._clients = [client for client in self._clients if client.is_open]
+            for client in self._clients:
+                if client.has_room:
+                    return client
+            client = await self._open(_NOBODY)
+            self._clients.append(client)
+            return client
+
+    def close(self) -> None:
+        """Close all of them."""
+        for client in self._clients:
+            client.close(ErrorCodes.NO_ERROR)
+
+    async def _open(self, addresses: Addresses) -> H2Client:
+        try:
+            sock = self._publisher.connect(addresses)
+        except ForwardError as error:
+            raise ConnectionResetError(str(error)) from error
+        loop = asyncio.get_running_loop()
+        _, client = await loop.create_connection(lambda: H2Client(self._scope, self._silent_max_s), sock=sock)
+        return client

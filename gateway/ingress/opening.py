@@ -1,0 +1,54 @@
+"""Which version of HTTP a visitor speaks: by its first bytes, or by what TLS has settled."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final, TypeAlias, cast
+
+from p2p.aio.first_bytes import peek
+
+H2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""Source: RFC 9113 section 3.4."""
+ALPN: Final = ("h2", "http/1.1")
+"""What TLS offers, the preferred one first."""
+
+MakeProtocol: TypeAlias = Callable[[], asyncio.Protocol]
+
+
+async def speaks_h2(sock: socket.socket) -> bool:
+    """Wait for the first bytes, and tell whether they begin HTTP/2 without being asked (RFC 9113 section 3.3).
+
+    Args:
+        sock: Non-blocking; nothing is taken from it.
+
+    Raises:
+        DecodeError: The connection ended before.
+        OSError: It was reset.
+    """
+    data = await peek(sock, len(H2_PREFACE))
+    while H2_PREFACE.startswith(data) and len(data) < len(H2_PREFACE):
+        data = await peek(sock, len(H2_PREFACE), len(data))
+    return data == H2_PREFACE
+
+
+class ByAlpn(asyncio.Protocol):
+    """Gives a TLS connection to the protocol that its handshake has settled on.
+
+    Args:
+        h2: Makes the one for HTTP/2.
+        h1: Makes the one for HTTP/1.1, also where nothing was settled.
+    """
+
+    def __init__(self, h2: MakeProtocol, h1: MakeProtocol) -> None:
+        self._h2 = h2
+        self._h1 = h1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See ``asyncio.Protocol``."""
+        connection: ssl.SSLObject = transport.get_extra_info("ssl_object")
+        protocol = (self._h2 if connection.selected_alpn_protocol() == "h2" else self._h1)()
+        cast("asyncio.Transport", transport).set_protocol(protocol)
+        protocol.connection_made(transport)

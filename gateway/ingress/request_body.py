@@ -1,0 +1,46 @@
+"""The body of a visitor's request on its way to the service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from gateway.core.headers import Headers, trailers_for_service
+from gateway.ingress.h2_body import Body
+
+
+class RequestBody:
+    """A body that is passed on as it comes, or that was read already.
+
+    Args:
+        request: The visitor's.
+        largest_bytes: What the service takes at most; 0 for any size.
+        held: The whole body, if it was read.
+    """
+
+    def __init__(self, request: web.BaseRequest, largest_bytes: int, held: bytes | None) -> None:
+        self._request = request
+        self._largest_bytes = largest_bytes
+        self._held = held
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Read it piece by piece.
+
+        Raises:
+            web.HTTPRequestEntityTooLarge: It is larger than the service takes.
+        """
+        if self._held is not None:
+            yield self._held
+            return
+        size = 0
+        async for piece in self._request.content.iter_any():
+            size += len(piece)
+            if self._largest_bytes and size > self._largest_bytes:
+                raise web.HTTPRequestEntityTooLarge(max_size=self._largest_bytes, actual_size=size)
+            yield piece
+
+    def trailers(self) -> Headers:
+        """The fields after it, which the library keeps for HTTP/2 only."""
+        content: object = self._request.content
+        return trailers_for_service(content.trailers) if isinstance(content, Body) else []
