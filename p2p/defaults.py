@@ -147,6 +147,12 @@ TURN_PERMISSIONS_PER_REQUEST: Final = 8
 """Keeps a request with IPv6 addresses and long credentials within 576 bytes."""
 TURN_MAX_CHALLENGES: Final = 3
 """How often one request is repeated with another nonce before the server is taken to be broken."""
+TURN_MAX_REQUESTS: Final = 12
+"""How often a request to a relay is sent in all, the last time after 10.6 s."""
+TURN_BACKOFF: Final = 1.25
+"""By what each wait is longer than the one before; the RFC doubles them. From 0.25 s on, the next request comes after a
+quarter of the time that has gone by without an answer: a relay that restarts is found again so soon, and one that stays
+away is sent no more than seven packets more in the first ten seconds."""
 TURN_CLOSE_REQUESTS: Final = 3
 """How often the farewell is sent: nobody waits long for it, and an allocation expires without it too."""
 

@@ -44,7 +44,7 @@ from relay.shell.relayed_tcp import RelayedTcpSocket
 from relay.shell.share import Share
 from relay.shell.stream_listener import StreamListener
 from relay.shell.streams import StreamClient
-from relay.wiring import neighbourhood_of, rules_of
+from relay.wiring import home_key_of, neighbourhood_of, rules_of
 
 __all__ = ["BindingService", "Challenge", "PeerMode", "RelayConfig", "RelayService"]
 
@@ -305,7 +305,12 @@ class RelayService:
             stack.callback(self._registry.unregister, collector)
 
     def _make_server(self) -> TurnServer:
-        self._ports = RelayedPorts(self.config.relay_hosts(), open_socket=self._open_relayed, random_bytes=token_bytes)
+        self._ports = RelayedPorts(
+            self.config.relay_hosts(),
+            open_socket=self._open_relayed,
+            random_bytes=token_bytes,
+            home_key=home_key_of(self.config),
+        )
         return TurnServer(
             realm=self.config.realm,
             rules=self._rules,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Callable
 from secrets import token_bytes
 from typing import Final
@@ -17,6 +19,8 @@ from relay.shell.own_addresses import OwnAddresses
 
 _NONCE_KEY_OF_THIS_PROCESS: Final = token_bytes(32)
 """Without a shared secret nonces need not outlive the process: clients get 438 and go on."""
+_HOME_KEY_OF_THIS_PROCESS: Final = token_bytes(32)
+"""Nor do relayed ports: clients tell their peers of the new one."""
 
 
 def rules_of(config: RelayConfig, knows: Callable[[str], bool]) -> Rules:
@@ -43,6 +47,17 @@ def rules_of(config: RelayConfig, knows: Callable[[str], bool]) -> Rules:
         tcp_to_peers=config.tcp_to_peers,
         alternate_servers=config.alternate_servers,
     )
+
+
+def home_key_of(config: RelayConfig) -> bytes:
+    """Derive the key of clients' home ports: with a shared secret the same after a restart.
+
+    Args:
+        config: The configuration.
+    """
+    if not config.shared_secrets:
+        return _HOME_KEY_OF_THIS_PROCESS
+    return hmac.digest(config.shared_secrets[0].encode(), b"relayed port key", hashlib.sha256)
 
 
 def neighbourhood_of(config: RelayConfig) -> Neighbourhood:

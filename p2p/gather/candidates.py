@@ -26,6 +26,15 @@ class CandidateChange:
     def __bool__(self) -> bool:
         return bool(self.added or self.removed)
 
+    @property
+    def news(self) -> CandidateChange:
+        """What a peer must be told: nothing of an address that another base has now, as after a relay's restart."""
+        kept = {own.address for own in self.added} & {own.address for own in self.removed}
+        return CandidateChange(
+            tuple(own for own in self.added if own.address not in kept),
+            tuple(own for own in self.removed if own.address not in kept),
+        )
+
 
 class CandidateBook:
     """Our candidates, in the order in which they were found.

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from p2p.address import TransportAddress
-from p2p.proto.ice import Candidate
+from p2p.gather.candidates import CandidateChange
 from p2p.proto.path.reason import NatFacts
 
 
 class NodeListener(Protocol):
     """What each session on a node is told."""
 
-    def candidates_added(self, candidates: Sequence[Candidate]) -> None:
-        """We can be reached at more addresses."""
-        ...
-
-    def candidates_removed(self, candidates: Sequence[Candidate]) -> None:
-        """We are no longer reached at some addresses."""
+    def candidates_changed(self, change: CandidateChange) -> None:
+        """We are reached at more addresses, or no longer at some."""
         ...
 
     def network_changed(self, *, moved: bool) -> None:

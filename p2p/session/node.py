@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -110,6 +111,7 @@ class Node:
         self._book = CandidateBook()
         self._knocking: Knocking | None = None
         self._look_around_at = 0.0
+        self._replaced: tuple[Candidate, ...] = ()
         self._scope = TaskScope()
         self._urls = tuple(urls)
         self.is_local = any_on_this_host(urls)
@@ -207,6 +209,11 @@ class Node:
     def relay(self) -> RelayBase | None:
         """Our address on a relay, when we have one."""
         return self._relay_keeper.current
+
+    @property
+    def awaits_relay(self) -> bool:
+        """Whether our address on a relay was lost, and the first answer to asking for another one is not there yet."""
+        return bool(self._replaced)
 
     @property
     def stun_servers(self) -> tuple[TransportAddress, ...]:
@@ -334,13 +341,14 @@ class Node:
         logger.info("relayed address %s over %s", relay.local_address, relay.protocol)
         self.last_relay_error = None
         self.relay_gained.set()
-        self._announce(self._book.add_relay(relay))
+        self._announce(replace(self._book.add_relay(relay), removed=self._take_replaced()))
         if relay.mapped_address is not None and relay.socket_base_id is not None:
             self._mapped(relay.socket_base_id, relay.mapped_address, relay.server)
 
     def _relay_lost(self, relay: RelayBase, error: RelayError) -> None:
         logger.info("relayed address %s lost: %s", relay.local_address, error)
-        self._announce(self._book.remove_base(relay.base_id))
+        # Nobody is told before it is known what takes its place: often the same address, at a relay that has restarted.
+        self._replaced = self._book.remove_base(relay.base_id).removed
         # Perhaps it does not know us any more because the outside sees us elsewhere now.
         self._discovery.ask_again()
         for listener in list(self.listeners):
@@ -349,6 +357,11 @@ class Node:
     def _relay_problem(self, error: RelayError) -> None:
         logger.warning("no relay: %s", error)
         self.last_relay_error = error
+        self._announce(CandidateChange(removed=self._take_replaced()))
+
+    def _take_replaced(self) -> tuple[Candidate, ...]:
+        replaced, self._replaced = self._replaced, ()
+        return replaced
 
     def _mapped(self, base_id: int, mapped: TransportAddress, server: TransportAddress) -> None:
         if self.options.relay_policy is RelayPolicy.ONLY:
@@ -365,11 +378,10 @@ class Node:
                 listener.network_changed(moved=True)
 
     def _announce(self, change: CandidateChange) -> None:
+        if not change:
+            return
         for listener in list(self.listeners):
-            if change.removed:
-                listener.candidates_removed(change.removed)
-            if change.added:
-                listener.candidates_added(change.added)
+            listener.candidates_changed(change)
 
     def _facts_changed(self, facts: NatFacts) -> None:
         if facts.udp_blocked and self._wants_relay is False:

@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Sequence
 
 from p2p.address import TransportAddress
-from p2p.defaults import PATHS_REMEMBERED
+from p2p.defaults import PATHS_REMEMBERED, SESSION_SEEK_S
 from p2p.errors import DecodeError, P2PError
 from p2p.forward.credit import CreditPool
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.target import FlowAcceptor
+from p2p.gather.candidates import CandidateChange
 from p2p.identity import PeerId
 from p2p.path.link import PathLink
 from p2p.path.relay_base import RelayBase
@@ -227,6 +228,9 @@ class PeerSession:
         for candidate in read_lines(lines, session=self.session_id[:8]):
             if not is_plausible(candidate.address, self._node.hosts):
                 logger.info("session %s: %s is no address to check", self.session_id[:8], candidate.address)
+            elif self.path is not None and not self.path.is_direct and candidate.address == self.path.remote:
+                # It says again what we use: it seeks us. The relay may have forgotten us, and we not know it yet.
+                self._node.look_around()
             elif self._policy is not RelayPolicy.NEVER or candidate.type is not CandidateType.RELAYED:
                 is_host = candidate.type is CandidateType.HOST
                 self._permissions.add(candidate.address, self._node.relay, is_host=is_host)
@@ -277,24 +281,19 @@ class PeerSession:
             self.controller.set_optimistic(base_id, source)
             self.link.poke()
 
-    def candidates_added(self, candidates: Sequence[Candidate]) -> None:
-        """Check more addresses of ours, and tell the peer."""
-        usable = shown(candidates, self._policy)
+    def candidates_changed(self, change: CandidateChange) -> None:
+        """Check what is new of our addresses, name what is gone no longer, and tell the peer what is news to it."""
+        for candidate in shown(change.removed, self._policy):
+            self.controller.agent.remove_local_candidate(candidate)
         self._permissions.use(self._node.relay)
-        for candidate in usable:
+        for candidate in shown(change.added, self._policy):
             self.controller.add_local_candidate(candidate)
-        if usable:
-            self._owner.send_signal(self, Trickle(session=self.session_id, candidates=write_lines(usable)))
-        if self._role is Role.DIALER and self.has_remote:
+        new, gone = (write_lines(shown(some, self._policy)) for some in (change.news.added, change.news.removed))
+        if new or gone:
+            self._owner.send_signal(self, Trickle(session=self.session_id, candidates=new, gone=gone))
+        if change.added and self._role is Role.DIALER and self.has_remote:
             self.start_over_relay()
         self.link.poke()
-
-    def candidates_removed(self, candidates: Sequence[Candidate]) -> None:
-        """Name addresses of ours no longer, and tell the peer that we are gone from them."""
-        for candidate in (usable := shown(candidates, self._policy)):
-            self.controller.agent.remove_local_candidate(candidate)
-        if usable:
-            self._owner.send_signal(self, Trickle(session=self.session_id, gone=write_lines(usable)))
 
     def network_changed(self, *, moved: bool) -> None:
         """Probe every path and try every pair again; if we have moved, let QUIC find its speed anew."""
@@ -379,7 +378,8 @@ class PeerSession:
             case OwnAddressSeen(seen) if all(seen.host != own.address.host for own in self._node.candidates):
                 self._node.look_around()
             case AllPathsLost():
-                self._seeking.begin()
+                # A relay that has restarted gives us the same address again: both sides then meet there without a word.
+                self._seeking.begin(after_s=SESSION_SEEK_S if self._node.awaits_relay else 0.0)
         if isinstance(event, PathAdded | PathLost):
             self._guessing.update()
 

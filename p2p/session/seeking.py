@@ -23,10 +23,19 @@ class Seeking:
         self._ask = ask
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> None:
-        """Ask now and later; nothing happens when this has begun before."""
-        if self._timer is None:
-            self._again(self._loop.time())
+    def begin(self, *, after_s: float = 0.0) -> None:
+        """Ask until there is a path; nothing happens when this has begun before.
+
+        Args:
+            after_s: How long to wait before, in seconds: a path may be back by then without anybody being asked.
+        """
+        if self._timer is not None:
+            return
+        now = self._loop.time()
+        if after_s:
+            self._timer = self._loop.call_at(now + after_s, self._again, now)
+        else:
+            self._again(now)
 
     def stop(self) -> None:
         """There is a path, or no session."""

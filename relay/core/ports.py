@@ -41,10 +41,21 @@ class PortPool:
         """How many ports are not in use; those at rest count."""
         return len(self._free[0]) + len(self._free[1]) + len(self._resting)
 
-    def take(self, now: float) -> int | None:
-        """Take any port, or None when all are in use."""
+    def take(self, now: float, *, rather: int | None = None) -> int | None:
+        """Take a port.
+
+        Args:
+            now: Monotonic instant in seconds.
+            rather: The port to take if it is free; otherwise chance decides.
+
+        Returns:
+            The port, or None when all are in use.
+        """
         self._wake(now)
         even, odd = self._free
+        if rather is not None and rather in self._free[rather % 2]:
+            self._free[rather % 2].remove(rather)
+            return rather
         if len(even) + len(odd):
             index = self._random_below(len(even) + len(odd))
             bag, index = (even, index) if index < len(even) else (odd, index - len(even))

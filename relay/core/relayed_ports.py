@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -59,11 +61,19 @@ class RelayedPorts:
         hosts: Addresses to use; those of one family are filled in this order.
         open_socket: Binds a socket.
         random_bytes: Source of randomness.
+        home_key: Secret; with the same key a client gets the same port again, so that after a restart its peers find it
+            where it was.
     """
 
     def __init__(
-        self, hosts: Iterable[RelayHost], *, open_socket: SocketOpener, random_bytes: Callable[[int], bytes]
+        self,
+        hosts: Iterable[RelayHost],
+        *,
+        open_socket: SocketOpener,
+        random_bytes: Callable[[int], bytes],
+        home_key: bytes,
     ) -> None:
+        self._home_key = home_key
         self._open_socket = open_socket
         self._random_bytes = random_bytes
         self._pools = {host: PortPool(host.first_port, host.last_port, random_bytes=random_bytes) for host in hosts}
@@ -80,20 +90,22 @@ class RelayedPorts:
         sizes = {host: host.last_port - host.first_port + 1 for host in self._pools}
         return {host.public_host: (sizes[host] - len(pool), sizes[host]) for host, pool in self._pools.items()}
 
-    def open(self, is_ipv6: bool, now: float, *, is_tcp: bool = False) -> RelayedSocket:
-        """Open a socket on a random port.
+    def open(self, is_ipv6: bool, now: float, *, holder: str, is_tcp: bool = False) -> RelayedSocket:
+        """Open a socket on the port that is its holder's home, or on a random one while that is in use or at rest.
 
         Args:
             is_ipv6: The address family.
             now: Monotonic instant in seconds.
+            holder: Who gets it, named in the same words each time.
             is_tcp: Whether it is for TCP connections and not for datagrams.
 
         Raises:
             NoPortError: There is none.
         """
         for host, pool in self._pools_of(is_ipv6):
-            for _ in range(RELAY_PORT_ATTEMPTS):
-                port = pool.take(now)
+            home = self._home_port(host, holder)
+            for attempt in range(RELAY_PORT_ATTEMPTS):
+                port = pool.take(now, rather=None if attempt else home)
                 if port is None:
                     break
                 try:
@@ -180,6 +192,11 @@ class RelayedPorts:
 
     def _pools_of(self, is_ipv6: bool) -> list[tuple[RelayHost, PortPool]]:
         return [(host, pool) for host, pool in self._pools.items() if host.is_ipv6 == is_ipv6]
+
+    def _home_port(self, host: RelayHost, holder: str) -> int:
+        # As hard to guess as a random one for whoever lacks the key.
+        digest = hmac.digest(self._home_key, f"{host.bind_host} {holder}".encode(), hashlib.sha256)
+        return host.first_port + int.from_bytes(digest[:8], "big") % (host.last_port - host.first_port + 1)
 
     def _bind(self, host: RelayHost, port: int, now: float, *, is_tcp: bool = False) -> RelayedSocket:
         try:

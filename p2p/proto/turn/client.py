@@ -207,13 +207,13 @@ class AllocationClient:
     def refresh(self, now: float) -> None:
         """Ask the server now whether the allocation is still there; ``AllocationExpired`` follows when it is not.
 
-        A second request goes out even while one is on its way, so that a server that comes back is noticed without
-        waiting for the next retransmission.
+        A request that is on its way is sent again, before its time.
 
         Args:
             now: The monotonic instant in seconds.
         """
-        if self.state is AllocationState.ALLOCATED:
+        self._timer_is_current = False
+        if self.state is AllocationState.ALLOCATED and not self._requests.send_again(Method.REFRESH, now):
             self._refreshing = True
             self._refresh(now)
 
@@ -344,7 +344,7 @@ class AllocationClient:
     def _refresh_failed(self, failure: RequestFailure, now: float) -> None:
         if failure.stun_code is not None:
             self._finish(AllocationExpired(failure.error))
-        elif now < self._expires_at and self._refreshing and not self._requests.is_waiting_for(Method.REFRESH):
+        elif now < self._expires_at:
             # Silence may be a hole in the network: the allocation lives on over there, so ask again.
             self._refresh(now)
 

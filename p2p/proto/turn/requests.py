@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from p2p.address import TransportAddress
-from p2p.defaults import STUN_MAX_REQUESTS, TURN_MAX_CHALLENGES
+from p2p.defaults import TURN_BACKOFF, TURN_MAX_CHALLENGES, TURN_MAX_REQUESTS
 from p2p.errors import IntegrityError, RelayError
 from p2p.proto.machine import Datagram
 from p2p.proto.stun.attributes import ERROR_CODE
@@ -43,7 +43,7 @@ class Request:
     attributes: tuple[AttributeValue, ...]
     succeeded: Callable[[Message, float], None]
     failed: Callable[[RequestFailure, float], None]
-    max_requests: int = STUN_MAX_REQUESTS
+    max_requests: int = TURN_MAX_REQUESTS
 
 
 @dataclass(slots=True)
@@ -95,7 +95,9 @@ class RequestTable:
         key, integrity = self._credentials.key, self._credentials.integrity
         message = Message(MessageClass.REQUEST, request.method, transaction_id, request.attributes + credentials)
         data = encode(message, integrity_key=key, integrity=integrity, fingerprint=not self._reliable)
-        transaction = Transaction(data, now, reliable=self._reliable, max_requests=request.max_requests)
+        transaction = Transaction(
+            data, now, reliable=self._reliable, max_requests=request.max_requests, backoff=TURN_BACKOFF
+        )
         self._pending[transaction_id] = _Pending(request, transaction, credentials, key, integrity, challenges)
         self._advance(transaction_id, now)
 
@@ -188,9 +190,23 @@ class RequestTable:
         """Forget all requests; their callbacks are not called."""
         self._pending.clear()
 
-    def is_waiting_for(self, method: Method) -> bool:
-        """Whether a request with this method has no answer yet."""
-        return any(pending.request.method == method for pending in self._pending.values())
+    def send_again(self, method: Method, now: float) -> bool:
+        """Send a request that has no answer yet once more, before its time; a byte stream does that by itself.
+
+        Args:
+            method: Of the request.
+            now: The monotonic instant in seconds.
+
+        Returns:
+            Whether there is one.
+        """
+        for transaction_id, pending in self._pending.items():
+            if pending.request.method == method:
+                if not self._reliable:
+                    pending.transaction.next_at = now
+                    self._advance(transaction_id, now)
+                return True
+        return False
 
     def datagrams_to_send(self) -> list[Datagram]:
         """Take the requests that are due, in order."""

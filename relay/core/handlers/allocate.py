@@ -187,12 +187,18 @@ class AllocateHandler:
                 if wish.even_port:
                     sockets[is_ipv6], _ = self._ports.open_even(is_ipv6, now)
                 else:
-                    sockets[is_ipv6] = self._ports.open(is_ipv6, now, is_tcp=wish.is_tcp)
+                    sockets[is_ipv6] = self._ports.open(is_ipv6, now, holder=_holder_of(request), is_tcp=wish.is_tcp)
             except NoPortError as error:
                 missing = error  # of the other one the answer tells with ADDRESS-ERROR-CODE
         if not sockets:
             raise missing
         return sockets, None
+
+
+def _holder_of(request: Request) -> str:
+    """Name a client as it will be named after a restart: a new TCP connection of it comes from another port."""
+    port = request.client.port if request.five_tuple.transport is ClientTransport.UDP else 0
+    return f"{request.client.host} {port} {request.proof.quota_owner}"
 
 
 def _wish_of(message: Message) -> _Wish:

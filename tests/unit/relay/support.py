@@ -182,7 +182,7 @@ class Relay:
         self.server = TurnServer(
             realm=REALM_NAME,
             rules=self.rules,
-            ports=RelayedPorts(hosts, open_socket=self._open, random_bytes=self.random_bytes),
+            ports=RelayedPorts(hosts, open_socket=self._open, random_bytes=self.random_bytes, home_key=b"key"),
             neighbourhood=self.neighbourhood,
             clock=lambda: self.now,
             strangers=strangers or StrangerLimit(),

@@ -68,17 +68,38 @@ HOST = RelayHost(bind_host="10.0.0.1", public_host="192.0.2.1", first_port=50_00
 def test_ports_of_other_programs_are_skipped():
     relay = Relay(first_port=50_000, last_port=50_003)
     relay.taken_ports = {50_000, 50_001, 50_002}
-    ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness())
-    assert ports.open(False, 0.0).port == 50_003
+    ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness(), home_key=b"key")
+    assert ports.open(False, 0.0, holder="alice").port == 50_003
     with pytest.raises(NoPortError):
-        ports.open(False, 0.0)
+        ports.open(False, 0.0, holder="alice")
     with pytest.raises(NoPortError):
-        ports.open(True, 0.0)
+        ports.open(True, 0.0, holder="alice")
+
+
+def test_with_the_same_key_a_client_gets_the_same_port_unless_it_is_in_use_or_at_rest():
+    host = RelayHost(bind_host="10.0.0.1", public_host="192.0.2.1")
+
+    def start(key: bytes) -> RelayedPorts:
+        return RelayedPorts((host,), open_socket=Relay()._open, random_bytes=Randomness(), home_key=key)
+
+    def home(ports: RelayedPorts, holder: str) -> int:
+        return ports.open(False, 0.0, holder=holder).port
+
+    before, after, foreign = start(b"key"), start(b"key"), start(b"another key")
+    homes = {holder: home(before, holder) for holder in ("alice", "bob")}
+    assert homes == {holder: home(after, holder) for holder in ("bob", "alice")}
+    assert homes["alice"] != home(foreign, "alice")
+    assert home(before, "alice") != homes["alice"]
+    third = start(b"key")
+    socket = third.open(False, 0.0, holder="alice")
+    third.release(socket, 0.0)
+    assert home(third, "alice") != homes["alice"]
+    assert third.open(False, 61.0, holder="alice").port == homes["alice"]
 
 
 def test_a_reservation_holds_the_next_port_until_it_is_claimed():
     relay = Relay()
-    ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness())
+    ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness(), home_key=b"key")
     over = []
     even, token = ports.open_even(False, 0.0, on_reservation_over=lambda: over.append(1))
     assert not over
@@ -92,7 +113,7 @@ def test_a_reservation_holds_the_next_port_until_it_is_claimed():
 
 def test_a_reservation_that_nobody_claims_ends():
     relay = Relay()
-    ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness())
+    ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness(), home_key=b"key")
     over = []
     even, token = ports.open_even(False, 0.0, on_reservation_over=lambda: over.append(1))
     assert ports.next_at() == 30.0
@@ -106,7 +127,7 @@ def test_a_reservation_that_nobody_claims_ends():
 def test_half_a_pair_is_given_back():
     relay = Relay()
     relay.taken_ports = {50_001, 50_003}
-    ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness())
+    ports = RelayedPorts((HOST,), open_socket=relay._open, random_bytes=Randomness(), home_key=b"key")
     with pytest.raises(NoPortError):
         ports.open_even(False, 0.0, on_reservation_over=lambda: None)
     assert all(socket.is_closed for socket in relay.sockets.values())

@@ -1,6 +1,7 @@
 import pytest
 
 from p2p.address import TransportAddress
+from p2p.defaults import TURN_MAX_REQUESTS
 from p2p.errors import LocalProtocolError
 from p2p.proto.stun.attributes import (
     DATA,
@@ -119,8 +120,9 @@ class TestAllocate:
         bench.client.start(bench.now)
         bench.run_to_the_end()
         assert bench.events[0].error.error_code is CODE_NO_ANSWER
-        assert len(bench.server.requests) == 7
-        assert bench.now - 100 == pytest.approx(0.25 * (63 + 16))
+        assert len(bench.server.requests) == TURN_MAX_REQUESTS
+        # Each request after a quarter more than the time that has gone by, and 16 intervals of patience at the end.
+        assert bench.now - 100 == pytest.approx(1.25 ** (TURN_MAX_REQUESTS - 1) - 1 + 16 * 0.25)
 
     def test_silence_over_a_stream(self):
         bench = Bench(ScriptedServer(silent=True), reliable=True)
@@ -220,6 +222,16 @@ class TestRefresh:
         bench.client.refresh(bench.now)
         bench.exchange()
         assert bench.client.get_timer() is None
+
+    @pytest.mark.parametrize("away_s", [0.4, 1.0, 3.0, 8.0])
+    def test_a_server_that_comes_back_is_found_within_a_quarter_of_its_absence(self, bench, away_s):
+        bench.server.silent = True
+        bench.client.refresh(bench.now)
+        bench.run_until(bench.now + away_s)
+        bench.server.silent = False
+        bench.server.refuse = lambda _: 437
+        bench.run_until(bench.now + 0.25 * (1 + away_s))
+        assert kinds(bench.take()) == [AllocationExpired]
 
     def test_many_demands_in_a_silence_do_not_multiply(self, bench):
         bench.server.silent = True
