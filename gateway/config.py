@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from gateway.core import names
@@ -52,6 +53,8 @@ class GatewayConfig:
     """Whether visitors without TLS are sent to HTTPS, if there is any."""
     balance: Policy = Policy.LEAST_CONNECTIONS
     """How to choose among the instances of a service."""
+    control: Path | None = None
+    """The Unix socket on which its operator sees and changes what it does; None has none."""
     reserved: frozenset[str] = field(default=RESERVED)
     """Labels below the domain that nobody gets."""
 

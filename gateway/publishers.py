@@ -76,6 +76,16 @@ class Publisher(Instance):
         self._asked_at = -math.inf
         self.patience = Patience()
 
+    @property
+    def rtt_s(self) -> float | None:
+        """See ``Instance``."""
+        return self.session.rtt_s
+
+    @property
+    def connections(self) -> int:
+        """Flows that are open to it: connections of visitors, and idle ones that wait for requests."""
+        return sum(flow.service == self._service for flow in self.session.multiplexer.flow_snapshots())
+
     def asked(self, now: float) -> None:
         """It was sent something: a sign of life is to come."""
         if self._asked_at <= self.session.heard_at:

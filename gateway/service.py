@@ -7,12 +7,13 @@ import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from gateway.config import GatewayConfig
+from gateway.control import GATEWAY, GatewayControl
 from gateway.core.registry import Registry, Service
 from gateway.core.sticky import StickyCookies
 from gateway.ingress.drains import Drains
@@ -27,6 +28,7 @@ from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
 from gateway.publishers import Publisher, PublisherDesk
 from p2p.address import TransportAddress
+from p2p.aio.control_socket import ControlSocket
 from p2p.aio.tasks import TaskScope
 from p2p.errors import ConfigError, DecodeError
 from p2p.forward.sockets import close
@@ -92,6 +94,14 @@ class Gateway(Exposer):
         self._liveness = Liveness(self.services, self._work)
         self._stack = AsyncExitStack()
         self._http: HttpIngress | None = None
+        self._control = GatewayControl(
+            self.services,
+            self.metrics,
+            urls_of=self.urls_of,
+            changed=self._drains.look,
+            about=self._about,
+            now=lambda: asyncio.get_running_loop().time(),
+        )
         self._desk = PublisherDesk(
             self.services,
             self._work,
@@ -115,6 +125,8 @@ class Gateway(Exposer):
             stack.push_async_callback(self._ports.close)
             for front, _ in fronts:
                 await stack.enter_async_context(front)
+            if self.config.control is not None:
+                await stack.enter_async_context(ControlSocket(self.config.control, self._control.commands, GATEWAY))
             await super().__aenter__()
             self._stack = stack.pop_all()
         return self
@@ -201,6 +213,17 @@ class Gateway(Exposer):
             https_port=self._https_port if self.config.redirect else None,
         )
 
+    def _about(self) -> dict[str, Any]:
+        """What the operator's status says beside services and counts."""
+        return {
+            "state": "draining" if self.draining else "serving",
+            "up_s": round(self.t_s, 1),
+            "domain": self.config.domain,
+            "balance": self.config.balance,
+            "http": [str(address) for address in self.http_addresses],
+            "https": [str(address) for address in self.https_addresses],
+        }
+
     async def _renew_certificates(self) -> None:
         """Take certificate files as they are renewed; wrong ones are told, and the last good ones stay."""
         while self._certificates is not None:
@@ -214,6 +237,7 @@ class Gateway(Exposer):
         if service.port:
             await self._ports.open(service)
         self._liveness.joined(service, publisher)
+        self._control.joined(service, publisher)
         if publisher.health is not None and self._work.is_open:
             watching = self._health.watch(service, publisher, publisher.health)
             self._work.start(watching, name=f"health of {service.title}")

@@ -516,8 +516,8 @@ RELAY_MOBILE_GAP_S: Final = 120.0
 """How long an allocation waits for a client that lost its connection and has a mobility ticket: a tunnel, a lift."""
 RELAY_USERS_COUNTED: Final = 10_000
 """Users without an allocation whose traffic is remembered: 1 MiB."""
-RELAY_CONTROL_TIMEOUT_S: Final = 5.0
-"""How long a command waits for the answer of a relay on this machine: longer than its event loop is ever busy."""
+CONTROL_TIMEOUT_S: Final = 5.0
+"""How long a command waits for the answer of a server on this machine: longer than its event loop is ever busy."""
 RELAY_RECEIVE_SLOTS: Final = 256
 """Messages one call can receive at most: 17 MB of address space, of which small datagrams touch one page each."""
 RELAY_CLIENT_BATCH: Final = 64

@@ -14,12 +14,13 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, start_http_server
 
 from p2p.address import TransportAddress
+from p2p.aio.control_socket import Command, ControlSocket
 from p2p.aio.descriptors import raise_descriptor_limit
 from p2p.aio.loop import StopSignals
 from p2p.errors import ConnectivityError, ErrorCode, P2PError
 from relay import config_file, log
 from relay.config import RelayConfig
-from relay.control_socket import ControlSocket
+from relay.control_socket import RELAY
 from relay.parts import part_of
 from relay.service import RelayService
 from relay.shell.share import Share
@@ -55,12 +56,12 @@ async def serve(path: Path, *, verbose: bool = False, share: Share | None = None
         signals = stack.enter_context(StopSignals(reload))
         stack.enter_context(_metrics_server(config.metrics, registry))
         if config.control is not None:
-            commands: dict[str, Callable[[], dict[str, Any]]] = {
+            commands: dict[str, Command] = {
                 "status": lambda: {"pid": os.getpid(), **service.status()},
                 "reload": reload,
                 "drain": partial(_drain, service, signals if share is None else None),
             }
-            await stack.enter_async_context(ControlSocket(config.control, commands))
+            await stack.enter_async_context(ControlSocket(config.control, commands, RELAY))
         for line in config_file.describe(config) if speaks_for_all else ():
             logger.info("%s", line)
         await signals.serve(lambda: service.drain(service.config.drain_s))

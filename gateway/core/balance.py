@@ -17,6 +17,9 @@ UNHEALTHY_AFTER_CHECKS: Final = 2
 SLOW_START_S: Final = 10.0
 """An instance that is new, or back, grows to its whole share in this time."""
 _SLOW_START_LEAST: Final = 0.1
+_RTT_EQUAL_RATIO: Final = 1.25
+_RTT_EQUAL_S: Final = 0.002
+"""Round trips that differ by less are equal: a measured one varies by as much, and visitors would all swing over."""
 
 
 class Policy(StrEnum):
@@ -31,6 +34,9 @@ class Policy(StrEnum):
     HTTP, as ``LEAST_CONNECTIONS``."""
     ADDRESS = "address"
     """By the visitor's address, so that a visitor stays with its instance while that one is well."""
+    RTT = "rtt"
+    """The one with the shortest way to it; those that are hardly farther count as equal, and among equals as
+    ``LEAST_CONNECTIONS``."""
 
 
 class Instance:
@@ -43,9 +49,13 @@ class Instance:
 
     Attributes:
         open: Visitors that it serves now.
-        is_draining: Whether it finishes what it has and gets nothing new.
+        is_draining: Whether it finishes what it has and gets nothing new, because its program ends.
+        is_set_aside: The same, because the gateway's operator wants it.
         is_healthy: Whether it says that it is well when it is asked; True while nobody asks.
         is_heard: Whether the way to it works, as far as can be told.
+        name: What the operator calls it; unique in its service.
+        served: Requests that it answered, and connections that it was given.
+        failures: Those that it could not serve.
     """
 
     def __init__(self, key: str, weight: int, now: float) -> None:
@@ -53,19 +63,47 @@ class Instance:
         self.weight = weight
         self.open = 0
         self.is_draining = False
+        self.is_set_aside = False
+        self.name = key
+        self.served = 0
+        self.failures = 0
         self.is_healthy = True
         self.is_heard = True
         self._bad_checks = 0
         self._was_good = False
         self._since = now
-        self._failures = 0
+        self._failures_in_a_row = 0
         self._ejections = 0
         self._ejected_until = 0.0
         self._current = 0.0
 
+    @property
+    def rtt_s(self) -> float | None:
+        """The round trip to it in seconds, if it is known."""
+        return None
+
+    @property
+    def takes_visitors(self) -> bool:
+        """Whether it may get visitors at all: nobody wants it otherwise."""
+        return self.is_healthy and not self.is_draining and not self.is_set_aside
+
     def is_well(self, now: float) -> bool:
-        """Whether it may get a visitor."""
-        return self.is_healthy and self.is_heard and not self.is_draining and now >= self._ejected_until
+        """Whether it may get a visitor now."""
+        return self.takes_visitors and self.is_heard and now >= self._ejected_until
+
+    def state(self, now: float) -> str:
+        """How it is, in a word."""
+        if self.is_draining:
+            return "draining"
+        if self.is_set_aside:
+            return "set aside"
+        if not self.is_healthy:
+            return "unhealthy"
+        if not self.is_heard:
+            return "silent"
+        if now < self._ejected_until:
+            return "ejected"
+        return "starting" if now < self._since + SLOW_START_S else "well"
 
     def share(self, now: float) -> float:
         """Its weight, less while it is new."""
@@ -77,18 +115,20 @@ class Instance:
         Returns:
             Whether it is ejected by that.
         """
-        self._failures += 1
-        if self._failures < EJECT_AFTER_FAILURES:
+        self.failures += 1
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row < EJECT_AFTER_FAILURES:
             return False
         self._ejected_until = now + min(EJECT_MAX_S, EJECT_S * 2**self._ejections)
         self._ejections += 1
-        self._failures = 0
+        self._failures_in_a_row = 0
         self._since = self._ejected_until
         return True
 
     def succeeded(self) -> None:
         """A visitor was served."""
-        self._failures = self._ejections = 0
+        self.served += 1
+        self._failures_in_a_row = self._ejections = 0
 
     def checked(self, now: float, *, is_good: bool) -> bool:
         """It was asked whether it is well.
@@ -146,20 +186,28 @@ def choose(
     Returns:
         The instance, or None when nothing is left to try.
     """
-    left = [
-        instance
-        for instance in instances
-        if instance not in without and instance.is_healthy and not instance.is_draining
-    ]
+    left = [instance for instance in instances if instance not in without and instance.takes_visitors]
     well = [instance for instance in left if instance.is_well(now)] or left
     if not well:
         return None
     if policy is Policy.ADDRESS:
         return max(well, key=lambda instance: _rendezvous_score(instance, visitor))
-    if policy in (Policy.LEAST_CONNECTIONS, Policy.COOKIE):
+    if policy is Policy.RTT:
+        well = _nearest(well)
+    if policy is not Policy.ROUND_ROBIN:
         least = min(instance.open / instance.share(now) for instance in well)
         well = [instance for instance in well if instance.open / instance.share(now) <= least]
     return _smooth_round_robin(well, now)
+
+
+def _nearest(instances: list[InstanceT]) -> list[InstanceT]:
+    """Those with the shortest round trip; all of them while none is known."""
+    known = [(instance.rtt_s, instance) for instance in instances if instance.rtt_s is not None]
+    if not known:
+        return instances
+    shortest = min(rtt_s for rtt_s, _ in known)
+    enough_s = max(shortest * _RTT_EQUAL_RATIO, shortest + _RTT_EQUAL_S)
+    return [instance for rtt_s, instance in known if rtt_s <= enough_s]
 
 
 def _smooth_round_robin(instances: Sequence[InstanceT], now: float) -> InstanceT:

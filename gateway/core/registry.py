@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, count
 from typing import Final, Generic
 
 from gateway.core import names
@@ -17,6 +17,8 @@ from p2p.proto.publication import Access, Issuer, Kind, Publish
 
 _CHOICES: Final = 64
 """How many random names are tried before giving up."""
+_NAME_CHARACTERS: Final = 8
+"""Of a peer id, in the name of an instance: no operator has two that begin alike."""
 _PORT_KINDS: Final = frozenset({"tcp", "udp"})
 
 
@@ -59,8 +61,17 @@ class Service(Generic[InstanceT]):
         """What to call it in logs and on pages."""
         return self.hosts[0] if self.hosts else f"{self.kind} port {self.port}"
 
+    @property
+    def reference(self) -> str:
+        """What operators and their files call it: its first host name, or ``tcp:20022``."""
+        return self.hosts[0] if self.hosts else f"{self.kind}:{self.port}"
+
     def add(self, instance: InstanceT, policy: AccessPolicy) -> None:
         """Another program serves it, and decides from now on who may come."""
+        taken = {other.name for other in self.instances}
+        short = instance.key[:_NAME_CHARACTERS]
+        numbered = (f"{short}-{number}" for number in count(2))
+        instance.name = next(name for name in chain([short], numbered) if name not in taken)
         self.instances.append(instance)
         self._policies[instance] = self.policy = policy
 

@@ -34,6 +34,11 @@ class Drains:
             publisher.is_draining = True
             self._scope.start(self._finish(service, publisher), name=f"drain of {service.title}")
 
+    def look(self, service: Service[Publisher]) -> None:
+        """Let a port's datagrams go where they should, after an instance was set aside or taken back."""
+        if self._scope.is_open and service.port:
+            self._scope.start(self._ports.update(service), name=f"instances of {service.title}")
+
     async def _finish(self, service: Service[Publisher], publisher: Publisher) -> None:
         if service.port:
             await self._ports.update(service)

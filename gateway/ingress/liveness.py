@@ -51,7 +51,7 @@ class Liveness:
 
 def _look(service: Service[Publisher], now: float) -> None:
     for publisher in service.instances:
-        patience_s = max(SILENCE_S, _ROUND_TRIPS * (publisher.session.rtt_s or 0.0))
+        patience_s = max(SILENCE_S, _ROUND_TRIPS * (publisher.rtt_s or 0.0))
         publisher.is_heard = publisher.silent_s(now) < patience_s
     if any(publisher.is_well(now) for publisher in service.instances):
         for publisher in service.instances:

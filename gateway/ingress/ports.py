@@ -71,7 +71,7 @@ class PublishedPorts:
             if (stack := self._open.pop(port, None)) is not None:
                 await stack.aclose()
             return
-        first = next((there for there in service.instances if not there.is_draining), service.instances[0])
+        first = next((there for there in service.instances if there.takes_visitors), service.instances[0])
         for listener in self._udp.get(port, ()):
             first.attach(listener)
 

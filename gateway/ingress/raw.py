@@ -49,6 +49,7 @@ class RawForwarder:
                 publisher.failed(now)
                 tried.append(publisher)
                 continue
+            publisher.served += 1
             self._metrics.connections.labels(service.kind).inc()
             publisher.tell_visit(Visited(visitor=str(arrival.visitor), took_s=0.0, summary=f"to {service.title}"))
             return

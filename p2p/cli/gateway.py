@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from p2p.cli import flags
+from p2p.cli import flags, gateway_control
 
 if TYPE_CHECKING:
     from gateway.config import GatewayConfig
@@ -22,8 +22,17 @@ EPILOG: Final = flags.examples(
 )
 
 
+app = typer.Typer(rich_markup_mode=None, epilog=EPILOG)
+app.command()(gateway_control.status)
+app.command()(gateway_control.weight)
+app.command()(gateway_control.drain)
+app.command()(gateway_control.resume)
+
+
+@app.callback(invoke_without_command=True)
 @flags.with_peer_flags
 def gateway(
+    context: typer.Context,
     domain: Annotated[
         str, typer.Option("--domain", metavar="NAME", help="Services appear as NAME.domain, below this one.")
     ] = "",
@@ -70,8 +79,12 @@ def gateway(
         bool, typer.Option("--no-redirect", help="Serve visitors without TLS instead of sending them to HTTPS.")
     ] = False,
     balance: Annotated[
-        str, typer.Option("--balance", metavar="HOW", help="least-connections, round-robin, cookie or address.")
+        str, typer.Option("--balance", metavar="HOW", help="least-connections, round-robin, rtt, cookie or address.")
     ] = "least-connections",
+    control: Annotated[
+        Path | None,
+        typer.Option("--control", metavar="PATH", help="Socket for `p2p gateway status`. Default: where it looks."),
+    ] = None,
     allow: Annotated[
         list[str] | None, typer.Option("--allow", metavar="PEER", help="Only this peer may publish. Repeat.")
     ] = None,
@@ -85,10 +98,13 @@ def gateway(
     visitors' requests travel through it. The gateway sees HTTP in clear, as any web server in front would; TLS that is
     passed through, and TCP ports, it does not look into.
     """
+    if context.invoked_subcommand is not None:
+        return
     from p2p.cli.problems import reporting
 
     with reporting(as_json=shared.as_json, verbose=shared.verbose):
         import asyncio
+        from dataclasses import replace
 
         from p2p.cli.expose import resolve_peers
         from p2p.cli.output import choose_output
@@ -114,6 +130,7 @@ def gateway(
         )
         peer = shared.options()
         log.set_up(verbose=peer.verbose, log_file=shared.log_file)
+        config = replace(config, control=gateway_control.control_path(control))
         allowed = resolve_peers(allow or [])
         # Wrong input is answered before the heavy part is imported.
         from prometheus_client import CollectorRegistry

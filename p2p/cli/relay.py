@@ -137,15 +137,16 @@ def _ask(command: str, config: Path, socket: Path | None, *, as_json: bool, of_a
     from p2p.cli.problems import reporting
 
     with reporting(as_json=as_json, verbose=False):
+        from p2p.aio.control_socket import ask
         from p2p.errors import ConfigError
         from relay import config_file
         from relay.answers import merged
-        from relay.control_socket import ask
+        from relay.control_socket import RELAY
 
         paths = (socket,) if socket else config_file.load(config).control_sockets()
         if not paths:
             raise ConfigError(f"{config}: names no control socket; set control, or give --socket")
-        return merged([ask(path, command) for path in (paths if of_all else paths[:1])])
+        return merged([ask(path, RELAY, command) for path in (paths if of_all else paths[:1])])
 
 
 def status_lines(status: dict[str, Any]) -> list[str]:

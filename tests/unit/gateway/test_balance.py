@@ -100,3 +100,47 @@ def test_an_instance_that_says_it_is_not_well_gets_nobody_until_it_is():
     asked.checked(0.0, is_good=False)
     asked.checked(0.0, is_good=False)
     assert choose(pool, Policy.LEAST_CONNECTIONS, visitor="", now=0.0) is None
+
+
+class Distant(Instance):
+    """An instance with a round trip."""
+
+    def __init__(self, key: str, rtt_s: float | None) -> None:
+        super().__init__(key, 1, LONG_AGO)
+        self._rtt_s = rtt_s
+
+    @property
+    def rtt_s(self) -> float | None:
+        return self._rtt_s
+
+
+def test_the_nearest_share_by_connections_and_the_far_ones_wait():
+    pool = [Distant("near", 0.010), Distant("as near", 0.011), Distant("far", 0.080), Distant("unknown", None)]
+    assert chosen(pool, Policy.RTT, 8) == {"near": 4, "as near": 4}
+    pool[0].is_set_aside = pool[1].is_set_aside = True
+    assert chosen(pool, Policy.RTT, 2) == {"far": 2}
+    assert chosen(pool[3:], Policy.RTT, 1) == {"unknown": 1}
+
+
+def test_an_instance_tells_how_it_is():
+    one = Instance("i", 1, 0.0)
+    assert (one.state(0.0), one.state(SLOW_START_S)) == ("starting", "well")
+    for _ in range(EJECT_AFTER_FAILURES):
+        one.failed(20.0)
+    assert one.state(20.0) == "ejected"
+    for name in ("is_heard", "is_healthy"):
+        setattr(one, name, False)
+    assert one.state(20.0) == "unhealthy"
+    one.is_set_aside = True
+    assert one.state(20.0) == "set aside"
+    one.is_draining = True
+    assert one.state(20.0) == "draining"
+    assert choose([one], Policy.ROUND_ROBIN, visitor="", now=20.0) is None
+
+
+def test_a_silent_instance_gets_visitors_only_while_there_is_no_other():
+    pool = instances(1, 1)
+    pool[0].is_heard = False
+    assert chosen(pool, Policy.ROUND_ROBIN, 4) == {"i1": 4}
+    pool[1].is_draining = True
+    assert chosen(pool, Policy.ROUND_ROBIN, 1) == {"i0": 1}

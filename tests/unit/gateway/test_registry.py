@@ -141,3 +141,16 @@ def test_header_rules_that_cannot_be(kind, name, words):
     with pytest.raises(RefusedError, match=words):
         known.publish(ANN, ask(kind=kind, headers=(HeaderRule(name=name),)), instance())
     assert not list(known)
+
+
+def test_instances_have_names_of_their_own_that_stay():
+    known = registry()
+    key = "abcdefghijkl/web"
+    first, second, third = (Instance(key, 1, 0.0) for _ in range(3))
+    service = known.publish(ANN, ask(name="blog"), first)
+    known.publish(ANN, ask(name="blog"), second)
+    known.withdraw(service, first)
+    known.publish(ANN, ask(name="blog"), third)
+    assert [first.name, second.name, third.name] == ["abcdefgh", "abcdefgh-2", "abcdefgh"]
+    assert service.reference == "blog.gw.example"
+    assert known.publish(ANN, ask(kind="tcp", port=2000), instance()).reference == "tcp:2000"
