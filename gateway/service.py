@@ -16,6 +16,7 @@ from gateway.config import GatewayConfig
 from gateway.control import GATEWAY, GatewayControl
 from gateway.core.registry import Registry, Service
 from gateway.core.sticky import StickyCookies
+from gateway.ingress.connection import Tls
 from gateway.ingress.drains import Drains
 from gateway.ingress.front import HELLO_WITHIN_S, Arrival, Front, Handle
 from gateway.ingress.health import HealthChecks
@@ -271,7 +272,20 @@ class Gateway(Exposer):
         if service is not None and service.kind == "tls":
             self._raw.forward(service, arrival)
         else:
-            await self._http.serve(arrival, self._certificates.context)
+            try:
+                tls = self._tls(name, service)
+            except ConfigError as error:
+                self.tell_problem(error)
+                close(arrival.sock, reset=True)
+                return
+            await self._http.serve(arrival, tls)
+
+    def _tls(self, name: str | None, service: Service[Publisher] | None) -> Tls:
+        assert self._certificates is not None
+        authorities = "" if service is None else service.policy.access.client_ca
+        if name is None or not authorities:
+            return Tls(self._certificates.context)
+        return Tls(self._certificates.for_clients(name, authorities), authorities)
 
     def _own_site(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/healthz":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from gateway.core.client_certificates import check_authorities
 from gateway.core.tokens import TokenCheck, UnknownKeyError
 from gateway.core.webhooks import WebhookCheck
 from p2p.errors import ConfigError, IntegrityError
@@ -70,6 +71,8 @@ class AccessPolicy:
         self._credentials = {_digest(f"basic {pair}") for pair in access.basic}
         self._credentials |= {_digest(f"bearer {token}") for token in access.bearer}
         self._tokens = TokenCheck(access.jwt)
+        if access.client_ca:
+            check_authorities(access.client_ca)
         self._webhooks = WebhookCheck(access.webhooks)
         self.misses_key = False
         self._visitors: OrderedDict[str, _Visitor] = OrderedDict()

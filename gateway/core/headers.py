@@ -23,7 +23,17 @@ _HOP_BY_HOP: Final = frozenset(
 )
 """Source: RFC 9110 section 7.6.1."""
 _SAYS_WHO: Final = frozenset(
-    {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"}
+    {
+        "client-cert",
+        "client-cert-chain",
+        "forwarded",
+        "x-client-subject",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-real-ip",
+    }
 )
 """What the exposed service believes about the visitor; a visitor may not say it."""
 
@@ -41,12 +51,14 @@ class Visit(NamedTuple):
         scheme: ``http`` or ``https``, as the visitor used it.
         host: The Host header as it came.
         local: The address that the visitor connected to.
+        proven: Headers that tell what the visitor has proven about itself.
     """
 
     visitor: TransportAddress
     scheme: str
     host: str
     local: TransportAddress
+    proven: tuple[tuple[str, str], ...] = ()
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
@@ -76,6 +88,7 @@ def for_service(headers: Iterable[tuple[str, str]], visit: Visit) -> Headers:
         ("X-Forwarded-Port", str(visit.local.port)),
         ("X-Real-IP", visitor.host),
         ("Forwarded", f"for={node};host={_quoted(visit.host)};proto={visit.scheme}"),
+        *visit.proven,
     ]
 
 

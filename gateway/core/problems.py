@@ -36,6 +36,15 @@ ADDRESS: Final = Problem(
     403, "address", "Not from here", "The owner of this service does not let visitors of your network in."
 )
 CREDENTIALS: Final = Problem(401, "credentials", "Who are you?", "Log in with what the owner of this service gave you.")
+CERTIFICATE: Final = Problem(
+    403,
+    "certificate",
+    "No certificate",
+    "Come with HTTPS to the gateway itself, and show your certificate.",
+)
+MISDIRECTED: Final = Problem(
+    421, "misdirected", "On another connection, please", "This connection was made for another name; make a new one."
+)
 UNSIGNED: Final = Problem(
     403, "signature", "Not signed", "Requests here need a signature that is right, of somebody the owner expects."
 )

@@ -249,5 +249,5 @@ def _policy_of(request: Publish) -> AccessPolicy:
 
 
 def _is_for_http(access: Access) -> bool:
-    has_login = access.basic or access.bearer or access.jwt or access.webhooks
+    has_login = access.basic or access.bearer or access.jwt or access.webhooks or access.client_ca
     return bool(has_login or access.connections or access.body_max_bytes)

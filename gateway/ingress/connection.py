@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeAlias
 
 from aiohttp import web
 
+from gateway.core.client_certificates import ClientCertificate
 from gateway.ingress.front import Arrival
 
 
@@ -16,10 +18,24 @@ class Connection(NamedTuple):
     Attributes:
         arrival: Where it came from.
         scheme: ``http``, or ``https`` when TLS ends here.
+        client: The certificate that the visitor has shown, if it had to.
     """
 
     arrival: Arrival
     scheme: str
+    client: ClientCertificate | None = None
+
+
+class Tls(NamedTuple):
+    """How TLS ends here.
+
+    Attributes:
+        context: With the certificate for the name that the visitor asked for.
+        authorities: Those who signed the visitor's own certificate (PEM), if it must show one.
+    """
+
+    context: ssl.SSLContext
+    authorities: str = ""
 
 
 CONNECTION: Final = web.RequestKey("connection", Connection)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 from weakref import WeakSet
 
 from aiohttp import web
 
-from gateway.ingress.connection import CONNECTION, KEEP_ALIVE_S, Connection, Handler
+from gateway.core.client_certificates import ClientCertificate
+from gateway.ingress.connection import CONNECTION, KEEP_ALIVE_S, Connection, Handler, Tls
 from gateway.ingress.front import Arrival
 from gateway.ingress.h2_server import H2Server
 from gateway.ingress.opening import ByAlpn, speaks_h2
@@ -65,32 +68,27 @@ class HttpConnections:
             for connection in self._http2:
                 connection.abort()
 
-    async def serve(self, arrival: Arrival, context: ssl.SSLContext | None = None) -> None:
+    async def serve(self, arrival: Arrival, tls: Tls | None = None) -> None:
         """Take a connection over.
 
         Args:
             arrival: The connection.
-            context: For TLS; None without.
+            tls: How TLS ends here; None without.
         """
-        connection = Connection(arrival, "http" if context is None else "https")
-
-        def http1() -> asyncio.Protocol:
-            return self._http1.handler(connection)
-
-        def http2() -> asyncio.Protocol:
-            server = H2Server(connection, self._handler, self._scope)
-            self._http2.add(server)
-            return server
-
         try:
-            if context is None:
-                async with asyncio.timeout(FIRST_BYTE_WITHIN_S):
-                    make = http2 if await speaks_h2(arrival.sock) else http1
+            if tls is None:
+                make = await self._plain(Connection(arrival, "http"))
+            else:
+                make = partial(
+                    ByAlpn,
+                    h2=lambda there: self._h2(_behind_tls(arrival, tls, there)),
+                    h1=lambda there: self._http1.handler(_behind_tls(arrival, tls, there)),
+                )
             await asyncio.get_running_loop().connect_accepted_socket(
-                make if context is None else lambda: ByAlpn(http2, http1),
+                make,
                 arrival.sock,
-                ssl=context,
-                ssl_handshake_timeout=None if context is None else TLS_WITHIN_S,
+                ssl=None if tls is None else tls.context,
+                ssl_handshake_timeout=None if tls is None else TLS_WITHIN_S,
             )
         except (OSError, TimeoutError, DecodeError) as error:
             logger.info("connection of %s dropped: %s", arrival.visitor, error)
@@ -98,6 +96,21 @@ class HttpConnections:
         except BaseException:
             close(arrival.sock, reset=True)
             raise
+
+    async def _plain(self, connection: Connection) -> Callable[[], asyncio.Protocol]:
+        async with asyncio.timeout(FIRST_BYTE_WITHIN_S):
+            is_h2 = await speaks_h2(connection.arrival.sock)
+        return partial(self._h2 if is_h2 else self._http1.handler, connection)
+
+    def _h2(self, connection: Connection) -> H2Server:
+        server = H2Server(connection, self._handler, self._scope)
+        self._http2.add(server)
+        return server
+
+
+def _behind_tls(arrival: Arrival, tls: Tls, there: ssl.SSLObject) -> Connection:
+    shown = there.getpeercert(binary_form=True) if tls.authorities else None
+    return Connection(arrival, "https", None if shown is None else ClientCertificate(tls.authorities, shown))
 
 
 class _Handler(web.RequestHandler):

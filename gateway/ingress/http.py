@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -21,7 +20,7 @@ from gateway.core.names import host_of_header
 from gateway.core.problems import Problem
 from gateway.core.registry import Registry, Service
 from gateway.core.sticky import StickyCookies
-from gateway.ingress.connection import CONNECTION
+from gateway.ingress.connection import CONNECTION, Tls
 from gateway.ingress.connections import HttpConnections
 from gateway.ingress.front import Arrival
 from gateway.ingress.proxy import Exchange, NoInstanceError
@@ -97,14 +96,14 @@ class HttpIngress:
     ) -> None:
         await self._connections.__aexit__(kind, error, traceback)
 
-    async def serve(self, arrival: Arrival, context: ssl.SSLContext | None = None) -> None:
+    async def serve(self, arrival: Arrival, tls: Tls | None = None) -> None:
         """Take a connection over.
 
         Args:
             arrival: The connection.
-            context: For TLS; None without.
+            tls: How TLS ends here; None without.
         """
-        await self._connections.serve(arrival, context)
+        await self._connections.serve(arrival, tls)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         host = host_of_header(request.headers.get("Host", ""))
@@ -120,6 +119,12 @@ class HttpIngress:
             port = "" if self._https_port == _HTTPS_PORT else f":{self._https_port}"
             location = f"https://{host}{port}{request.raw_path}"
             return web.Response(status=308, headers={"Location": location, "Server": SERVER})
+        connection = request[CONNECTION]
+        if (authorities := service.policy.access.client_ca) and (
+            connection.client is None or connection.client.authorities != authorities
+        ):
+            problem = problems.MISDIRECTED if connection.scheme == "https" else problems.CERTIFICATE
+            return self._problem(request, problem, service.title)
         return await self._admit(request, service, visit)
 
     async def _admit(self, request: web.BaseRequest, service: Service[Publisher], visit: Visit) -> web.StreamResponse:
@@ -159,7 +164,7 @@ class HttpIngress:
             policy.leave(visitor)
 
     def _visit(self, request: web.BaseRequest) -> Visit:
-        arrival, scheme = request[CONNECTION]
+        arrival, scheme, client = request[CONNECTION]
         visitor = arrival.visitor
         if arrival.is_from_front:
             forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
@@ -167,7 +172,8 @@ class HttpIngress:
             visitor = observed_address(visitor, forwarded, self._fronts)
             if request.headers.get("X-Forwarded-Proto", "").lower() in ("http", "https"):
                 scheme = request.headers["X-Forwarded-Proto"].lower()
-        return Visit(visitor, scheme, request.headers["Host"], arrival.local)
+        proven = () if client is None else client.headers()
+        return Visit(visitor, scheme, request.headers["Host"], arrival.local, proven)
 
     def _problem(
         self, request: web.BaseRequest, problem: Problem, host: str, policy: AccessPolicy | None = None

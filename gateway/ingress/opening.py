@@ -15,7 +15,7 @@ H2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 ALPN: Final = ("h2", "http/1.1")
 """What TLS offers, the preferred one first."""
 
-MakeProtocol: TypeAlias = Callable[[], asyncio.Protocol]
+MakeProtocol: TypeAlias = Callable[[ssl.SSLObject], asyncio.Protocol]
 
 
 async def speaks_h2(sock: socket.socket) -> bool:
@@ -38,7 +38,7 @@ class ByAlpn(asyncio.Protocol):
     """Gives a TLS connection to the protocol that its handshake has settled on.
 
     Args:
-        h2: Makes the one for HTTP/2.
+        h2: Makes the one for HTTP/2 of the TLS connection.
         h1: Makes the one for HTTP/1.1, also where nothing was settled.
     """
 
@@ -49,6 +49,6 @@ class ByAlpn(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See ``asyncio.Protocol``."""
         connection: ssl.SSLObject = transport.get_extra_info("ssl_object")
-        protocol = (self._h2 if connection.selected_alpn_protocol() == "h2" else self._h1)()
+        protocol = (self._h2 if connection.selected_alpn_protocol() == "h2" else self._h1)(connection)
         cast("asyncio.Transport", transport).set_protocol(protocol)
         protocol.connection_made(transport)

@@ -19,6 +19,8 @@ CODE_CERTIFICATE: Final = ErrorCode("P2P-1502", "Give a certificate chain and it
 
 _HELLO_MAX_BYTES: Final = 16_384 + 5
 """One TLS record; no client hello is larger."""
+_CONTEXTS_MAX: Final = 1024
+"""Services whose visitors show certificates, before all contexts are made anew."""
 
 
 class CertificateFiles(NamedTuple):
@@ -42,11 +44,34 @@ class Certificates:
         self._files = tuple(files)
         self._written = _written(self._files)
         self._contexts = self._load()
+        self._for_clients: dict[tuple[CertificateFiles, str], ssl.SSLContext] = {}
 
     @property
     def context(self) -> ssl.SSLContext:
         """What new connections use."""
         return self._contexts[0][1]
+
+    def for_clients(self, name: str, authorities: str) -> ssl.SSLContext:
+        """What a new connection uses whose visitor must show a certificate.
+
+        Args:
+            name: The host name that it asks for, in lower case.
+            authorities: Certificates (PEM) of those who sign the visitors'.
+
+        Raises:
+            ConfigError: A file cannot be read.
+        """
+        files = self._files[[context for _, context in self._contexts].index(_find(self._contexts, name))]
+        context = self._for_clients.get((files, authorities))
+        if context is None:
+            # The SNI callback could change the certificate of a connection, but not whom it asks for one.
+            context = _context(files)
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=authorities)
+            if len(self._for_clients) >= _CONTEXTS_MAX:
+                self._for_clients.clear()
+            self._for_clients[files, authorities] = context
+        return context
 
     def reload_if_changed(self) -> None:
         """Read the files again if they were written; connections that are open keep what they have.
@@ -58,6 +83,7 @@ class Certificates:
         if written != self._written:
             self._written = written
             self._contexts = self._load()
+            self._for_clients.clear()
 
     def _load(self) -> list[tuple[frozenset[str], ssl.SSLContext]]:
         contexts = [(_names_of(files), _context(files)) for files in self._files]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -116,25 +116,28 @@ class Upstreams:
             ConnectionError: The same, in HTTP/2.
             TimeoutError: It is silent.
         """
-        async with AsyncExitStack() as stack:
-            if publisher.speaks_h2:
-                client = await self._pool(publisher).client(addresses)
+        if publisher.speaks_h2:
+            client = await self._pool(publisher).client(addresses)
+            try:
+                async with client.request(head, body) as answer:
+                    yield answer
+            finally:
                 if addresses is not None:
-                    stack.callback(client.close)
-                yield await stack.enter_async_context(client.request(head, body))
-                return
-            session = await stack.enter_async_context(self.session_for(publisher, addresses))
-            response = await stack.enter_async_context(
-                session.request(
-                    head.method,
-                    # The path as it came: decoding and encoding it again could make another one of it.
-                    URL(f"http://service{head.target}", encoded=True),
-                    headers=CIMultiDict(head.headers),
-                    data=None if body is None else body.pieces(),
-                    allow_redirects=False,
-                    expect100=False,
-                )
-            )
+                    client.close()
+            return
+        # The path as it came: decoding and encoding it again could make another one of it.
+        url = URL(f"http://service{head.target}", encoded=True)
+        async with (
+            self.session_for(publisher, addresses) as session,
+            session.request(
+                head.method,
+                url,
+                headers=CIMultiDict(head.headers),
+                data=None if body is None else body.pieces(),
+                allow_redirects=False,
+                expect100=False,
+            ) as response,
+        ):
             yield answer_of(response)
 
     async def forget(self, publisher: Publisher) -> None:

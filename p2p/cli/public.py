@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import typer
@@ -56,6 +57,14 @@ Jwt: TypeAlias = Annotated[
         help="Public: or for a token signed by this issuer: its URL, or a key set's (URL or file). Repeat.",
     ),
 ]
+ClientCa: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--client-ca",
+        metavar="FILE",
+        help="Public: visitors must show a certificate that one of these authorities (PEM) signed.",
+    ),
+]
 Webhook: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -106,6 +115,7 @@ class PublicFlags(NamedTuple):
     bearer: Bearer = None
     jwt: Jwt = None
     webhook: Webhook = None
+    client_ca: ClientCa = None
     set_header: SetHeader = None
     remove_header: RemoveHeader = None
     health: Health = None
@@ -122,7 +132,13 @@ class PublicFlags(NamedTuple):
         from p2p.config import CODE_CONTRADICTION
         from p2p.errors import ConfigError
         from p2p.session.options import Access, PublicOptions
-        from p2p.session.public_access import parse_header_rules, parse_health, parse_issuer, parse_webhook
+        from p2p.session.public_access import (
+            parse_header_rules,
+            parse_health,
+            parse_issuer,
+            parse_webhook,
+            read_authorities,
+        )
 
         if not self.is_public:
             # P2P_GATEWAY may be there for other commands.
@@ -151,6 +167,7 @@ class PublicFlags(NamedTuple):
                 basic=tuple(self.login or ()),
                 bearer=tuple(self.bearer or ()),
                 webhooks=tuple(parse_webhook(text) for text in self.webhook or ()),
+                client_ca="" if self.client_ca is None else read_authorities(self.client_ca),
                 requests_per_s=self.rate or 0.0,
             ),
             headers=parse_header_rules(self.set_header or (), self.remove_header or ()),

@@ -90,6 +90,9 @@ class Access(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Issuers whose tokens are taken as bearer tokens as well."""
     webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=8)] = ()
     """Whose signature over a request's body lets it in as well."""
+    client_ca: Annotated[str, Meta(max_length=16_384)] = ""
+    """Certificates (PEM) of those whose certificates let visitors in, over TLS that ends at the gateway; all must show
+    one then."""
     requests_per_s: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
     """New requests or connections of one address a second, with bursts of twice as many; 0 means any number."""
     connections: _Count = 0

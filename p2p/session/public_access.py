@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -18,7 +19,10 @@ CODE_BAD_ACCESS: Final = ErrorCode(
 )
 CODE_BAD_HEADER: Final = ErrorCode("P2P-1510", "Write --set-header NAME:VALUE or --remove-header NAME.")
 CODE_BAD_HEALTH: Final = ErrorCode("P2P-1511", "Write --health /path or --health /path,30s.")
+CODE_BAD_AUTHORITIES: Final = ErrorCode("P2P-1512", "Give --client-ca a file with certificates of authorities (PEM).")
 
+_AUTHORITIES_MAX_BYTES: Final = 16_384
+"""What a gateway takes: a dozen certificates."""
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
@@ -103,3 +107,28 @@ def parse_health(text: str) -> Health:
         return msgspec.convert(fields, Health)
     except msgspec.ValidationError as error:
         raise ConfigError(f"--health {text}: {error}", code=CODE_BAD_HEALTH) from error
+
+
+def read_authorities(path: Path) -> str:
+    """Read the certificates of those who sign visitors' certificates.
+
+    Args:
+        path: A PEM file; what is no certificate in it, such as text for people, is left out.
+
+    Raises:
+        ConfigError: It cannot be read, or has none, or too many.
+    """
+    # A long import, for the few who need it.
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    try:
+        found = x509.load_pem_x509_certificates(path.expanduser().read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", code=CODE_BAD_AUTHORITIES) from error
+    except ValueError as error:
+        raise ConfigError(f"{path} has no certificates", code=CODE_BAD_AUTHORITIES) from error
+    text = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in found)
+    if len(text) > _AUTHORITIES_MAX_BYTES:
+        raise ConfigError(f"{path}: more certificates than a gateway takes", code=CODE_BAD_AUTHORITIES)
+    return text.decode()

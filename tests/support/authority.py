@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 class Authority:
-    """A private CA, and a certificate for 127.0.0.1 by it, or for host names."""
+    """A private CA, and a certificate for 127.0.0.1 by it, or for host names, or for somebody."""
 
-    def __init__(self, folder: Path, *names: str) -> None:
+    def __init__(self, folder: Path, *names: str, subject: str = "server") -> None:
         self.certificate, self.key, self.root = folder / "cert.pem", folder / "key.pem", folder / "ca.pem"
         key, ca_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test CA")])
@@ -40,7 +40,7 @@ class Authority:
 
         pem = serialization.Encoding.PEM
         self.root.write_bytes(build(ca_key.public_key(), "test CA", True).public_bytes(pem))
-        self.certificate.write_bytes(build(key.public_key(), "server", False).public_bytes(pem))
+        self.certificate.write_bytes(build(key.public_key(), subject, False).public_bytes(pem))
         self.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 
     def context(self) -> ssl.SSLContext:
