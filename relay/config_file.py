@@ -25,7 +25,6 @@ CODE_FILE: Final = ErrorCode(
 )
 
 _SECRET_MIN_CHARACTERS: Final = 16
-_BYTES_OF_A_MBIT: Final = 125_000
 
 
 class _Peers(Struct, forbid_unknown_fields=True):
@@ -188,7 +187,7 @@ def _describe_rates(rates: RateLimits) -> str:
     parts = []
     for words, limit in (("a user", rates.user), ("an address", rates.address), ("in all", rates.total)):
         if limit.bytes_per_s:
-            parts.append(f"{limit.bytes_per_s / _BYTES_OF_A_MBIT:g} Mbit/s {words}")
+            parts.append(f"{limit.mbit_s:g} Mbit/s {words}")
         if limit.packets_per_s:
             parts.append(f"{limit.packets_per_s:g} packets/s {words}")
     return ", ".join(parts) or "no limits"
@@ -231,14 +230,10 @@ def _build(content: _File, folder: Path) -> RelayConfig:
 def _rate_limits(rates: _Rates) -> RateLimits:
     if min(msgspec.structs.astuple(rates)) < 0:
         raise ConfigError("rates: 0 for no limit, or more")
-
-    def limit(mbit_s: float, packets_s: float) -> RateLimit:
-        return RateLimit(bytes_per_s=mbit_s * _BYTES_OF_A_MBIT, packets_per_s=packets_s)
-
     return RateLimits(
-        user=limit(rates.user_mbit_s, rates.user_packets_s),
-        address=limit(rates.address_mbit_s, rates.address_packets_s),
-        total=limit(rates.total_mbit_s, rates.total_packets_s),
+        user=RateLimit.of_mbit(rates.user_mbit_s, rates.user_packets_s),
+        address=RateLimit.of_mbit(rates.address_mbit_s, rates.address_packets_s),
+        total=RateLimit.of_mbit(rates.total_mbit_s, rates.total_packets_s),
     )
 
 

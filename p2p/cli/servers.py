@@ -32,7 +32,6 @@ from rendezvous.service import RendezvousConfig, RendezvousService, StunConfig
 from rendezvous.stun import StunService
 
 _SECRET_BYTES: Final = 32
-_BYTES_OF_A_MBIT: Final = 125_000
 _TOKEN_BYTES: Final = 12
 _HTTP_PORT: Final = 80
 _HTTPS_PORT: Final = 443
@@ -177,8 +176,8 @@ class Servers:
             port_first=first,
             port_last=last,
             rates=RateLimits(
-                user=RateLimit(bytes_per_s=options.relay_user_mbit_s * _BYTES_OF_A_MBIT),
-                total=RateLimit(bytes_per_s=options.relay_mbit_s * _BYTES_OF_A_MBIT),
+                user=RateLimit.of_mbit(options.relay_user_mbit_s),
+                total=RateLimit.of_mbit(options.relay_mbit_s),
             ),
             peer_mode=PeerMode(options.relay_peers),
             danger_allow_private_peers=options.danger_allow_private_peers,

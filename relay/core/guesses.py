@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from p2p.address import TransportAddress
 from p2p.defaults import RELAY_GUESSES_BURST, RELAY_GUESSES_PER_S, RELAY_STRANGERS_REMEMBERED
-from relay.core.networks import network_of
+from p2p.proto.networks import network_of
 
 
 class GuessLimit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from p2p.defaults import RELAY_KNOWN_HOST_S, RELAY_KNOWN_HOSTS
-from relay.core.networks import network_of
+from p2p.proto.networks import network_of
 
 
 class KnownHosts:

@@ -10,7 +10,7 @@ from p2p.defaults import (
     RELAY_MAX_ALLOCATIONS_PER_ADDRESS,
     RELAY_MAX_ALLOCATIONS_PER_USER,
 )
-from relay.core.networks import network_of
+from p2p.proto.networks import network_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from p2p.defaults import RELAY_RATE_BURST_BYTES, RELAY_RATE_BURST_PACKETS, RELAY_RATE_BURST_S
-from relay.core.networks import network_of
+from p2p.proto.networks import network_of
 
 UNLIMITED: Final = 0.0
+_BYTES_OF_A_MBIT: Final = 125_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +24,16 @@ class RateLimit:
 
     bytes_per_s: float = UNLIMITED
     packets_per_s: float = UNLIMITED
+
+    @classmethod
+    def of_mbit(cls, mbit_s: float, packets_s: float = UNLIMITED) -> Self:
+        """Make a limit with the payload in Mbit/s, as people write it."""
+        return cls(bytes_per_s=mbit_s * _BYTES_OF_A_MBIT, packets_per_s=packets_s)
+
+    @property
+    def mbit_s(self) -> float:
+        """The payload in Mbit/s; 0 for any amount."""
+        return self.bytes_per_s / _BYTES_OF_A_MBIT
 
     @property
     def is_limited(self) -> bool:

@@ -10,7 +10,7 @@ from p2p.defaults import (
     RELAY_STRANGER_BYTES_PER_S,
     RELAY_STRANGERS_REMEMBERED,
 )
-from relay.core.networks import network_of
+from p2p.proto.networks import network_of
 
 
 class StrangerLimit:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from p2p.defaults import RELAY_MAX_CONNECTIONS, RELAY_MAX_CONNECTIONS_PER_ADDRESS
-from relay.core.networks import network_of
+from p2p.proto.networks import network_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
-from typing import Final
 
+from p2p.proto.networks import network_of
 from p2p.proto.token_bucket import TokenBucket
-
-_IPV6_PREFIX: Final = 64
 
 
 class AddressBuckets:
@@ -36,7 +33,7 @@ class AddressBuckets:
             host: The client's IP address.
             now: The present, a monotonic instant.
         """
-        key = _network(host)
+        key = network_of(host)
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = TokenBucket(self._rate_per_s, self._burst)
@@ -77,7 +74,7 @@ class AddressLimiter:
         Returns:
             Whether the connection is admitted; then ``release`` must follow.
         """
-        key = _network(host)
+        key = network_of(host)
         if self._open.get(key, 0) >= self._open_limit or not self._buckets.take(host, now):
             return False
         self._open[key] = self._open.get(key, 0) + 1
@@ -85,7 +82,7 @@ class AddressLimiter:
 
     def release(self, host: str) -> None:
         """Forget a connection that was admitted."""
-        key = _network(host)
+        key = network_of(host)
         count = self._open.get(key, 0) - 1
         if count > 0:
             self._open[key] = count
@@ -94,9 +91,3 @@ class AddressLimiter:
 
     def __len__(self) -> int:
         return len(self._buckets)
-
-
-def _network(host: str) -> str:
-    if ":" not in host:
-        return host
-    return str(ipaddress.ip_network((host, _IPV6_PREFIX), strict=False).network_address)
