@@ -186,3 +186,11 @@ class DeadlineExceededError(P2PError):
 
     default_code = ErrorCode("P2P-8001", "Try again, or allow more time with --timeout.", retryable=True)
     exit_code = 9
+
+
+def error_in(exception: BaseException) -> P2PError | None:
+    """Find the first error of ours: the exception itself, or one in a group, however deep."""
+    if isinstance(exception, P2PError):
+        return exception
+    inside = exception.exceptions if isinstance(exception, BaseExceptionGroup) else ()
+    return next((error for error in map(error_in, inside) if error is not None), None)

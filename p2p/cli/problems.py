@@ -14,7 +14,7 @@ import typer
 from p2p.cli.describe import error_lines
 from p2p.cli.output import print_json, silence_stdout
 from p2p.cli.stopping import EXIT_INTERRUPTED
-from p2p.errors import P2PError
+from p2p.errors import P2PError, error_in
 from p2p.session.events import Problem
 
 EXIT_INTERNAL: Final = 70
@@ -36,13 +36,8 @@ def find_error(exception: BaseException) -> P2PError:
     Returns:
         The first error of ours, else an ``InternalError`` that tells what it was.
     """
-    pending: list[BaseException] = [exception]
-    while pending:
-        current = pending.pop(0)
-        if isinstance(current, P2PError):
-            return current
-        if isinstance(current, BaseExceptionGroup):
-            pending = [*current.exceptions, *pending]
+    if (error := error_in(exception)) is not None:
+        return error
     if isinstance(exception, BaseExceptionGroup):
         exception = exception.exceptions[0]
     return InternalError(f"{type(exception).__name__}: {exception}")

@@ -13,7 +13,7 @@ from typing import Final
 
 from p2p import defaults
 from p2p.aio.pair import stream_pair
-from p2p.errors import ErrorCode, ForwardError, P2PError
+from p2p.errors import ErrorCode, ForwardError, P2PError, error_in
 from p2p.identity import Identity
 from p2p.os_errors import reason_of
 from p2p.proto.tunnel.codes import StreamCode, stream_error
@@ -68,7 +68,7 @@ class CopyRun:
                 await self._session()
                 break
             except BaseExceptionGroup as group:
-                error = _error_in(group)
+                error = error_in(group)
                 if error is None or not error.retryable:
                     raise
                 attempts = 1 if self.progress.bytes_copied else attempts + 1
@@ -221,15 +221,3 @@ class _Work:
                         self._is_over = True
                         raise
                     self._run.failures.append(error)
-
-
-def _error_in(group: BaseExceptionGroup[BaseException]) -> P2PError | None:
-    """Find the error of ours in a group."""
-    pending: list[BaseException] = [*group.exceptions]
-    while pending:
-        error = pending.pop(0)
-        if isinstance(error, P2PError):
-            return error
-        if isinstance(error, BaseExceptionGroup):
-            pending += error.exceptions
-    return None

@@ -59,7 +59,7 @@ class Issuers:
             IssuerKeysError: One cannot be reached, and never was.
         """
         try:
-            self._known = tuple([await _read(options) for options in self._options])
+            self._known = await self._read_all()
         except IssuerKeysError:
             if self._known is None:
                 raise
@@ -82,7 +82,7 @@ class Issuers:
                 pass
             wanted.clear()
             try:
-                issuers = tuple([await _read(options) for options in self._options])
+                issuers = await self._read_all()
             except IssuerKeysError as error:
                 tell(error)
                 continue
@@ -90,18 +90,22 @@ class Issuers:
                 self._known = issuers
                 yield issuers
 
+    async def _read_all(self) -> tuple[Issuer, ...]:
+        return tuple([await _read(options) for options in self._options])
+
 
 async def _read(options: IssuerOptions) -> Issuer:
-    if not options.location.startswith(("https://", "http://")):
-        data = await asyncio.to_thread(_read_file, options.location)
-        return Issuer(keys=_keys(options.location, data), issuer=options.issuer, audience=options.audience)
     issuer, location = options.issuer, options.location
-    # A key set has a URL of any form, so what is there tells which of both it is.
-    found = await _fetch(location)
-    if found is None or not _is_key_set(found):
-        issuer, location = await _discover(location.rstrip("/"))
-        found = await _fetch(location)
-    return Issuer(keys=_keys(location, found or b""), issuer=issuer, audience=options.audience)
+    if location.startswith(("https://", "http://")):
+        try:
+            # A key set has a URL of any form, so what is there tells which of both it is.
+            keys = decode_key_set_untrusted(await _fetch(location) or b"")
+        except DecodeError:
+            issuer, location = await _discover(location.rstrip("/"))
+            keys = _keys(location, await _fetch(location) or b"")
+    else:
+        keys = _keys(location, await asyncio.to_thread(_read_file, location))
+    return Issuer(keys=keys, issuer=issuer, audience=options.audience)
 
 
 def _read_file(location: str) -> bytes:
@@ -121,14 +125,6 @@ async def _discover(issuer: str) -> tuple[str, str]:
     if found.issuer.rstrip("/") != issuer:
         raise IssuerKeysError(f"{issuer} calls itself {found.issuer}")
     return found.issuer, found.jwks_uri
-
-
-def _is_key_set(data: bytes) -> bool:
-    try:
-        decode_key_set_untrusted(data)
-    except DecodeError:
-        return False
-    return True
 
 
 def _keys(location: str, data: bytes) -> tuple[Jwk, ...]:
