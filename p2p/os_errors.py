@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from typing import Final
+
+NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""The process or the machine has no room for another socket, for now."""
 
 
 def reason_of(error: OSError) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 from collections import deque
@@ -16,14 +15,12 @@ from p2p.errors import ErrorCode, ForwardError
 from p2p.forward import sockets
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.unix_socket import UnixListener
-from p2p.os_errors import reason_of
+from p2p.os_errors import NO_DESCRIPTORS, reason_of
 from p2p.target import TcpTarget, UnixTarget
 
 logger = logging.getLogger(__name__)
 
 CODE_LISTEN: Final = ErrorCode("P2P-6130", "Choose another address with --listen; 127.0.0.1:0 takes any free port.")
-
-_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class StreamListenerForward:
@@ -142,7 +139,7 @@ class StreamListenerForward:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 break
             except OSError as error:
-                if error.errno not in _NO_DESCRIPTORS:
+                if error.errno not in NO_DESCRIPTORS:
                     logger.warning("accept on %s failed: %s", self._place, error)
                 # The connection stays in the kernel's queue and the socket readable: do not spin.
                 self._loop.remove_reader(self._socket)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import socket
 import struct
@@ -10,8 +9,8 @@ import termios
 from typing import Final, NamedTuple
 
 from p2p.address import TransportAddress
+from p2p.aio.reset import reset_on_close
 
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _INT: Final = struct.Struct("i")
 _NO_INT: Final = bytes(_INT.size)
 
@@ -32,8 +31,7 @@ def close(sock: socket.socket, *, reset: bool) -> None:
         reset: Whether the other end must see a reset (TCP RST) rather than an orderly end.
     """
     if reset:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        reset_on_close(sock)
     sock.close()
 
 

@@ -14,6 +14,7 @@ from p2p.forward import sockets
 from p2p.forward.datagram_flow import DatagramFlow
 from p2p.forward.resolve import Resolver, SocketAddress
 from p2p.forward.udp_port import DatagramsDone, UdpAttempt
+from p2p.os_errors import NO_DESCRIPTORS
 from p2p.proto.tunnel.codes import StreamCode
 from p2p.proto.tunnel.header import FlowKind, StreamHeader
 from p2p.target import Target, UdpTarget, UnixTarget
@@ -22,7 +23,6 @@ DialDone: TypeAlias = Callable[[socket.socket | StreamCode], None]
 """Called once with the connection, or with why there is none."""
 
 _IN_PROGRESS: Final = frozenset({errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY})
-_NO_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class FlowAcceptor(Protocol):
@@ -213,7 +213,7 @@ def _code_of(error_number: int | None) -> StreamCode:
             return StreamCode.FORWARD_REFUSED
         case errno.ETIMEDOUT:
             return StreamCode.FORWARD_TIMEOUT
-        case number if number in _NO_DESCRIPTORS:
+        case number if number in NO_DESCRIPTORS:
             return StreamCode.TOO_MANY_FLOWS
         case _:
             return StreamCode.FORWARD_UNREACHABLE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -14,6 +13,7 @@ from p2p.aio.udp import UdpSocket
 from p2p.errors import ConnectivityError
 from p2p.forward.datagram_flow import DatagramFlow, DatagramPort
 from p2p.forward.resolve import SocketAddress
+from p2p.os_errors import NO_DESCRIPTORS
 from p2p.proto.tunnel.codes import StreamCode, stream_error
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,6 @@ DatagramsDone: TypeAlias = Callable[[DatagramPort | StreamCode], None]
 
 _ANY_IPV4 = TransportAddress("0.0.0.0", 0)  # noqa: S104 -- connected at once, so it takes datagrams of one address only
 _ANY_IPV6 = TransportAddress("::", 0)
-_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class UdpAttempt:
@@ -55,7 +54,7 @@ class UdpAttempt:
             done(StreamCode.FORWARD_UNREACHABLE)
         except OSError as error:
             logger.info("no socket for datagrams: %s", error)
-            done(StreamCode.TOO_MANY_FLOWS if error.errno in _NO_DESCRIPTORS else StreamCode.FORWARD_UNREACHABLE)
+            done(StreamCode.TOO_MANY_FLOWS if error.errno in NO_DESCRIPTORS else StreamCode.FORWARD_UNREACHABLE)
         else:
             done(port)
 

@@ -58,7 +58,7 @@ def curl(exchange: Exchange, *, unmasked: bool) -> str:
     if not exchange.method:
         return ""
     headers = exchange.request_headers if unmasked else mask(exchange.request_headers)
-    host = next((value for name, value in headers if name.lower() == "host"), "localhost")
+    host = _header(headers, "host", "localhost")
     words = ["curl", "-X", exchange.method, f"http://{host}{exchange.target}"]
     for name, value in headers:
         if name.lower() not in ("host", "content-length", "connection", "transfer-encoding"):
@@ -84,7 +84,7 @@ def har(exchanges: list[Exchange], *, version: str, unmasked: bool) -> dict[str,
 
 def _har_entry(exchange: Exchange, *, unmasked: bool) -> dict[str, Any]:
     shown = (lambda headers: headers) if unmasked else mask
-    host = next((value for name, value in exchange.request_headers if name.lower() == "host"), "localhost")
+    host = _header(exchange.request_headers, "host", "localhost")
     wait_ms = round(1000 * (exchange.first_byte_s or 0.0), 3)
     took_ms = round(1000 * (exchange.took_s or 0.0), 3)
     began = datetime.datetime.fromtimestamp(exchange.began_wall, datetime.UTC).isoformat()
@@ -131,8 +131,8 @@ def _har_content(exchange: Exchange) -> dict[str, str]:
     return {"mimeType": kind, "text": body["text"], **({"encoding": "base64"} if body["is_base64"] else {})}
 
 
-def _header(headers: Headers, wanted: str) -> str:
-    return next((value for name, value in headers if name.lower() == wanted), "")
+def _header(headers: Headers, wanted: str, default: str = "") -> str:
+    return next((value for name, value in headers if name.lower() == wanted), default)
 
 
 def _body(body: Body) -> dict[str, Any]:

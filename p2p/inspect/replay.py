@@ -58,8 +58,7 @@ async def replay(recorder: Recorder, acceptor: FlowAcceptor, exchange: Exchange,
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             tap.said(data)
-            sending = loop.sock_sendall(sock, data)
-            await sending
+            await loop.sock_sendall(sock, data)
             while tap.exchange is not None and tap.exchange.took_s is None:
                 piece = await loop.sock_recv(sock, _PIECE_BYTES)
                 tap.answered(piece)

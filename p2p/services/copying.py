@@ -27,6 +27,7 @@ CODE_LOCAL: Final = ErrorCode("P2P-6417", "Check the file or folder that is name
 
 _SAME_TIME_S: Final = 0.01
 """Times that lie no further apart are the same: a list has milliseconds."""
+_STATUS_SAME: Final = 200
 
 
 class Progress:
@@ -214,9 +215,6 @@ class Copier:
             piece = self._client.read_piece(reply, min(left, defaults.FILES_WRITE_BYTES))
             left -= len(piece)
             yield piece
-
-
-_STATUS_SAME: Final = 200
 
 
 def _pieces(file: BinaryIO, left: int) -> Iterator[bytes]:

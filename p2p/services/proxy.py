@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import ipaddress
 import logging
 import socket
-import struct
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 from p2p import defaults
 from p2p.aio.pair import stream_pair
+from p2p.aio.reset import reset_on_close
 from p2p.aio.tasks import TaskScope
 from p2p.errors import DecodeError
 from p2p.proto.proxy import Destination, Outcome, ProxyHandshake, RefusedError
@@ -25,7 +24,6 @@ logger = logging.getLogger(__name__)
 Resolve = Callable[[str, int], Awaitable[list[tuple[Any, ...]]]]
 """As ``loop.getaddrinfo`` for stream sockets."""
 
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _OUTCOMES: Final = {
     errno.ECONNREFUSED: Outcome.REFUSED,
     errno.ENETUNREACH: Outcome.UNREACHABLE,
@@ -95,7 +93,7 @@ class ProxyService:
                 await _join(client, target)
         except (OSError, TimeoutError) as error:
             logger.info("proxy: connection ended: %s", error)
-            _reset(client)
+            reset_on_close(client)
         finally:
             client.close()
             self._open.discard(client)
@@ -211,8 +209,8 @@ async def _join(client: socket.socket, target: socket.socket) -> None:
             both.create_task(_copy(target, client))
     except* OSError as errors:
         logger.info("proxy: %s", errors.exceptions[0])
-        _reset(client)
-        _reset(target)
+        reset_on_close(client)
+        reset_on_close(target)
 
 
 async def _copy(source: socket.socket, sink: socket.socket) -> None:
@@ -220,8 +218,3 @@ async def _copy(source: socket.socket, sink: socket.socket) -> None:
     while data := await loop.sock_recv(source, defaults.PROXY_READ_BYTES):
         await loop.sock_sendall(sink, data)
     sink.shutdown(socket.SHUT_WR)
-
-
-def _reset(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -22,6 +22,10 @@ PART_PREFIX: Final = ".p2p-part-"
 
 _OPEN: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _OPEN_FOLDER: Final = _OPEN | os.O_DIRECTORY
+_NAME_MAX_BYTES: Final = 255
+"""Source: NAME_MAX of Linux."""
+_PATH_MAX_BYTES: Final = 4096 - 1024
+"""Source: PATH_MAX of Linux, with room for where the folder itself is."""
 
 
 class Entry(NamedTuple):
@@ -158,9 +162,3 @@ def names_untrusted(raw_path: str) -> tuple[str, ...]:
     if len(path) > _PATH_MAX_BYTES:
         raise DecodeError("a path that is too long")
     return tuple(os.fsdecode(name) for name in names)
-
-
-_NAME_MAX_BYTES: Final = 255
-"""Source: NAME_MAX of Linux."""
-_PATH_MAX_BYTES: Final = 4096 - 1024
-"""Source: PATH_MAX of Linux, with room for where the folder itself is."""

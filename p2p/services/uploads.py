@@ -132,7 +132,7 @@ class Uploads:
         return offset
 
     async def _finish(self, request: web.Request, key: str, names: tuple[str, ...], digest: bytes) -> web.Response:
-        modified_wall: float | None = None
+        modified_wall: float | None
         try:
             modified_wall = parsedate_to_datetime(request.headers.get("Last-Modified", "")).timestamp()
         except (ValueError, OverflowError):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Final
 
 from p2p import defaults
+from p2p.aio.reset import reset_on_close
 from p2p.aio.tasks import TaskScope
 from p2p.errors import ErrorCode, ForwardError, P2PError
 from p2p.forward.connect import connect_flow
@@ -38,7 +38,6 @@ CODE_BROKE_OFF: Final = ErrorCode("P2P-6402", "Run the measurement again, with f
 
 _BLOCK: Final = bytes(range(256)) * (defaults.BENCH_BLOCK_BYTES // 256)
 _MESSAGE: Final = bytes(defaults.BENCH_MESSAGE_BYTES)
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _UNKNOWN_SERVICE: Final = stream_error(StreamCode.SERVICE_UNKNOWN).code
 
 
@@ -146,7 +145,7 @@ class _Run:
         """Open a stream, and say what the exposing side should do with it."""
         ours = connect_flow(self._session.multiplexer, BENCH_SERVICE)
         # What is not sent yet when the part is over shall not be sent any more.
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        reset_on_close(ours)
         ours.send(encode_request(BenchRequest(mode, self._seconds + round(defaults.BENCH_FIRST_BYTE_S))))
         return ours
 
