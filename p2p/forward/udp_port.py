@@ -51,10 +51,9 @@ class UdpAttempt:
             port = UdpPort(self._loop, self._flow, [TransportAddress.from_socket(address) for _, address in addresses])
         except ConnectivityError as error:
             logger.info("no socket for datagrams: %s", error)
-            done(StreamCode.FORWARD_UNREACHABLE)
-        except OSError as error:
-            logger.info("no socket for datagrams: %s", error)
-            done(StreamCode.TOO_MANY_FLOWS if error.errno in NO_DESCRIPTORS else StreamCode.FORWARD_UNREACHABLE)
+            cause = error.__cause__
+            is_full = isinstance(cause, OSError) and cause.errno in NO_DESCRIPTORS
+            done(StreamCode.TOO_MANY_FLOWS if is_full else StreamCode.FORWARD_UNREACHABLE)
         else:
             done(port)
 
@@ -75,8 +74,7 @@ class UdpPort:
         addresses: The service's, at least one.
 
     Raises:
-        ConnectivityError: None of them can be reached.
-        OSError: There is no socket to be had.
+        ConnectivityError: None of them can be reached, or there is no socket to be had.
     """
 
     def __init__(
@@ -147,7 +145,7 @@ class UdpPort:
         if self._left:
             try:
                 remote, opened = self._open_next()
-            except (ConnectivityError, OSError) as error:
+            except ConnectivityError as error:
                 logger.info("no socket for datagrams: %s", error)
                 return
             self._socket.close()

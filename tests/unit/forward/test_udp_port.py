@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import Callable
 
@@ -146,9 +147,10 @@ async def test_an_attempt_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> No
     assert not results
 
 
-async def test_no_descriptors_left_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(*_: object) -> socket.socket:
-        raise OSError(24, "Too many open files")
-
-    monkeypatch.setattr("p2p.aio.udp.bind", exhausted)
-    assert await dial(UdpTarget("127.0.0.1", 1), Taker()) is StreamCode.TOO_MANY_FLOWS
+async def test_no_descriptors_left_is_told() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        assert await dial(UdpTarget("127.0.0.1", 1), Taker()) is StreamCode.TOO_MANY_FLOWS
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
