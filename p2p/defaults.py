@@ -398,6 +398,11 @@ GUESS_HINT_WAIT_S: Final = 2.5
 """How long the easy side waits for the hard side to say where to guess: its grace, its questions and a slow signal."""
 GUESS_RETRY_S: Final = 10.0
 """A direct path that was lost is guessed for again at the earliest this long after the last plan ended."""
+GUESS_AGAIN_S: Final = 20.0
+"""After a plan that failed there is another one so much later, the next after twice as long: a session that is not
+direct by bad luck shall not stay so. More than ``GUESS_RETRY_S`` and what the other side's part takes longer."""
+GUESS_AGAIN_MOST_S: Final = 1800.0
+"""The longest such pause; a birthday's cool-down comes on top."""
 BIRTHDAY_SOCKETS: Final = 256
 """The hard side's open doors at a time: the oldest has been open for 2.6 s, longer than a check is on its way."""
 BIRTHDAY_SAMPLES: Final = 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from itertools import pairwise
 
 import pytest
 
@@ -226,3 +227,30 @@ def test_a_guessed_path_that_is_lost_is_guessed_again():
     assert not scene.both_direct()
     scene.world.run_for(20.0, unless=scene.both_direct)
     assert scene.both_direct()
+
+
+@pytest.mark.parametrize(
+    ("dialer", "exposer", "by_s"),
+    [(SEQUENTIAL, PORT, 30.0), (SEQUENTIAL, SEQUENTIAL, 30.0), (RANDOM, PORT, 110.0), (PORT, RANDOM, 110.0)],
+    ids=["window", "meeting", "birthday", "birthday-there"],
+)
+def test_what_failed_by_bad_luck_is_tried_again(dialer, exposer, by_s):
+    scene = GuessingScene(dialer, exposer)
+    hinted = [peer.hinted for peer in scene.peers]
+    for peer in scene.peers:
+        peer.hinted = lambda value: None
+    scene.world.run_until(20.0)
+    assert not scene.both_direct()
+    for peer, hear in zip(scene.peers, hinted, strict=True):
+        peer.hinted = hear
+    scene.world.run_until(by_s, unless=scene.both_direct)
+    assert scene.both_direct()
+
+
+def test_the_pauses_between_attempts_get_longer():
+    scene = GuessingScene(SEQUENTIAL, PORT)
+    for peer in scene.peers:
+        peer.hinted = lambda value: None
+    scene.world.run_until(600.0)
+    begun = [at for at, before in pairwise([0.0, *scene.peers[0].guesses_at][::-1]) if at - before > 10.0][::-1]
+    assert [round(later - earlier) for earlier, later in pairwise(begun)] == pytest.approx([43, 83, 163], abs=4)

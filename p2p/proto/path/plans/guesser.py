@@ -8,6 +8,9 @@ from itertools import count
 
 from p2p.address import TransportAddress
 from p2p.defaults import (
+    BIRTHDAY_COOLDOWN_S,
+    GUESS_AGAIN_MOST_S,
+    GUESS_AGAIN_S,
     GUESS_GRACE_ROUND_TRIPS,
     GUESS_GRACE_S,
     GUESS_GRACE_UNSURE_S,
@@ -61,11 +64,11 @@ class PortGuesser:
     """Runs the plan that two NATs call for, once plain checks have had their chance.
 
     Driven by the session: ``update`` whenever anything of the situation may have changed; after any call the commands
-    are to be done in order, and ``handle_timer`` called when ``get_timer`` says. A plan runs once; again after a direct
-    path was lost.
+    are to be done in order, and ``handle_timer`` called when ``get_timer`` says. A plan that did all it could in vain
+    runs again, each time after a longer pause, as long as there is no direct path; also after one was lost.
 
-    States: idle, waiting for the grace to pass or for its turn, running a plan, done. Timers: the grace, the turn,
-    those of the plan.
+    States: idle, waiting for the grace to pass or for its turn, running a plan, done, for now or for good. Timers: the
+    grace, the turn, the pause, those of the plan.
 
     Args:
         random_bytes: Where randomness comes from.
@@ -89,6 +92,8 @@ class PortGuesser:
         self._start_at: float | None = None
         self._turn_until: float | None = None
         self._asked_at: float | None = None
+        self._again_at: float | None = None
+        self._failures = 0
         self._is_done = self._was_direct = self._is_scattered = False
 
     @property
@@ -122,6 +127,7 @@ class PortGuesser:
         elif self._was_direct:
             self._was_direct = self._is_done = False
             self._began_at = now
+            self._failures = 0
         self._plan_start(now)
 
     def receive_hint(self, hint: PortHint, now: float) -> None:
@@ -160,7 +166,9 @@ class PortGuesser:
         """When ``handle_timer`` must be called next, or None."""
         if self._plan is not None:
             return self._plan.get_timer()
-        return self._start_at if self._turn_until is None else self._turn_until
+        if self._turn_until is not None:
+            return self._turn_until
+        return self._again_at if self._start_at is None else self._start_at
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
@@ -172,6 +180,10 @@ class PortGuesser:
                 self._turn_until = None
         elif self._start_at is not None and now >= self._start_at:
             self._begin(now)
+        elif self._again_at is not None and now >= self._again_at:
+            self._again_at = None
+            self._is_done = False
+            self._plan_start(now)
 
     # --- inside --------------------------------------------------------------------------------------------
     def _plan_start(self, now: float) -> None:
@@ -207,7 +219,7 @@ class PortGuesser:
         return self._kind is PlanKind.SPRAY and self._hint.kind is not HintKind.NEXT
 
     def _begin(self, now: float) -> None:
-        self._start_at = None
+        self._start_at = self._again_at = None
         if not self._is_my_turn(now):
             return
         plan = self._make()
@@ -228,6 +240,7 @@ class PortGuesser:
         self._asked_at = None
         if turn is not Turn.GRANTED:
             self._is_done = True
+            self._again_at = now + self._pause_s()
             self._limits.leave(self, now)
         return turn is Turn.GRANTED
 
@@ -320,10 +333,23 @@ class PortGuesser:
         self._winner = plan.winner
         if plan.has_acted:
             self._not_before = now + GUESS_RETRY_S
+        if failed and self._begins_by_itself:
+            self._again_at = now + self._pause_s()
+            self._failures += 1
         self._limits.leave(self, now, failed=failed)
 
+    @property
+    def _begins_by_itself(self) -> bool:
+        """Whether the peer waits for us to begin, and not we for the peer."""
+        return self._controlling if self._kind is PlanKind.MEETING else self._kind is not PlanKind.SPRAY
+
+    def _pause_s(self) -> float:
+        """How long to leave it alone after one more failure."""
+        cooldown_s = BIRTHDAY_COOLDOWN_S if self._kind is PlanKind.BIRTHDAY else 0.0
+        return cooldown_s + min(GUESS_AGAIN_S * 2.0**self._failures, GUESS_AGAIN_MOST_S)
+
     def _stop(self, now: float) -> None:
-        self._start_at = self._turn_until = None
+        self._start_at = self._turn_until = self._again_at = None
         self._end_plan(now, failed=False)
         self._limits.leave(self, now)
 
