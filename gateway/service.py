@@ -223,6 +223,8 @@ class Gateway(Exposer):
             "balance": self.config.balance,
             "http": [str(address) for address in self.http_addresses],
             "https": [str(address) for address in self.https_addresses],
+            "port_hosts": list(self.config.port_hosts),
+            "proxy_header": self.config.has_proxy_header,
         }
 
     async def _renew_certificates(self) -> None:

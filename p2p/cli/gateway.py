@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from p2p.cli import flags, gateway_control
+from p2p.cli import flags, gateway_control, gateway_export
 
 if TYPE_CHECKING:
     from gateway.config import GatewayConfig
@@ -27,6 +27,7 @@ app.command()(gateway_control.status)
 app.command()(gateway_control.weight)
 app.command()(gateway_control.drain)
 app.command()(gateway_control.resume)
+app.add_typer(gateway_export.app, name="export")
 
 
 @app.callback(invoke_without_command=True)

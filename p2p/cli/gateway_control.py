@@ -99,10 +99,19 @@ def ask_gateway(socket: Path | None, *words: str, as_json: bool = False) -> dict
     from p2p.cli.problems import reporting
 
     with reporting(as_json=as_json, verbose=False):
-        from gateway.control import GATEWAY
-        from p2p.aio.control_socket import ask
+        return query(socket, *words)
 
-        return ask(socket or _only_socket(), GATEWAY, *words)
+
+def query(socket: Path | None, *words: str) -> dict[str, Any]:
+    """The same for those who take errors themselves.
+
+    Raises:
+        ConfigError: No gateway answers, or it refuses.
+    """
+    from gateway.control import GATEWAY
+    from p2p.aio.control_socket import ask
+
+    return ask(socket or _only_socket(), GATEWAY, *words)
 
 
 def _only_socket() -> Path:

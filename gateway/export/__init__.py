@@ -1,0 +1,1 @@
+"""What a gateway publishes, as configuration of the proxies in front of it."""
