@@ -13,6 +13,7 @@ from typing import Final
 from gateway.core.balance import Instance
 from gateway.core.registry import RefusedError, Registry, Service
 from gateway.patience import Patience
+from gateway.redemptions import Redemptions
 from p2p.aio.tasks import TaskScope
 from p2p.errors import ConfigError, DecodeError
 from p2p.forward.connect import connect_flow
@@ -21,6 +22,7 @@ from p2p.forward.sockets import Addresses
 from p2p.forward.target import DialDone, FlowAcceptor
 from p2p.forward.udp_listener import UdpListenerForward
 from p2p.forward.udp_port import DatagramsDone
+from p2p.proto.login import Redeemed
 from p2p.proto.publication import (
     LINE_MAX_BYTES,
     PUBLICATION_SERVICE,
@@ -75,6 +77,7 @@ class Publisher(Instance):
         self._asked_for_keys_at = -math.inf
         self._asked_at = -math.inf
         self.patience = Patience()
+        self.redemptions = Redemptions(tell)
 
     @property
     def rtt_s(self) -> float | None:
@@ -242,6 +245,8 @@ class PublisherDesk:
                     service.set_keys(publisher, keys.jwt)
                 except ConfigError as error:
                     raise DecodeError(error.detail) from error
+            case Redeemed() as redeemed:
+                publisher.redemptions.answered(redeemed)
             case Drain():
                 self._drains(service, publisher)
             case _:

@@ -14,7 +14,9 @@ from prometheus_client import CollectorRegistry
 
 from gateway.config import GatewayConfig
 from gateway.control import GATEWAY, GatewayControl
+from gateway.core.login import Logins
 from gateway.core.registry import Registry, Service
+from gateway.core.seals import SECRET_BYTES, Seals
 from gateway.core.sticky import StickyCookies
 from gateway.ingress.connection import Tls
 from gateway.ingress.drains import Drains
@@ -211,6 +213,7 @@ class Gateway(Exposer):
             fronts=self.config.fronts,
             balance=self.config.balance,
             cookies=cookies,
+            logins=Logins(Seals(identity.derive_secret("logins", SECRET_BYTES), os.urandom), os.urandom),
             https_port=self._https_port if self.config.redirect else None,
         )
 

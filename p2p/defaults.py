@@ -1013,3 +1013,5 @@ ISSUER_KEYS_EVERY_S: Final = 300.0
 """How often the keys of token issuers are read: they publish a key hours before they sign with it."""
 ISSUER_KEYS_WITHIN_S: Final = 10.0
 """How long one of their documents may take."""
+ISSUER_CLOCK_SKEW_S: Final = 60.0
+"""How far the clock of an issuer of logins and ours may be apart."""

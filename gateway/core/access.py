@@ -79,7 +79,12 @@ class AccessPolicy:
 
     @property
     def needs_credentials(self) -> bool:
-        """Whether a visitor can log in here, so that what it says is not for the service."""
+        """Whether a visitor has to log in here."""
+        return bool(self.reads_authorization or self.access.oidc)
+
+    @property
+    def reads_authorization(self) -> bool:
+        """Whether a visitor can log in by the header Authorization, so that what is in it is not for the service."""
         return bool(self._credentials or self.access.jwt)
 
     @property
@@ -101,7 +106,9 @@ class AccessPolicy:
         """Whether a visitor from this IP address may come at all."""
         return not is_within(host, self._deny) and (not self._allow or is_within(host, self._allow))
 
-    def enter(self, host: str, headers: Mapping[str, str], now: float, now_wall: float) -> Verdict:
+    def enter(
+        self, host: str, headers: Mapping[str, str], now: float, now_wall: float, *, has_logged_in: bool = False
+    ) -> Verdict:
         """Decide about a request or connection. One that is welcome, or is so if it is signed, must ``leave``.
 
         Args:
@@ -109,6 +116,7 @@ class AccessPolicy:
             headers: Of an HTTP request, their names found in any case; empty where there is none.
             now: The monotonic time.
             now_wall: Unix time in seconds.
+            has_logged_in: Whether the visitor has logged in with its browser.
         """
         if not self.admits_address(host):
             return Verdict.ADDRESS_DENIED
@@ -116,7 +124,7 @@ class AccessPolicy:
         # Before the credentials, so that guessing them is as slow as everything else.
         if visitor.bucket is not None and not visitor.bucket.take(now):
             return Verdict.TOO_MANY
-        verdict = self._verdict(headers, now_wall)
+        verdict = Verdict.WELCOME if has_logged_in else self._verdict(headers, now_wall)
         if verdict is Verdict.CREDENTIALS_NEEDED or verdict is Verdict.UNSIGNED:
             return verdict
         if self.access.connections and visitor.open >= self.access.connections:

@@ -28,10 +28,13 @@ _SAYS_WHO: Final = frozenset(
         "client-cert-chain",
         "forwarded",
         "x-client-subject",
+        "x-forwarded-email",
         "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-port",
+        "x-forwarded-preferred-username",
         "x-forwarded-proto",
+        "x-forwarded-user",
         "x-real-ip",
     }
 )
@@ -77,7 +80,7 @@ def for_service(headers: Iterable[tuple[str, str]], visit: Visit) -> Headers:
         headers: The visitor's, in order.
         visit: Who it is.
     """
-    kept = [(name, value) for name, value in end_to_end(headers) if name.lower() not in _SAYS_WHO]
+    kept = [(name, value) for name, value in end_to_end(headers) if not _says_who(name)]
     visitor = visit.visitor
     node = f'"[{visitor.host}]"' if visitor.is_ipv6 else visitor.host
     return [
@@ -92,10 +95,16 @@ def for_service(headers: Iterable[tuple[str, str]], visit: Visit) -> Headers:
     ]
 
 
+def _says_who(name: str) -> bool:
+    # Many frameworks read X_Real_IP as X-Real-IP, by way of a CGI variable.
+    return name.lower().replace("_", "-") in _SAYS_WHO
+
+
 def trailers_for_service(trailers: Headers) -> Headers:
     """Leave out of the fields after a body what would be believed, or would say where the message ends, as a header."""
-    lies = _SAYS_WHO | _OF_THE_MESSAGE | {"host", "authorization", "cookie"}
-    return [(name, value) for name, value in end_to_end(trailers) if name.lower() not in lies]
+    lies = _OF_THE_MESSAGE | {"host", "authorization", "cookie"}
+    kept = [(name, value) for name, value in end_to_end(trailers) if not _says_who(name)]
+    return [(name, value) for name, value in kept if name.lower() not in lies]
 
 
 def is_for_rules(name: str) -> bool:

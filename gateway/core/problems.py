@@ -42,6 +42,9 @@ CERTIFICATE: Final = Problem(
     "No certificate",
     "Come with HTTPS to the gateway itself, and show your certificate.",
 )
+LOGIN: Final = Problem(
+    403, "login", "Not let in", "Log in again, or ask the owner of this service whether you may come with this account."
+)
 MISDIRECTED: Final = Problem(
     421, "misdirected", "On another connection, please", "This connection was made for another name; make a new one."
 )

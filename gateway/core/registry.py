@@ -57,6 +57,11 @@ class Service(Generic[InstanceT]):
         self._group = request.group
 
     @property
+    def deciding(self) -> InstanceT:
+        """The instance whose policy counts."""
+        return next(reversed(self._policies))
+
+    @property
     def title(self) -> str:
         """What to call it in logs and on pages."""
         return self.hosts[0] if self.hosts else f"{self.kind} port {self.port}"
@@ -249,5 +254,5 @@ def _policy_of(request: Publish) -> AccessPolicy:
 
 
 def _is_for_http(access: Access) -> bool:
-    has_login = access.basic or access.bearer or access.jwt or access.webhooks or access.client_ca
+    has_login = access.basic or access.bearer or access.jwt or access.webhooks or access.client_ca or access.oidc
     return bool(has_login or access.connections or access.body_max_bytes)

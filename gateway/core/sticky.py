@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from gateway.core.balance import InstanceT
@@ -61,12 +61,17 @@ def cookie_in(headers: Headers) -> str | None:
     return None
 
 
-def without_cookie(headers: Headers) -> Headers:
-    """Leave our cookie out, which is not the service's business, and other cookies as they are."""
+def without_cookies(headers: Headers, ours: Collection[str]) -> Headers:
+    """Leave cookies of ours out, which are not the service's business, and others as they are.
+
+    Args:
+        headers: Of a request.
+        ours: The names of our cookies.
+    """
     kept = []
     for name, value in headers:
-        if name.lower() == "cookie" and COOKIE in value:
-            pairs = [pair for pair in value.split(";") if pair.strip().partition("=")[0] != COOKIE]
+        if name.lower() == "cookie" and any(cookie in value for cookie in ours):
+            pairs = [pair for pair in value.split(";") if pair.strip().partition("=")[0] not in ours]
             if pairs:
                 kept.append((name, ";".join(pairs).strip()))
         else:

@@ -16,6 +16,7 @@ from gateway.core import problems
 from gateway.core.access import AccessPolicy, Verdict
 from gateway.core.balance import Policy
 from gateway.core.headers import Visit
+from gateway.core.login import Logins, claims_for_service
 from gateway.core.names import host_of_header
 from gateway.core.problems import Problem
 from gateway.core.registry import Registry, Service
@@ -23,6 +24,7 @@ from gateway.core.sticky import StickyCookies
 from gateway.ingress.connection import CONNECTION, Tls
 from gateway.ingress.connections import HttpConnections
 from gateway.ingress.front import Arrival
+from gateway.ingress.login import LoginPages, NotLetInError
 from gateway.ingress.proxy import Exchange, NoInstanceError
 from gateway.ingress.signed_body import BusyError, SignedBodies, SlowError
 from gateway.ingress.upstream import Upstreams
@@ -59,6 +61,7 @@ class HttpIngress:
         fronts: Networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
         balance: How to choose among instances.
         cookies: For visitors that stay with an instance.
+        logins: For visitors that log in with their browser.
         https_port: Where visitors without TLS are sent to; None serves them as they are.
     """
 
@@ -73,6 +76,7 @@ class HttpIngress:
         fronts: tuple[IpNetwork, ...],
         balance: Policy,
         cookies: StickyCookies,
+        logins: Logins,
         https_port: int | None = None,
     ) -> None:
         self._registry = registry
@@ -83,6 +87,7 @@ class HttpIngress:
         self._fronts = fronts
         self._balance = balance
         self._cookies = cookies
+        self._login = LoginPages(logins, SERVER)
         self._https_port = https_port
         self._bodies = SignedBodies()
         self._connections = HttpConnections(self._handle)
@@ -130,14 +135,20 @@ class HttpIngress:
     async def _admit(self, request: web.BaseRequest, service: Service[Publisher], visit: Visit) -> web.StreamResponse:
         now = asyncio.get_running_loop().time()
         visitor, policy = visit.visitor.host, service.policy
-        verdict = policy.enter(visitor, request.headers, now, time.time())
+        claims = self._login.who(request, policy.access.oidc, visit)
+        if claims is not None:
+            visit = visit._replace(proven=visit.proven + claims_for_service(claims))
+        verdict = policy.enter(visitor, request.headers, now, time.time(), has_logged_in=claims is not None)
         if policy.misses_key:
             policy.misses_key = False
             for publisher in service.instances:
                 publisher.ask_for_keys(now)
-        if verdict in _VERDICTS:
-            return self._problem(request, _VERDICTS[verdict], service.title, policy)
+        is_welcome = verdict not in _VERDICTS
         try:
+            if (page := await self._login_page(request, service, visit, verdict)) is not None:
+                return page
+            if not is_welcome:
+                return self._problem(request, _VERDICTS[verdict], service.title, policy)
             largest = policy.access.body_max_bytes
             if largest and (request.content_length or 0) > largest:
                 return self._problem(request, problems.TOO_LARGE, service.title)
@@ -150,6 +161,8 @@ class HttpIngress:
                     request, service, visit, self._upstreams, self._metrics, self._balance, self._cookies, body
                 )
                 return await exchange.run()
+        except NotLetInError:
+            return self._problem(request, problems.LOGIN, service.title)
         except NoInstanceError as error:
             return self._problem(request, error.problem, service.title)
         except web.HTTPRequestEntityTooLarge:
@@ -161,7 +174,20 @@ class HttpIngress:
         except SlowError:
             return self._problem(request, problems.TOO_SLOW, service.title)
         finally:
-            policy.leave(visitor)
+            if is_welcome:
+                policy.leave(visitor)
+
+    async def _login_page(
+        self, request: web.BaseRequest, service: Service[Publisher], visit: Visit, verdict: Verdict
+    ) -> web.Response | None:
+        """What a login by the browser needs; None when it needs nothing, or there is none."""
+        login = service.policy.access.oidc
+        if login is None or verdict in (Verdict.ADDRESS_DENIED, Verdict.TOO_MANY):
+            return None
+        page = await self._login.answer(request, service, login, visit)
+        if page is None and verdict is Verdict.CREDENTIALS_NEEDED:
+            page = self._login.begin(request, login, visit)
+        return page
 
     def _visit(self, request: web.BaseRequest) -> Visit:
         arrival, scheme, client = request[CONNECTION]

@@ -15,9 +15,10 @@ from gateway.core import problems
 from gateway.core.balance import Policy, choose
 from gateway.core.h2_head import RequestHead
 from gateway.core.headers import Headers, Visit, apply_rules, end_to_end, for_service
+from gateway.core.login import COOKIES as LOGIN_COOKIES
 from gateway.core.problems import Problem
 from gateway.core.registry import Service
-from gateway.core.sticky import StickyCookies, cookie_in, set_cookie, without_cookie
+from gateway.core.sticky import COOKIE, StickyCookies, cookie_in, set_cookie, without_cookies
 from gateway.ingress.answer import Answer
 from gateway.ingress.h2_server import H2Writer
 from gateway.ingress.request_body import RequestBody
@@ -150,11 +151,11 @@ class Exchange:
             return await self._respond(answer, publisher)
 
     def _own_headers(self) -> Headers:
-        drops_credentials = self._service.policy.needs_credentials
-        headers = list(self._request.headers.items())
+        drops_credentials = self._service.policy.reads_authorization
+        ours = {COOKIE, *LOGIN_COOKIES} if self._balance is Policy.COOKIE else LOGIN_COOKIES
         return [
             (name, value)
-            for name, value in (without_cookie(headers) if self._balance is Policy.COOKIE else headers)
+            for name, value in without_cookies(list(self._request.headers.items()), ours)
             # What the gateway itself asked for is not for the service; the wait for "100 Continue" is over.
             if not (name.lower() == "expect" or (drops_credentials and name.lower() == "authorization"))
         ]

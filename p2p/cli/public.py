@@ -57,6 +57,15 @@ Jwt: TypeAlias = Annotated[
         help="Public: or for a token signed by this issuer: its URL, or a key set's (URL or file). Repeat.",
     ),
 ]
+Oidc: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--oidc",
+        metavar="ISSUER,client=ID",
+        help="Public: or for a login with the browser at this issuer (OpenID Connect). Add ,secret-file=FILE, and "
+        "allow=ann@example.org or allow=@example.org for each that may come; without, everybody with an account there.",
+    ),
+]
 ClientCa: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -115,6 +124,7 @@ class PublicFlags(NamedTuple):
     bearer: Bearer = None
     jwt: Jwt = None
     webhook: Webhook = None
+    oidc: Oidc = None
     client_ca: ClientCa = None
     set_header: SetHeader = None
     remove_header: RemoveHeader = None
@@ -136,6 +146,7 @@ class PublicFlags(NamedTuple):
             parse_header_rules,
             parse_health,
             parse_issuer,
+            parse_oidc,
             parse_webhook,
             read_authorities,
         )
@@ -172,6 +183,7 @@ class PublicFlags(NamedTuple):
             ),
             headers=parse_header_rules(self.set_header or (), self.remove_header or ()),
             health=None if self.health is None else parse_health(self.health),
+            oidc=None if self.oidc is None else parse_oidc(self.oidc),
             issuers=tuple(parse_issuer(text) for text in self.jwt or ()),
         )
 

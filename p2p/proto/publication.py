@@ -2,10 +2,12 @@
 
     publisher -> gateway:  publish                one service, and how the public may reach it
                            keys                   the issuers' keys have changed
+                           redeemed               who a visitor is that has logged in
                            drain                  no new visitors, please
     gateway -> publisher:  published | refused    its URLs, or why not
     gateway -> publisher:  visited ...            each request or connection that has ended, for the user to see
                            keys_wanted            a visitor's token was signed by a key that is not known
+                           redeem                 a visitor comes back from its login (``p2p.proto.login``)
                            drained                after ``drain``: all requests are answered
 
 Each message is a line of JSON of at most 64 KiB. The service is on offer until the flow ends. Visitors arrive as
@@ -21,6 +23,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from p2p.errors import DecodeError
+from p2p.proto.login import OidcLogin, Redeem, Redeemed
 from p2p.proto.signalling.names import SERVICE_NAME_PATTERN
 
 PUBLICATION_SERVICE: Final = "publication"
@@ -90,6 +93,8 @@ class Access(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Issuers whose tokens are taken as bearer tokens as well."""
     webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=8)] = ()
     """Whose signature over a request's body lets it in as well."""
+    oidc: OidcLogin | None = None
+    """Where visitors log in with their browser; it lets them in as well."""
     client_ca: Annotated[str, Meta(max_length=16_384)] = ""
     """Certificates (PEM) of those whose certificates let visitors in, over TLS that ends at the gateway; all must show
     one then."""
@@ -191,8 +196,8 @@ class Drained(Struct, frozen=True, tag="drained"):
     """No request is under way to this instance, and none will come; connections that were handed over may be open."""
 
 
-PublisherMessage: TypeAlias = Publish | Keys | Drain
-GatewayMessage: TypeAlias = Published | Refused | Visited | KeysWanted | Drained
+PublisherMessage: TypeAlias = Publish | Keys | Drain | Redeemed
+GatewayMessage: TypeAlias = Published | Refused | Visited | KeysWanted | Drained | Redeem
 
 _encoder: Final = msgspec.json.Encoder()
 _publisher_decoder: Final[msgspec.json.Decoder[PublisherMessage]] = msgspec.json.Decoder(PublisherMessage)

@@ -6,7 +6,7 @@ So the gateway asks for no address that a publisher names, and an issuer may be 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ CODE_NO_KEYS: Final = ErrorCode(
 )
 
 _DOCUMENT_MAX_BYTES: Final = 1 << 20
-_DISCOVERY: Final = "/.well-known/openid-configuration"
+DISCOVERY: Final = "/.well-known/openid-configuration"
 
 
 class IssuerKeysError(ConfigError):
@@ -99,10 +99,10 @@ async def _read(options: IssuerOptions) -> Issuer:
     if location.startswith(("https://", "http://")):
         try:
             # A key set has a URL of any form, so what is there tells which of both it is.
-            keys = decode_key_set_untrusted(await _fetch(location) or b"")
+            keys = decode_key_set_untrusted(await fetch(location) or b"")
         except DecodeError:
             issuer, location = await _discover(location.rstrip("/"))
-            keys = _keys(location, await _fetch(location) or b"")
+            keys = _keys(location, await fetch(location) or b"")
     else:
         keys = _keys(location, await asyncio.to_thread(_read_file, location))
     return Issuer(keys=keys, issuer=issuer, audience=options.audience)
@@ -117,7 +117,7 @@ def _read_file(location: str) -> bytes:
 
 async def _discover(issuer: str) -> tuple[str, str]:
     """Find an issuer's key set. Source: OpenID Connect Discovery 1.0 section 4."""
-    data = await _fetch(issuer + _DISCOVERY)
+    data = await fetch(issuer + DISCOVERY)
     try:
         found = msgspec.json.decode(data or b"", type=_Discovery)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -134,8 +134,18 @@ def _keys(location: str, data: bytes) -> tuple[Jwk, ...]:
         raise IssuerKeysError(f"{location}: {error.detail}") from error
 
 
-async def _fetch(url: str) -> bytes | None:
-    """Get a document; None where there is none.
+async def fetch(
+    url: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> bytes | None:
+    """Get a document of an issuer.
+
+    Args:
+        url: Where it is.
+        form: To be sent to there first.
+        headers: Beside the usual ones.
+
+    Returns:
+        The document; None where there is none.
 
     Raises:
         IssuerKeysError: The server cannot be reached, or whoever is in between could change what it says.
@@ -150,7 +160,9 @@ async def _fetch(url: str) -> bytes | None:
     try:
         async with (
             aiohttp.ClientSession(trust_env=True, timeout=timeout) as session,
-            session.get(url, allow_redirects=False) as response,
+            session.request(
+                "GET" if form is None else "POST", url, data=form, headers=headers, allow_redirects=False
+            ) as response,
         ):
             if response.status != 200:
                 return None

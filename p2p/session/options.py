@@ -89,6 +89,20 @@ class IssuerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OidcOptions:
+    """Where visitors log in with their browser, and who may come then."""
+
+    issuer: str
+    """URL of the issuer."""
+    client: str
+    """By which name the issuer knows the service."""
+    secret: str = field(default="", repr=False)
+    """What the issuer gave with the name; empty for a public client."""
+    allow: tuple[str, ...] = ()
+    """Mail addresses, ``@domain`` or ``sub:ID``, in lower case; empty for whoever can log in there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublicOptions:
     """How a gateway puts a service before the public."""
 
@@ -114,6 +128,8 @@ class PublicOptions:
     """How the gateway asks whether the service is well; None: it does not."""
     headers: tuple[HeaderRule, ...] = field(default=(), repr=False)
     """Changes to the headers of visitors' requests; values may be secrets."""
+    oidc: OidcOptions | None = None
+    """Where visitors log in with their browser, which lets them in as well."""
     issuers: tuple[IssuerOptions, ...] = ()
     """Whose tokens let visitors in as well; their keys become part of ``access``."""
 

@@ -11,7 +11,7 @@ import msgspec
 
 from p2p.errors import ConfigError, ErrorCode
 from p2p.parse import parse_duration
-from p2p.session.options import HeaderRule, Health, IssuerOptions, Webhook
+from p2p.session.options import HeaderRule, Health, IssuerOptions, OidcOptions, Webhook
 
 CODE_BAD_ACCESS: Final = ErrorCode(
     "P2P-1508",
@@ -20,6 +20,11 @@ CODE_BAD_ACCESS: Final = ErrorCode(
 CODE_BAD_HEADER: Final = ErrorCode("P2P-1510", "Write --set-header NAME:VALUE or --remove-header NAME.")
 CODE_BAD_HEALTH: Final = ErrorCode("P2P-1511", "Write --health /path or --health /path,30s.")
 CODE_BAD_AUTHORITIES: Final = ErrorCode("P2P-1512", "Give --client-ca a file with certificates of authorities (PEM).")
+
+CODE_BAD_LOGIN: Final = ErrorCode(
+    "P2P-1513",
+    "Write --oidc https://issuer.example,client=ID,secret-file=FILE,allow=ann@example.org,allow=@example.org.",
+)
 
 _AUTHORITIES_MAX_BYTES: Final = 16_384
 """What a gateway takes: a dozen certificates."""
@@ -132,3 +137,32 @@ def read_authorities(path: Path) -> str:
     if len(text) > _AUTHORITIES_MAX_BYTES:
         raise ConfigError(f"{path}: more certificates than a gateway takes", code=CODE_BAD_AUTHORITIES)
     return text.decode()
+
+
+def parse_oidc(text: str) -> OidcOptions:
+    """Read where visitors log in: ``https://issuer.example,client=ID,secret-file=FILE,allow=@example.org``.
+
+    Args:
+        text: As the user gave it.
+
+    Raises:
+        ConfigError: It is not written like that, or the file cannot be read.
+    """
+    issuer, *options = text.strip().split(",")
+    given: dict[str, list[str]] = {"client": [], "secret-file": [], "allow": []}
+    for option in options:
+        name, _, value = option.partition("=")
+        if name not in given or not value:
+            raise ConfigError(f"--oidc: {option!r} is not one of {', '.join(given)} with a value", code=CODE_BAD_LOGIN)
+        given[name].append(value)
+    if not issuer or len(given["client"]) != 1 or len(given["secret-file"]) > 1:
+        raise ConfigError("--oidc names one issuer, one client, and a file if there is a secret", code=CODE_BAD_LOGIN)
+    wrong = [entry for entry in given["allow"] if "@" not in entry and not entry.startswith("sub:")]
+    if wrong:
+        raise ConfigError(f"--oidc: allow={wrong[0]} is no mail address, @domain or sub:ID", code=CODE_BAD_LOGIN)
+    try:
+        secrets = [Path(path).expanduser().read_text().strip() for path in given["secret-file"]]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--oidc: {given['secret-file'][0]} cannot be read", code=CODE_BAD_LOGIN) from error
+    allow = tuple(entry if entry.startswith("sub:") else entry.lower() for entry in given["allow"])
+    return OidcOptions(issuer=issuer, client=given["client"][0], secret="".join(secrets), allow=allow)

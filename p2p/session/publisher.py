@@ -12,6 +12,7 @@ import msgspec
 from p2p.defaults import PUBLICATION_ANSWER_S
 from p2p.errors import ConfigError, DecodeError, ErrorCode, P2PError, SessionClosedError
 from p2p.forward.connect import connect_flow
+from p2p.proto.login import Redeem
 from p2p.proto.publication import (
     LINE_MAX_BYTES,
     PUBLICATION_SERVICE,
@@ -31,6 +32,7 @@ from p2p.proto.publication import (
 from p2p.session.connector import Connector
 from p2p.session.events import Event, Public, Report, Visit
 from p2p.session.issuers import IssuerKeysError, Issuers
+from p2p.session.oidc import OidcProvider
 from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions, PublicOptions
 from p2p.session.peer_session import PeerSession
 from p2p.session.services import OfferedServices
@@ -82,6 +84,7 @@ class Publisher(Connector):
             _request(public, name, wants_address=options.proxy_protocol is not None) for name in self._targets
         ]
         self._issuers = Issuers(public.issuers)
+        self._oidc = None if public.oidc is None else OidcProvider(public.oidc)
         self._publications: set[_Publication] = set()
         if len(self._requests) > 1:
             if public.name or public.hosts or public.port:
@@ -125,6 +128,9 @@ class Publisher(Connector):
         if self._issuers:
             access = msgspec.structs.replace(request.access, jwt=await self._issuers.read())
             request = msgspec.structs.replace(request, access=access)
+        if self._oidc is not None:
+            access = msgspec.structs.replace(request.access, oidc=await self._oidc.read())
+            request = msgspec.structs.replace(request, access=access)
         line = _line(request)
         # A socket pair has no addresses: the gateway tells by them which flows are visitors'.
         ours = connect_flow(session.multiplexer, PUBLICATION_SERVICE, make_pair=socket.socketpair)
@@ -164,6 +170,8 @@ class Publisher(Connector):
                     )
                 elif isinstance(message, KeysWanted):
                     keys_wanted.set()
+                elif isinstance(message, Redeem) and self._oidc is not None:
+                    self._scope.start(_redeem(self._oidc, message, publication.writer), name="login")
         except P2PError as error:
             session.close(reason=str(error))
         finally:
@@ -198,6 +206,12 @@ class _Publication:
         """Close the flow, which withdraws the service."""
         self.writer.close()
         self._closed.set()
+
+
+async def _redeem(oidc: OidcProvider, question: Redeem, writer: asyncio.StreamWriter) -> None:
+    answer = await oidc.redeem(question)
+    if not writer.is_closing():
+        writer.write(_line(answer))
 
 
 def _line(message: PublisherMessage) -> bytes:
