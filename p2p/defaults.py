@@ -560,6 +560,22 @@ RELAY_MAX_WORKERS: Final = 64
 """Processes of one relay: more than the cores that anyone gives to one."""
 RELAY_WORKER_STARTS_S: Final = 5.0
 """A worker that fails so soon after its start has a configuration that it cannot work with."""
+RELAY_REPORT_S: Final = 10.0
+"""How often a relay tells a rendezvous how it does: a tenth of the allocations that fill it come in that time."""
+RELAY_REPORT_LOOK_S: Final = 1.0
+"""How often it looks whether there is something to tell sooner: it drains, is full, or has room again."""
+RELAY_REPORT_LASTS_S: Final = 35.0
+"""How long a report is believed: three in a row may be lost before clients hear of the relay no more."""
+RELAY_REPORT_SKEW_S: Final = 60.0
+"""How far the clocks of relay and rendezvous may differ: a report that somebody kept is of no use later."""
+RELAY_REPORT_TIMEOUT_S: Final = 5.0
+"""How long a rendezvous may take for a report: half of the time until the next."""
+RELAY_ROOM_SHARE: Final = 0.95
+"""From this share of its limits on a relay is not offered: clients that are on their way already find the rest."""
+RELAYS_ASKED_AGAIN_S: Final = 5.0
+"""How soon at most a client asks a rendezvous for relays again, when it was told of none or none of them serves it."""
+RELAYS_REPORTING: Final = 256
+"""Processes of relays that one rendezvous hears; 100 KiB."""
 RELAY_DRAIN_S: Final = 60.0
 """How long a stopping relay serves what it has: clients that get 508 for new allocations go elsewhere meanwhile."""
 
@@ -721,6 +737,8 @@ RELAY_RACE_SPACING_BLOCKED_S: Final = 0.01
 RELAY_NEARER_BY_S: Final = 0.01
 """A relay that is nearer by less is not better: Wi-Fi delays single packets as much, and the order of the
 rendezvous decides."""
+RELAY_SILENT_S: Final = 10.0
+"""How long a relay may be silent before another one is looked for, where there is one: one that restarts is back."""
 RELAY_DISTANCE_RTO_S: Final = 1.0
 RELAY_DISTANCE_REQUESTS: Final = 2
 """How far a relay is, is asked once, and again if there is no answer: a later repetition than usual, so that the answer

@@ -23,6 +23,8 @@ def merged(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
             result[key] = _users(values)
         elif key == "pid":
             result["pids"] = values
+        elif key == "region":
+            result[key] = values[0]
         elif key == "state":
             result[key] = "draining" if "draining" in values else values[0]
         elif key in ("up_s", "within_s"):

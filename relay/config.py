@@ -12,6 +12,7 @@ from typing import Final
 from p2p.address import TransportAddress
 from p2p.defaults import RELAY_DRAIN_S, RELAY_MAX_WORKERS, RELAY_PORT_FIRST, RELAY_PORT_LAST
 from p2p.errors import ConfigError, ErrorCode
+from p2p.proto.signalling.relay_report import REPORT_URLS_MAX, is_turn_url
 from relay.core.credentials import PasswordLookup
 from relay.core.quotas import QuotaLimits
 from relay.core.rates import RateLimits
@@ -27,6 +28,22 @@ CODE_NO_RELAY_ADDRESS: Final = ErrorCode(
 CODE_TLS: Final = ErrorCode("P2P-1304", "Give tls_certificate and tls_key, both PEM files the relay may read.")
 
 DEFAULT_REALM: Final = "p2p"
+
+FIXED_SETTINGS: Final = (
+    "udp",
+    "tcp",
+    "tls",
+    "relay_addresses",
+    "realm",
+    "port_first",
+    "port_last",
+    "workers",
+    "metrics",
+    "control",
+    "log",
+    "report_ca",
+)
+"""What needs a restart: it is bound, known to clients, or set up once."""
 
 
 class PeerMode(Enum):
@@ -110,6 +127,14 @@ class RelayConfig:
     """Fronts, such as HAProxy, whose TCP connections begin with a PROXY header, TLS or not; nobody else's may."""
     alternate_servers: tuple[TransportAddress, ...] = ()
     """Where clients are sent that this relay has no room for, or when it stops; one of the client's address family."""
+    report_to: tuple[str, ...] = ()
+    """URLs of rendezvous servers that are told how this relay does, so that clients hear of it while it has room."""
+    report_ca: Path | None = None
+    """PEM with the authority of their certificates; None for the system's authorities."""
+    region: str = ""
+    """Where this relay is, told to clients."""
+    urls: tuple[str, ...] = ()
+    """Where clients reach this relay, for the reports; without any it is worked out from the listeners."""
     workers: int = 1
     """Processes that share the work of the command; each has its part of the ports and of the limits in all."""
     drain_s: float = RELAY_DRAIN_S
@@ -136,6 +161,15 @@ class RelayConfig:
             raise ConfigError("workers: mode known and TCP to peers need one process that knows all clients")
         if self.tls and (self.tls_certificate is None or self.tls_key is None):
             raise ConfigError("TLS listeners without a certificate and a key", code=CODE_TLS)
+        if self.report_to and not self.shared_secrets:
+            raise ConfigError("rendezvous: reports are sealed with the shared secret, and there is none")
+        for url in self.report_to:
+            if not url.startswith(("https://", "http://")):
+                raise ConfigError(f"rendezvous: an address begins with https:// or http://, not {url!r}")
+        if self.report_to and not (len(urls := self.turn_urls()) <= REPORT_URLS_MAX and all(map(is_turn_url, urls))):
+            raise ConfigError(
+                f"rendezvous.urls: at most {REPORT_URLS_MAX} such as turn:203.0.113.20:3478?transport=udp"
+            )
         self.relay_hosts()
 
     def control_sockets(self) -> tuple[Path, ...]:
@@ -145,6 +179,24 @@ class RelayConfig:
         if self.workers == 1:
             return (self.control,)
         return tuple(self.control.with_name(f"{self.control.name}.{index}") for index in range(self.workers))
+
+    def turn_urls(self) -> tuple[str, ...]:
+        """Return where clients reach the relay; TLS by address, where the certificate may want a name.
+
+        Source: RFC 7065.
+        """
+        if self.urls:
+            return self.urls
+        public = {host.bind_host: host.public_host for host in self.relay_hosts()}
+        return tuple(
+            f"{scheme}:{address._replace(host=public.get(address.host, address.host))}?transport={transport}"
+            for addresses, scheme, transport in (
+                (self.udp, "turn", "udp"),
+                (self.tcp, "turn", "tcp"),
+                (self.tls, "turns", "tcp"),
+            )
+            for address in addresses
+        )
 
     def relay_hosts(self) -> tuple[RelayHost, ...]:
         """Return the hosts of relayed addresses.

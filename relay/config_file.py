@@ -61,6 +61,13 @@ class _Connections(Struct, forbid_unknown_fields=True):
     per_address: int = defaults.RELAY_MAX_CONNECTIONS_PER_ADDRESS
 
 
+class _Rendezvous(Struct, forbid_unknown_fields=True):
+    servers: tuple[str, ...] = ()
+    ca_file: str | None = None
+    region: str = ""
+    urls: tuple[str, ...] = ()
+
+
 class _File(Struct, forbid_unknown_fields=True):
     udp: tuple[str, ...] = ()
     tcp: tuple[str, ...] = ()
@@ -79,6 +86,7 @@ class _File(Struct, forbid_unknown_fields=True):
     log: LogFormat = LogFormat.TEXT
     trusted_proxies: tuple[str, ...] = ()
     alternate_servers: tuple[str, ...] = ()
+    rendezvous: _Rendezvous = msgspec.field(default_factory=_Rendezvous)
     workers: int = 1
     drain_s: float = defaults.RELAY_DRAIN_S
     peers: _Peers = msgspec.field(default_factory=_Peers)
@@ -111,27 +119,6 @@ def example() -> str:
     return (Path(__file__).parent / "example.toml").read_text(encoding="utf-8")
 
 
-def turn_urls(config: RelayConfig) -> list[str]:
-    """Say under which URLs clients reach a relay; TLS by address, where the certificate may want a name.
-
-    Args:
-        config: The configuration.
-
-    Source: RFC 7065.
-    """
-    public = {host.bind_host: host.public_host for host in config.relay_hosts()}
-    urls = []
-    for addresses, scheme, transport in (
-        (config.udp, "turn", "udp"),
-        (config.tcp, "turn", "tcp"),
-        (config.tls, "turns", "tcp"),
-    ):
-        for address in addresses:
-            seen = address._replace(host=public.get(address.host, address.host))
-            urls.append(f"{scheme}:{seen}?transport={transport}")
-    return urls
-
-
 def warnings(config: RelayConfig, path: Path) -> list[str]:
     """Say what is allowed and yet probably not meant.
 
@@ -154,6 +141,14 @@ def warnings(config: RelayConfig, path: Path) -> list[str]:
         found.append("udp has a wildcard address: on a host with several addresses answers may leave from another one")
     if not config.tls:
         found.append("tls is empty: clients whose network passes nothing but TLS cannot use this relay")
+    if any(address.ip.is_unspecified for address in (*config.udp, *config.tcp, *config.tls)) and (
+        config.report_to and not config.urls
+    ):
+        found.append(
+            "rendezvous.urls is empty and a listener has a wildcard address: no client could use what is reported"
+        )
+    if config.report_to and config.tls and not config.urls:
+        found.append("rendezvous.urls is empty: turns: URLs will name an address, for which few certificates are made")
     if (config.shared_secrets or config.users) and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         found.append(f"{path} holds secrets or names their files, and every user of this machine may open it")
     return found
@@ -180,6 +175,9 @@ def describe(config: RelayConfig) -> list[str]:
         f"metrics            {config.metrics or 'none'}",
         f"control            {config.control or 'none'}",
         f"alternate servers  {_join(config.alternate_servers)}",
+        f"rendezvous         {', '.join(config.report_to) or 'none'}",
+        *([f"told to clients    {', '.join(config.turn_urls())}"] if config.report_to else []),
+        *([f"region             {config.region}"] if config.region else []),
     ]
 
 
@@ -222,6 +220,10 @@ def _build(content: _File, folder: Path) -> RelayConfig:
         log=content.log,
         trusted_proxies=tuple(_network(text) for text in content.trusted_proxies),
         alternate_servers=_addresses(content.alternate_servers, defaults.STUN_PORT),
+        report_to=content.rendezvous.servers,
+        report_ca=folder / content.rendezvous.ca_file if content.rendezvous.ca_file else None,
+        region=content.rendezvous.region,
+        urls=content.rendezvous.urls,
         workers=content.workers,
         drain_s=content.drain_s,
     )

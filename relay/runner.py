@@ -22,6 +22,7 @@ from relay import config_file, log
 from relay.config import RelayConfig
 from relay.control_socket import RELAY
 from relay.parts import part_of
+from relay.reporting import Reporter
 from relay.service import RelayService
 from relay.shell.share import Share
 
@@ -55,9 +56,10 @@ async def serve(path: Path, *, verbose: bool = False, share: Share | None = None
         reload = partial(_reload, service, load, path)
         signals = stack.enter_context(StopSignals(reload))
         stack.enter_context(_metrics_server(config.metrics, registry))
+        reporter = await stack.enter_async_context(Reporter(service, registry)) if config.report_to else None
         if config.control is not None:
             commands: dict[str, Command] = {
-                "status": lambda: {"pid": os.getpid(), **service.status()},
+                "status": lambda: {"pid": os.getpid(), **service.status(), **_reports(reporter)},
                 "reload": reload,
                 "drain": partial(_drain, service, signals if share is None else None),
             }
@@ -86,6 +88,16 @@ def _reload(service: RelayService, load: Callable[[], RelayConfig], path: Path) 
         logger.warning("changed, and needs a restart: %s", ", ".join(needs_restart))
     logger.info("configuration read again")
     return {"reloaded": True, "needs_restart": list(needs_restart)}
+
+
+def _reports(reporter: Reporter | None) -> dict[str, Any]:
+    """What rendezvous servers were told, for the status."""
+    if reporter is None:
+        return {"region": "", "reports": {}}
+    reports: dict[str, dict[str, int]] = {}
+    for (url, result), count in reporter.results.items():
+        reports.setdefault(url, {"taken": 0, "failed": 0})[result] = count
+    return {"region": reporter.region, "reports": reports}
 
 
 def _drain(service: RelayService, signals: StopSignals | None) -> dict[str, Any]:

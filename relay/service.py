@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from secrets import token_bytes
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from prometheus_client import CollectorRegistry
 
@@ -21,7 +21,7 @@ from p2p.aio.udp_options import bind
 from p2p.errors import LocalProtocolError
 from p2p.proto.observed import is_within
 from relay.certificate import load_certificate, tls_context
-from relay.config import PeerMode, RelayConfig
+from relay.config import FIXED_SETTINGS, PeerMode, RelayConfig
 from relay.core.allocation import RelayedSocket
 from relay.core.counters import RelayCounters
 from relay.core.five_tuple import ClientTransport
@@ -49,21 +49,6 @@ from relay.wiring import home_key_of, neighbourhood_of, rules_of
 __all__ = ["BindingService", "Challenge", "PeerMode", "RelayConfig", "RelayService"]
 
 logger = logging.getLogger(__name__)
-
-_FIXED_SETTINGS: Final = (
-    "udp",
-    "tcp",
-    "tls",
-    "relay_addresses",
-    "realm",
-    "port_first",
-    "port_last",
-    "workers",
-    "metrics",
-    "control",
-    "log",
-)
-"""What needs a restart: it is bound, known to clients, or set up once."""
 
 
 class Challenge(NamedTuple):
@@ -177,7 +162,7 @@ class RelayService:
         Raises:
             ConfigError: It cannot be used; nothing has changed then.
         """
-        kept = {name: getattr(self.config, name) for name in _FIXED_SETTINGS}
+        kept = {name: getattr(self.config, name) for name in FIXED_SETTINGS}
         changed = tuple(name for name, value in kept.items() if getattr(config, name) != value)
         config = replace(config, **kept)
         rules = rules_of(config, self._knows)
@@ -237,6 +222,16 @@ class RelayService:
     def allocations(self) -> int:
         """How many allocations there are."""
         return len(self._running().server.table)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether new allocations are refused."""
+        return self._running().server.is_draining
+
+    def addresses_in_use(self) -> tuple[int, int]:
+        """How many relayed addresses are in use, reserved ones included, and how many there may be."""
+        usage = self._ports.usage().values()
+        return sum(used for used, _ in usage), min(self.config.quotas.total, sum(size for _, size in usage))
 
     def send_from(self, local: TransportAddress, data: bytes, destination: TransportAddress) -> None:
         """Send a datagram from one of the relay's UDP ports, for the binding service.

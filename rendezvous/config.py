@@ -10,9 +10,9 @@ from p2p.address import TransportAddress
 from p2p.errors import ConfigError
 from p2p.proto.observed import IpNetwork
 from rendezvous.core.admission import AdmissionToken
+from rendezvous.core.relays import SERVERS_MAX
 
 _STUN_ADDRESSES_MAX = 4
-_SERVERS_MAX = 16
 _RELAY_SCHEMES = ("turn:", "turns:")
 
 
@@ -90,9 +90,11 @@ class RendezvousConfig:
     stun_servers: tuple[TransportAddress, ...] = ()
     """STUN servers told to clients. Empty: the service of this server."""
     relay_urls: tuple[str, ...] = ()
-    """Relays told to clients: ``turn:host:port?transport=udp`` and so on."""
+    """Relays told to clients: ``turn:host:port?transport=udp`` and so on. Those that report of themselves need not be
+    named."""
     relay_secret: str = field(default="", repr=False)
-    """What this server and the relays share; relay credentials are derived from it."""
+    """What this server and the relays share; relay credentials are derived from it, and reports of relays sealed with
+    it. Without one no relay is heard."""
     relay_credential_lifetime_s: int = defaults.RENDEZVOUS_CREDENTIAL_LIFETIME_S
     """How long relay credentials are good for."""
     tokens: tuple[AdmissionToken, ...] = ()
@@ -117,8 +119,8 @@ class RendezvousConfig:
             raise ConfigError("two admission tokens are the same")
         if self.relay_urls and not self.relay_secret:
             raise ConfigError("relays without a shared secret: clients could not use them")
-        if len(self.relay_urls) > _SERVERS_MAX or len(self.stun_servers) > _SERVERS_MAX:
-            raise ConfigError(f"at most {_SERVERS_MAX} relays and as many STUN servers fit in a welcome")
+        if len(self.relay_urls) > SERVERS_MAX or len(self.stun_servers) > SERVERS_MAX:
+            raise ConfigError(f"at most {SERVERS_MAX} relays and as many STUN servers fit in a welcome")
         for url in self.relay_urls:
             if not url.startswith(_RELAY_SCHEMES):
                 raise ConfigError(f"a relay URL starts with turn: or turns:, not {url!r}")

@@ -42,7 +42,7 @@ class _Stun(Struct, forbid_unknown_fields=True):
 
 
 class _Relay(Struct, forbid_unknown_fields=True):
-    urls: tuple[str, ...]
+    urls: tuple[str, ...] = ()
     secret: str | None = None
     secret_file: str | None = None
     credential_lifetime_s: int = defaults.RENDEZVOUS_CREDENTIAL_LIFETIME_S
@@ -120,14 +120,14 @@ def warnings(config: RendezvousConfig, path: Path) -> list[str]:
         found.append("listen has an address that others reach without TLS: they can read tokens and relay credentials")
     if config.is_open:
         found.append(
-            "open is true: everybody may log in" + (" and gets relay credentials" if config.relay_urls else "")
+            "open is true: everybody may log in" + (" and gets relay credentials" if config.relay_secret else "")
         )
     if any(len(token.secret) < _TOKEN_MIN_CHARACTERS for token in config.tokens):
         found.append(
             f"a token is shorter than {_TOKEN_MIN_CHARACTERS} characters: `python -m rendezvous --token` makes one"
         )
-    if not config.relay_urls:
-        found.append("relay.urls is empty: peers whose networks forbid direct paths will not connect")
+    if not config.relay_urls and not config.relay_secret:
+        found.append("there is no [relay]: peers whose networks forbid direct paths will not connect")
     if (config.relay_secret or config.tokens) and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         found.append(f"{path} holds secrets or names their files, and every user of this machine may open it")
     return found

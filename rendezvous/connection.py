@@ -12,6 +12,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from p2p.address import TransportAddress
 from p2p.aio.chaser import Chaser
 from p2p.defaults import (
+    RELAYS_ASKED_AGAIN_S,
     RENDEZVOUS_LOGIN_TIMEOUT_S,
     RENDEZVOUS_OFFENCES,
     RENDEZVOUS_SOCKET_BUFFER_BYTES,
@@ -337,8 +338,9 @@ class Connection:
             observed_address=self._address,
             now_wall=self._hub.now_wall(),
             stun=self._hub.stun_servers,
-            turn=self._hub.turn_servers(peer, scope, self._address.host),
+            turn=(turn := self._hub.turn_servers(peer, scope, self._address.host)),
             region=self._hub.config.region,
+            again_s=RELAYS_ASKED_AGAIN_S if self._hub.expects_relays and scope.relay and not turn else None,
             id=request_id,
         )
 

@@ -25,6 +25,7 @@ from rendezvous.core.limits import AddressBuckets
 from rendezvous.core.login import EarlyLogins
 from rendezvous.core.refusal import Refusal
 from rendezvous.core.registry import Member, Registry
+from rendezvous.core.relays import RelayBook
 from rendezvous.metrics import Metrics
 
 
@@ -56,6 +57,7 @@ class Hub:
         early_logins: Takes logins that come with the upgrade.
         knocks: The bells of connections, and knocks at them.
         held: Answers to knocks.
+        relays: What relays report of themselves.
         connections: All that are open.
         loop: The event loop.
         random_bytes: Source of nonces.
@@ -74,6 +76,7 @@ class Hub:
     early_logins: EarlyLogins = field(init=False)
     knocks: Knocks = field(init=False)
     held: HeldAnswers = field(default_factory=HeldAnswers)
+    relays: RelayBook = field(default_factory=RelayBook)
     connections: set[HubMember] = field(default_factory=set)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     random_bytes: Callable[[int], bytes] = os.urandom
@@ -107,6 +110,11 @@ class Hub:
         if not self.connections:
             self.idle.set()
 
+    @property
+    def expects_relays(self) -> bool:
+        """Whether there are relays, or may be: then a client that is told of none asks again."""
+        return bool(self.config.relay_secret)
+
     def turn_servers(self, peer_id: PeerId, scope: Scope, host: str) -> tuple[TurnServer, ...]:
         """Relays and fresh credentials, as far as a login's scope goes.
 
@@ -120,7 +128,7 @@ class Hub:
         if not scope.relay:
             return ()
         return mint_turn_servers(
-            self.config.relay_urls,
+            self.relays.offered(self.config.relay_urls, self.loop.time(), region=self.config.region),
             self.config.relay_secret,
             peer_id,
             now_wall=self.now_wall(),

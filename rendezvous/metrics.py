@@ -31,6 +31,12 @@ class Metrics:
         )
         self.stun = Counter("p2p_rendezvous_stun_requests", "STUN requests answered.", ["transport"], registry=registry)
         self.knocks = Counter("p2p_rendezvous_knocks", "Pieces of knocks, by result.", ["result"], registry=registry)
+        self.relay_reports = Counter(
+            "p2p_rendezvous_relay_reports", "Reports of relays, by result.", ["result"], registry=registry
+        )
+        self.relays = Gauge(
+            "p2p_rendezvous_relays", "Relay processes that report, by state.", ["state"], registry=registry
+        )
         # Finding a label's counter costs more than counting, and this one is found for every message.
         self._of_type: dict[str, Counter] = {}
 

@@ -51,6 +51,13 @@ def describe(config: RendezvousConfig) -> list[str]:
         f"signalling with TLS     {', '.join(map(str, config.listen_tls)) or 'none'}",
         f"host names              {', '.join(sorted(config.names)) or 'any'}",
         f"STUN                    {stun}",
-        f"relays                  {', '.join(config.relay_urls) or 'none'}",
+        f"relays                  {_relays(config)}",
         f"admission               {'open' if config.is_open else 'by token'}, {len(config.tokens)} tokens",
     ]
+
+
+def _relays(config: RendezvousConfig) -> str:
+    named = ", ".join(config.relay_urls)
+    if not config.relay_secret:
+        return named or "none"
+    return f"{named}, and those that report" if named else "those that report"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Final
 
@@ -10,11 +11,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from p2p.address import TransportAddress
-from p2p.defaults import RENDEZVOUS_CLOSE_TIMEOUT_S, RENDEZVOUS_HEARTBEAT_S
-from p2p.errors import DecodeError
+from p2p.defaults import RENDEZVOUS_CLOSE_TIMEOUT_S, RENDEZVOUS_HEARTBEAT_S, RENDEZVOUS_LOGIN_TIMEOUT_S
+from p2p.errors import DecodeError, IntegrityError
 from p2p.proto.observed import is_within, observed_address
 from p2p.proto.signalling import early_login
 from p2p.proto.signalling.messages import MESSAGE_MAX_BYTES, Login
+from p2p.proto.signalling.relay_report import REPORT_MAX_BYTES, REPORT_PATH, open_untrusted
 from rendezvous.connection import Connection
 from rendezvous.core.limits import AddressLimiter
 from rendezvous.hub import Hub
@@ -42,10 +44,11 @@ class WebApplication:
 
     def application(self) -> web.Application:
         """Build the aiohttp application."""
-        application = web.Application()
+        application = web.Application(client_max_size=REPORT_MAX_BYTES)
         application.router.add_get(SIGNAL_PATH, self._signal)
         application.router.add_get(HEALTH_PATH, self._health)
         application.router.add_get(METRICS_PATH, self._metrics)
+        application.router.add_post(REPORT_PATH, self._relay_report)
         application.on_response_prepare.append(_hide_versions)
         return application
 
@@ -79,7 +82,31 @@ class WebApplication:
             return web.Response(text="draining\n", status=503)
         return web.Response(text="ok\n")
 
+    async def _relay_report(self, request: web.Request) -> web.Response:
+        """Take what a relay says of itself; who lacks the secret learns nothing but that."""
+        hub, client = self._hub, self._client(request)
+        if not self._limiter.admit(client.host, hub.loop.time()):
+            return self._refuse("address_limit", 429)
+        try:
+            async with asyncio.timeout(RENDEZVOUS_LOGIN_TIMEOUT_S):
+                data = await request.read()
+            if not hub.config.relay_secret:
+                raise IntegrityError("this server has no secret to share with relays")
+            hub.relays.take(open_untrusted(data, hub.config.relay_secret, hub.now_wall()), hub.loop.time())
+        except TimeoutError:
+            return self._refuse("slow", 408)
+        except (DecodeError, IntegrityError) as error:
+            hub.metrics.relay_reports.labels("refused").inc()
+            logger.info("report of a relay at %s refused: %s", client.host, error.detail)
+            return web.Response(text=f"{error.detail}\n", status=403)
+        finally:
+            self._limiter.release(client.host)
+        hub.metrics.relay_reports.labels("taken").inc()
+        return web.Response(status=204)
+
     async def _metrics(self, request: web.Request) -> web.Response:
+        for state, count in self._hub.relays.count(self._hub.loop.time()).items():
+            self._hub.metrics.relays.labels(state).set(count)
         client = self._client(request)
         if not client.ip.is_loopback and not is_within(client.host, self._hub.config.metrics_allowed):
             return web.Response(text="not for you\n", status=403)

@@ -151,6 +151,7 @@ def _server(server: ServerReach) -> Text:
 
 
 def _relay(relay: RelayReach) -> Text:
+    where = text.printable(f"{relay.url}, {relay.region}" if relay.region else relay.url)
     if relay.reachable:
-        return Text(f"answers in {text.round_trip(relay.rtt_s)} ", style=Tone.GOOD).append(relay.url, style="dim")
-    return Text(f"no answer ({relay.detail or 'timeout'}) ", style=Tone.BAD).append(relay.url, style="dim")
+        return Text(f"answers in {text.round_trip(relay.rtt_s)} ", style=Tone.GOOD).append(where, style="dim")
+    return Text(f"no answer ({relay.detail or 'timeout'}) ", style=Tone.BAD).append(where, style="dim")

@@ -97,7 +97,7 @@ def credentials(
         if not settings.shared_secrets:
             raise ConfigError(f"{config}: names no shared secret to derive credentials from")
         username = f"{int(time.time() + parse_duration(lifetime))}:{user}"
-        urls = config_file.turn_urls(settings)
+        urls = list(settings.turn_urls())
         print_json(
             {"urls": urls, "username": username, "credential": rest_password(settings.shared_secrets[0], username)}
         )
@@ -176,6 +176,10 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     ):
         counts = sorted(status[key].items(), key=lambda item: -item[1])
         lines.append(f"{words:<13}{', '.join(f'{count} {name}' for name, count in counts) or 'none'}")
+    if status["region"]:
+        lines.append(f"Region       {status['region']}")
+    for url, results in status["reports"].items():
+        lines.append(f"Reports      {results['taken']} taken, {results['failed']} failed by {url}")
     for user in status["users"]:
         lines.append(f"User         {user['bytes']} bytes, {user['user']}")
     return lines

@@ -32,6 +32,9 @@ def _process(process: dict[str, Any], now_wall: float) -> Iterator[Text]:
     )
     for url in process["public"]:
         yield Text(f"  {text.printable(url)}", style=Tone.GOOD)
+    if (relay := process["relay"]) is not None:
+        where = f" in {relay['region']}" if relay["region"] else ""
+        yield Text(f"  relay {relay['server']} over {relay['transport']}{text.printable(where)}", style=Tone.QUIET)
     sessions = process["sessions"]
     if not sessions:
         yield Text("  no session", style=Tone.QUIET)

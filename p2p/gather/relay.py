@@ -154,7 +154,9 @@ async def _allocate_at(
         realm=server.realm,
         nonce=server.nonce,
     )
-    relay = RelayBase(loop, endpoint, endpoint.new_base_id(), client, carrier, address)
+    relay = RelayBase(
+        loop, endpoint, endpoint.new_base_id(), client, carrier, address, host=server.host, region=server.region
+    )
     carrier.attach(relay)
     if isinstance(carrier, StreamCarrier):
         carrier.on_ended = relay.carrier_lost

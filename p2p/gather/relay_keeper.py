@@ -7,6 +7,7 @@ import contextlib
 import ssl
 from collections.abc import Callable, Sequence
 
+from p2p.defaults import RELAY_SILENT_S
 from p2p.errors import RelayError
 from p2p.gather.relay import allocate_first
 from p2p.gather.relay_distances import RelayDistances
@@ -14,6 +15,7 @@ from p2p.gather.relay_server import RelayServer
 from p2p.path.carriers import CODE_STREAM_ENDED
 from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
+from p2p.proto.turn.events import CODE_NO_ANSWER
 
 
 class RelayKeeper:
@@ -93,6 +95,7 @@ class RelayKeeper:
             probe_s: Tells how often to ask the relay whether the address is still ours; it keeps NAT mappings open too.
         """
         failures = 0
+        relay: RelayBase | None = None
         try:
             while True:
                 self._wake.clear()
@@ -100,13 +103,7 @@ class RelayKeeper:
                     await self._wake.wait()
                     continue
                 try:
-                    relay = await allocate_first(
-                        self._endpoint,
-                        self._servers,
-                        udp_is_blocked=self.udp_is_blocked,
-                        ssl_context=self._ssl_context,
-                        distances=self._distances,
-                    )
+                    relay = relay or await self._allocate(self._servers)
                 except RelayError as error:
                     failures += 1
                     self._on_problem(error)
@@ -115,13 +112,28 @@ class RelayKeeper:
                             await self._wake.wait()
                     continue
                 failures = 0
-                await self._hold(relay, probe_s)
+                relay = await self._hold(relay, probe_s)
         finally:
             relay_at_end, self.current = self.current, None
             if relay_at_end is not None:
                 await asyncio.shield(relay_at_end.release())
 
-    async def _hold(self, relay: RelayBase, probe_s: Callable[[], float]) -> None:
+    async def _allocate(self, servers: Sequence[RelayServer]) -> RelayBase:
+        return await allocate_first(
+            self._endpoint,
+            servers,
+            udp_is_blocked=self.udp_is_blocked,
+            ssl_context=self._ssl_context,
+            distances=self._distances,
+        )
+
+    async def _hold(self, relay: RelayBase, probe_s: Callable[[], float]) -> RelayBase | None:
+        """Keep an address until it is lost, or until the relay has been silent for long and another one gives us one.
+
+        Returns:
+            The one of the other relay.
+        """
+        other: RelayBase | None = None
         lost: asyncio.Future[RelayError] = asyncio.get_running_loop().create_future()
 
         def on_lost(error: RelayError) -> None:
@@ -131,8 +143,20 @@ class RelayKeeper:
         relay.on_lost = on_lost
         self.current = relay
         self._on_gained(relay)
-        while not (await asyncio.wait((lost,), timeout=probe_s()))[0]:
+        while not (await asyncio.wait((lost,), timeout=RELAY_SILENT_S if relay.silent_s else probe_s()))[0]:
+            if relay.silent_s >= RELAY_SILENT_S and (other := await self._allocate_elsewhere(relay)) is not None:
+                on_lost(RelayError(f"the relay {relay.server} does not answer", code=CODE_NO_ANSWER))
+                break
             relay.probe()
         self.current = None
         self._on_lost(relay, lost.result())
         self._endpoint.remove(relay.base_id)
+        return other
+
+    async def _allocate_elsewhere(self, silent: RelayBase) -> RelayBase | None:
+        others = [server for server in self._servers if server.host != silent.host]
+        try:
+            return await self._allocate(others)
+        except RelayError as error:
+            self._on_problem(error)
+            return None

@@ -34,6 +34,8 @@ class RelayServer:
     password: str = field(repr=False)
     realm: str | None = None
     nonce: str | None = None
+    region: str = ""
+    """Where it is, as the rendezvous says."""
     may_be_local: bool = True
     """Whether its host may turn out to be this one, or one without a router in between."""
 
@@ -68,7 +70,7 @@ class RelayServer:
             ConfigError: Its URL is no such URL.
         """
         server = cls.from_url(turn.url, turn.username, turn.password, realm=turn.realm, nonce=turn.nonce)
-        return replace(server, may_be_local=may_be_local)
+        return replace(server, region=turn.region, may_be_local=may_be_local)
 
     def accepts(self, address: TransportAddress) -> bool:
         """Whether it may be at an address that its name, or another relay, has led to."""

@@ -69,6 +69,8 @@ class RelayBase:
         client: The machine that keeps the allocation, not yet started.
         carrier: What takes messages to the relay.
         server: The relay's address.
+        host: The relay's name, or its address where it has none.
+        region: Where the relay is, in its operator's words.
     """
 
     def __init__(
@@ -79,11 +81,16 @@ class RelayBase:
         client: AllocationClient,
         carrier: RelayCarrier,
         server: TransportAddress,
+        *,
+        host: str = "",
+        region: str = "",
     ) -> None:
         self.base_id = base_id
         self.protocol = carrier.protocol
         self.socket_base_id = carrier.socket_base_id
         self.server = server
+        self.host = host
+        self.region = region
         self.mapped_address: TransportAddress | None = None
         self.on_lost: Callable[[RelayError], None] | None = None
         self._loop = loop
@@ -103,6 +110,12 @@ class RelayBase:
         """The relayed address; only after ``allocate``."""
         assert self._relayed_address is not None, "not allocated yet"
         return self._relayed_address
+
+    @property
+    def silent_s(self) -> float:
+        """How long the relay has owed us an answer, in seconds; 0 when it owes none."""
+        since = self._client.silent_since
+        return 0.0 if since is None else self._loop.time() - since
 
     async def allocate(self) -> None:
         """Ask the relay for an address.

@@ -16,6 +16,7 @@ from p2p.session.status import (
     PathKind,
     PathTransport,
     RelayedReason,
+    RelayPlace,
     SessionNat,
     SessionStatus,
 )
@@ -94,6 +95,15 @@ def check_counts(node: Node) -> CheckCounts:
         guesses=stats.guesses,
         withheld=node.endpoint.check_budget.denied,
     )
+
+
+def relay_place(node: Node) -> RelayPlace | None:
+    """Our address on a relay, when we have one."""
+    relay = node.relay
+    if relay is None:
+        return None
+    transport = PathTransport(relay.protocol.value)
+    return RelayPlace(address=relay.local_address, server=relay.server, transport=transport, region=relay.region)
 
 
 def nat_facts(node: Node) -> NatFacts:

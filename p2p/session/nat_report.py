@@ -20,6 +20,8 @@ class RelayReach:
 
     url: str
     """Such as ``turn:relay.example:3478?transport=udp``."""
+    region: str = ""
+    """Where it is, in its operator's words; empty when the rendezvous does not say."""
     transport: PathTransport
     """What was used to reach it."""
     reachable: bool
@@ -33,6 +35,7 @@ class RelayReach:
         """The same as JSON values."""
         return {
             "url": self.url,
+            "region": self.region,
             "transport": self.transport,
             "reachable": self.reachable,
             "rtt_ms": milliseconds(self.rtt_s),

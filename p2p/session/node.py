@@ -357,6 +357,8 @@ class Node:
     def _relay_problem(self, error: RelayError) -> None:
         logger.warning("no relay: %s", error)
         self.last_relay_error = error
+        if self.signalling.rendezvous is not None:
+            self.signalling.rendezvous.renewal.ask_soon()
         self._announce(CandidateChange(removed=self._take_replaced()))
 
     def _take_replaced(self) -> tuple[Candidate, ...]:

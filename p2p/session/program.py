@@ -24,6 +24,7 @@ from p2p.session.describe import (
     check_counts,
     nat_facts,
     path_fields,
+    relay_place,
     relayed_reason,
     session_nat,
     session_pairs,
@@ -179,6 +180,7 @@ class Program:
             datagrams_dropped=self.datagrams_dropped,
             draining=self.draining,
             checks=check_counts(self.node),
+            relay=relay_place(self.node),
         )
 
     def session_status(self, name: str) -> SessionStatus | None:

@@ -51,13 +51,13 @@ async def _reach(endpoint: Endpoint, turn: TurnServer, options: PeerOptions, *, 
     except P2PError as error:
         # The row of the report names the relay already.
         detail = error.detail.removeprefix(f"allocating on {turn.url} ")
-        return RelayReach(url=turn.url, transport=transport, reachable=False, detail=detail)
+        return RelayReach(url=turn.url, region=turn.region, transport=transport, reachable=False, detail=detail)
     # Giving the address back is one request and one answer.
     started_at = loop.time()
     await relay.release()
     rtt_s = loop.time() - started_at
     endpoint.remove(relay.base_id)
-    return RelayReach(url=turn.url, transport=transport, reachable=True, rtt_s=rtt_s)
+    return RelayReach(url=turn.url, region=turn.region, transport=transport, reachable=True, rtt_s=rtt_s)
 
 
 class _Nobody:

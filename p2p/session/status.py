@@ -237,6 +237,29 @@ class CheckCounts:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayPlace:
+    """Our address on a relay."""
+
+    address: TransportAddress
+    """The relayed address."""
+    server: TransportAddress
+    """The relay."""
+    transport: PathTransport
+    """What carries the datagrams to it."""
+    region: str = ""
+    """Where the relay is, in its operator's words; empty when the rendezvous does not say."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {
+            "address": str(self.address),
+            "server": str(self.server),
+            "transport": self.transport,
+            "region": self.region,
+        }
+
+
 NO_CHECKS: Final = CheckCounts()
 """Nothing was sent yet."""
 
@@ -273,6 +296,8 @@ class Status:
     """Whether new sessions are refused and the open connections are being waited for."""
     checks: CheckCounts = NO_CHECKS
     """What was sent to find paths."""
+    relay: RelayPlace | None = None
+    """Our address on a relay, while we have one."""
     public: tuple[str, ...] = ()
     """Where people without this program reach the service, by way of a gateway."""
 
@@ -291,6 +316,7 @@ class Status:
             "datagrams_dropped": self.datagrams_dropped,
             "draining": self.draining,
             "checks": self.checks.to_json(),
+            "relay": None if self.relay is None else self.relay.to_json(),
             "public": list(self.public),
         }
 

@@ -47,7 +47,7 @@ from p2p.signalling.errors import (
 from p2p.signalling.http import http_session
 from p2p.signalling.inbox import Inbox
 from p2p.signalling.link import Answer, Link, Request, Unasked
-from p2p.signalling.renewal import renew_forever
+from p2p.signalling.renewal import Renewal
 from p2p.signalling.values import Resolution, SignallingState
 from p2p.signalling.waiters import Waiters
 
@@ -120,6 +120,7 @@ class SignallingClient:
         self._failure: SignallingError | None = None
         self._services: dict[str, bytes | None] = {}
         self._ids = itertools.count(1)
+        self.renewal = Renewal(self._ids, self._take_welcome)
         self._waiters = Waiters()
         self._hurry = asyncio.Event()
         self._inbox = Inbox(identity, now_wall)
@@ -308,7 +309,7 @@ class SignallingClient:
         return self._failure is not None
 
     async def _serve(self, link: Link) -> SignallingError:
-        renewal = self._tasks.start(renew_forever(link, self._ids, self._take_welcome), name="signalling renewal")
+        renewal = self._tasks.start(self.renewal.run(link), name="signalling renewal")
         try:
             for service, bell in sorted(self._services.items()):
                 await link.send(Publish(id=next(self._ids), service=service, bell=bell))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from p2p.identity import PeerId
 from p2p.proto.signalling.messages import TurnServer
+from rendezvous.core.relays import RelayPlace
 
 
 class RealmNonce(NamedTuple):
@@ -24,7 +25,7 @@ class RealmNonce(NamedTuple):
 
 
 def mint_turn_servers(
-    urls: tuple[str, ...],
+    places: Sequence[RelayPlace],
     secret: str,
     peer_id: PeerId,
     *,
@@ -35,7 +36,7 @@ def mint_turn_servers(
     """Make one peer's credentials for each relay.
 
     Args:
-        urls: The relays.
+        places: The relays.
         secret: What rendezvous and relay share.
         peer_id: Whom the credentials are for; the relay's log and quotas go by it.
         now_wall: The present, in Unix seconds.
@@ -48,7 +49,7 @@ def mint_turn_servers(
     digest = hmac.new(secret.encode(), username.encode(), hashlib.sha1).digest()
     password = base64.b64encode(digest).decode("ascii")
     servers = []
-    for url in urls:
+    for url, region in places:
         challenge = challenge_of(url) if challenge_of else None
         servers.append(
             TurnServer(
@@ -58,6 +59,7 @@ def mint_turn_servers(
                 expires_wall=expires_wall,
                 realm=challenge.realm if challenge else None,
                 nonce=challenge.nonce if challenge else None,
+                region=region,
             )
         )
     return tuple(servers)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2p.address import TransportAddress
-from p2p.errors import DecodeError
+from p2p.errors import DecodeError, IntegrityError
 from p2p.proto.signalling import messages as m
+from p2p.proto.signalling import relay_report
 
 peers = st.from_regex(r"[a-z2-7]{52}", fullmatch=True)
 services = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?", fullmatch=True)
@@ -28,6 +29,7 @@ turn_servers = st.builds(
     expires_wall=st.integers(0, 2**40),
     realm=st.none() | credentials,
     nonce=st.none() | credentials,
+    region=texts,
 )
 client_messages = st.one_of(
     st.builds(
@@ -120,3 +122,10 @@ def test_relay_credentials_are_no_lines_of_another_protocol(field: str) -> None:
     message = {"type": "welcome", "observed_address": ["192.0.2.1", 1], "now_wall": 1.0, "turn": [turn]}
     with pytest.raises(DecodeError):
         m.decode_server_untrusted(json.dumps(message).encode())
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_any_bytes_are_a_relays_report_or_refused(data: bytes, is_sealed: bool) -> None:
+    sealed = relay_report._mac(data, "secret") + data if is_sealed else data
+    with contextlib.suppress(DecodeError, IntegrityError):
+        relay_report.open_untrusted(sealed, "secret", 0.0)

@@ -86,6 +86,8 @@ class TurnServer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     realm: Credential | None = None
     nonce: Credential | None = None
     """With both, the first Allocate can be authenticated at once, which saves a round trip."""
+    region: ShortText = ""
+    """Where the relay is, in its operator's words."""
 
     def __repr__(self) -> str:
         return f"TurnServer(url={self.url!r}, username={self.username!r}, expires_wall={self.expires_wall})"
@@ -101,6 +103,8 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     stun: tuple[TransportAddress, ...] = ()
     turn: tuple[TurnServer, ...] = ()
     region: ShortText = ""
+    again_s: Annotated[float, Meta(ge=0)] | None = None
+    """When to ask again, if that is sooner than the credentials end: relays are expected that have not reported yet."""
     id: RequestId | None = None
 
 

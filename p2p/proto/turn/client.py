@@ -6,11 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from p2p.address import TransportAddress
-from p2p.defaults import (
-    TURN_CLOSE_REQUESTS,
-    TURN_LIFETIME_S,
-    TURN_REFRESH_MARGIN_S,
-)
+from p2p.defaults import TURN_CLOSE_REQUESTS, TURN_LIFETIME_S, TURN_REFRESH_MARGIN_S
 from p2p.errors import DecodeError, LocalProtocolError, RelayError
 from p2p.proto.machine import Datagram
 from p2p.proto.stun.attributes import (
@@ -79,6 +75,7 @@ class AllocationClient:
         relayed_address: Where peers send to; None before there is one.
         mapped_address: Our address as the server sees it; None before it is known.
         dropped: How many datagrams of the server were of no use.
+        silent_since: The monotonic instant since when the server owes an answer to a refresh; None when it owes none.
     """
 
     def __init__(
@@ -99,6 +96,7 @@ class AllocationClient:
         self.relayed_address: TransportAddress | None = None
         self.mapped_address: TransportAddress | None = None
         self.dropped = 0
+        self.silent_since: float | None = None
         self._random_bytes = random_bytes
         self._reliable = reliable
         self._lifetime_s = lifetime_s
@@ -327,6 +325,7 @@ class AllocationClient:
 
     def _refresh(self, now: float) -> None:
         self._timer_is_current = False
+        self.silent_since = self.silent_since or now
         self._requests.submit(
             Request(
                 method=Method.REFRESH,
@@ -339,6 +338,7 @@ class AllocationClient:
 
     def _refreshed(self, response: Message, now: float) -> None:
         self._refreshing = False
+        self.silent_since = None
         self._set_lifetime(response.get(LIFETIME) or self._lifetime_s, now)
 
     def _refresh_failed(self, failure: RequestFailure, now: float) -> None:

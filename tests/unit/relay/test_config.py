@@ -183,6 +183,7 @@ def test_the_example_names_every_setting_and_is_valid(tmp_path):
         ("quotas", config_file._Quotas),
         ("rates", config_file._Rates),
         ("connections", config_file._Connections),
+        ("rendezvous", config_file._Rendezvous),
     ):
         assert set(every[name]) == set(table.__struct_fields__)
     uncommented = config_file.load(_write(tmp_path, re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE)))
@@ -191,7 +192,15 @@ def test_the_example_names_every_setting_and_is_valid(tmp_path):
         for field in dataclasses.fields(RelayConfig)
         if getattr(as_shipped, field.name) != getattr(uncommented, field.name)
     }
-    assert differs == {"users", "allow_peers", "deny_peers", "trusted_proxies", "alternate_servers", "metrics"}
+    reports = {"report_to", "report_ca", "region", "urls"}
+    assert differs == reports | {
+        "users",
+        "allow_peers",
+        "deny_peers",
+        "trusted_proxies",
+        "alternate_servers",
+        "metrics",
+    }
 
 
 def test_verify_reads_the_certificate(tmp_path):
@@ -230,7 +239,7 @@ def test_urls_have_the_address_that_the_world_sees():
     config = RelayConfig(
         udp=(TransportAddress("10.0.0.5", 3478),), relay_addresses=("10.0.0.5/192.0.2.1",), users={"a": "b"}
     )
-    assert config_file.turn_urls(config) == ["turn:192.0.2.1:3478?transport=udp"]
+    assert config.turn_urls() == ("turn:192.0.2.1:3478?transport=udp",)
 
 
 def test_help_shows_how_to_begin():

@@ -118,7 +118,7 @@ def test_what_is_probably_not_meant_is_said(write: Callable[[str], Path]) -> Non
     path = write("open = true\nlisten = ['0.0.0.0:80']\n[[tokens]]\nname = 'a'\nsecret = 'short'")
     path.chmod(0o644)
     text = "\n".join(config_file.warnings(config_file.load(path), path))
-    for word in ("names is empty", "without TLS", "open is true", "shorter", "relay.urls", "every user"):
+    for word in ("names is empty", "without TLS", "open is true", "shorter", "no [relay]", "every user"):
         assert word in text
     silent = RendezvousConfig(is_open=True)
     assert "no signalling" in "\n".join(config_file.warnings(silent, path))

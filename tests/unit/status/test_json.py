@@ -144,14 +144,21 @@ def test_unknown_is_null() -> None:
 
 
 def test_nat_report() -> None:
-    relay = RelayReach(url="turns:r.example:5349", transport=PathTransport.TLS, reachable=True, rtt_s=0.02)
+    relay = RelayReach(url="turns:r.example:5349", region="eu", transport=PathTransport.TLS, reachable=True, rtt_s=0.02)
     report = NatReport(facts=NatFacts(mapping="none"), relays=(relay,), local_addresses=(ADDRESS,))
     value = json.loads(json.dumps(report.to_json()))
     assert value["mapping"] == "none"
     assert value["port_mapping"] is None
     assert value["port_mapping_details"] is None
     assert value["relays"] == [
-        {"url": "turns:r.example:5349", "transport": "tls", "reachable": True, "rtt_ms": 20.0, "detail": ""}
+        {
+            "url": "turns:r.example:5349",
+            "region": "eu",
+            "transport": "tls",
+            "reachable": True,
+            "rtt_ms": 20.0,
+            "detail": "",
+        }
     ]
 
 
