@@ -53,6 +53,9 @@ class UdpLink:
         """See ``DatagramLink``."""
         self.udp.call_when_writable(callback)
 
+    def packets_lost(self) -> None:
+        """See ``DatagramLink``; there is only one path."""
+
 
 class Traffic:
     """Sends one stream for a time, or receives it; ``done`` is set at its end."""

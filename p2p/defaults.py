@@ -205,7 +205,12 @@ UDP_GSO_BYTES: Final = 65_000
 
 # --- QUIC (p2p.quic) ---------------------------------------------------------------------------------------
 QUIC_PACKET_BYTES: Final = 1200
-"""Size of a full packet on every path, and of the checks that prove one. Source: RFC 9000 section 14: all must."""
+"""What a path must carry to be one, and is sent before it has proven more. Source: RFC 9000 section 14: all must."""
+QUIC_PACKET_BYTES_MAX: Final = 1452
+"""The longest packet: what Ethernet leaves behind the headers of IPv6 and UDP; 45 fit into one send of the kernel's."""
+QUIC_NARROW_AFTER_S: Final = 10.0
+"""How long packets are cut for a path that carries less, until shorter ones are made: one of the libraries cannot take
+that back, and a path is often left within seconds of a session's begin."""
 QUIC_CONNECTION_WINDOW_BYTES: Final = 8 << 20
 """Flow control over all streams: 640 Mbit/s at 100 ms, and the most a switch of paths can leave in flight."""
 QUIC_STREAM_WINDOW_BYTES: Final = 8 << 20
@@ -226,6 +231,8 @@ QUIC_CLOSE_LINGER_LEAST_S: Final = 0.1
 """The least of it: a busy peer may answer late."""
 QUIC_CLOSE_LINGER_MOST_S: Final = 1.0
 """The most of it, also when the round trip is not known: a user waits for it at the end of a command."""
+PIECES_WAITING: Final = 256
+"""Pieces of packets of all peers that wait for the other piece: 300 KiB, and as many packets as one turn makes."""
 HELD_PACKETS: Final = 10
 """Packets kept while there is no path yet: a congestion window before anything was acknowledged (RFC 9002 7.2)."""
 REPEATED_PACKETS: Final = 24
@@ -306,6 +313,21 @@ PATH_PROBES_UNTIL_DEAD: Final = 4
 While packets do come in, so many only raise a doubt: the answers may be stuck in a queue."""
 PATH_PROBES_UNTIL_ONE_WAY_DEAD: Final = 7
 """The same while the path still brings packets in: chance must be ruled out, for the loss may be theirs to fix."""
+PATH_WIDER_BYTES: Final = (QUIC_PACKET_BYTES_MAX, 1352)
+"""What a path in use is tried for beyond QUIC_PACKET_BYTES, the most first: plain Ethernet, and the usual tunnels,
+whose 1,420 bytes leave 1,368 under IPv6 and behind a relay's header. Multiples of four, as a padded check is one."""
+PATH_WIDTH_TRIES: Final = 3
+"""Unanswered checks of a size after which a path counts as too narrow for it. Source: RFC 8899 section 5.1.2."""
+PATH_WIDTH_AGAIN_S: Final = 600.0
+"""When a path that was found narrow is tried again. Source: RFC 8899 section 5.1.1 (PMTU_RAISE_TIMER)."""
+PATH_WIDTH_GAP_S: Final = 0.1
+"""How much later than that to a short check the answer to a long one may come, sent together: the jitter of a busy
+host."""
+PATH_WIDTH_MISSES: Final = 2
+"""Long checks in a row that go missing where short ones come through, until a path counts as having become narrow: at
+10 % loss each way one in five does by chance, and packets are cut for a round trip then."""
+PATH_WIDTH_DOUBT_S: Final = 1.0
+"""Between two such questions while packets are lost all the time: 21 kbit/s."""
 PATH_PAUSE_S: Final = 2.0
 """A timer that fires this late means that we slept: missed probes from before are no evidence then."""
 PATH_RECHECK_FIRST_S: Final = 1.0

@@ -324,12 +324,19 @@ class UdpSocket:
     def _send_one_by_one(self, datagrams: Sequence[bytes], destination: TransportAddress, cause: OSError) -> int:
         """Send again what the kernel would not cut; give batching up when that keeps happening."""
         self.stats.gso_failures += 1
+        too_big = self.stats.send_too_big
+        taken = self._send_each(datagrams, destination)
+        if self.stats.send_too_big > too_big:
+            return taken  # a path that has become narrow says nothing of the kernel
         self._gso_failures_in_a_row += 1
         # EIO: this route's device cannot checksum segments, and that does not change. The others may concern one
         # destination (a segment larger than its path) or one moment.
         if cause.errno == errno.EIO or self._gso_failures_in_a_row >= _GSO_FAILURES_BEFORE_GIVING_UP:
             self._gso = False
             logger.info("%s sends datagrams one by one from now on: %s", self.local_address, cause)
+        return taken
+
+    def _send_each(self, datagrams: Sequence[bytes], destination: TransportAddress) -> int:
         for index, datagram in enumerate(datagrams):
             try:
                 self.stats.sent_bytes += self._socket.sendto(datagram, destination)

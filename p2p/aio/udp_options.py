@@ -115,6 +115,10 @@ def size_buffers(sock: socket.socket, size: int) -> None:
             sock.setsockopt(socket.SOL_SOCKET, option, size)
 
 
+CAN_FORBID_FRAGMENTS: Final = sys.platform == "linux"
+"""Whether ``forbid_fragments`` does anything here."""
+
+
 def forbid_fragments(sock: socket.socket) -> None:
     """Set the Don't Fragment bit and ignore what the kernel believes about the path's MTU."""
     _discover_mtu(sock, _PMTUDISC_PROBE)

@@ -3,6 +3,7 @@
     first byte     protocol
     0 to 3         STUN
     8              direct signalling, from peer to peer
+    9              half of a QUIC packet, for a path that does not carry it whole
     64 to 127      QUIC, short header; from a relay's address 64 to 79 is TURN ChannelData
     192 to 255     QUIC, long header
     other          nothing of ours
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from p2p.path import pieces
 from p2p.proto.direct import FIRST_BYTE
 
 Buffer = bytes | memoryview
@@ -30,6 +32,11 @@ def is_stun(first_byte: int) -> bool:
 def is_direct_signalling(first_byte: int) -> bool:
     """Whether a datagram that begins with this byte is signalling from peer to peer."""
     return first_byte == FIRST_BYTE
+
+
+def is_piece(first_byte: int) -> bool:
+    """Whether a datagram that begins with this byte is half of a QUIC packet."""
+    return first_byte == pieces.FIRST_BYTE
 
 
 def is_quic(first_byte: int) -> bool:

@@ -10,10 +10,12 @@ from typing import Protocol
 
 from p2p.address import TransportAddress
 from p2p.aio.udp import UdpSocket
-from p2p.defaults import CHECKS_UNPROVEN_BURST, CHECKS_UNPROVEN_PER_S
+from p2p.aio.udp_options import CAN_FORBID_FRAGMENTS
+from p2p.defaults import CHECKS_UNPROVEN_BURST, CHECKS_UNPROVEN_PER_S, PATH_WIDER_BYTES
 from p2p.path.asked import AskedChecks
 from p2p.path.base import Base, SocketBase
-from p2p.path.demux import Buffer, is_direct_signalling, is_stun, runs
+from p2p.path.demux import Buffer, is_direct_signalling, is_piece, is_quic, is_stun, runs
+from p2p.path.pieces import PieceJoiner
 from p2p.proto.token_bucket import TokenBucket
 
 
@@ -71,14 +73,18 @@ class Endpoint:
         check_budget: What the sessions on it may send to addresses that have not answered. A peer names the addresses
             that we check; whoever holds a ticket could name a stranger's in every offer, and the checks of many
             sessions together would be a flood. Checks on paths that have answered are heartbeats, and cost nothing.
+        pieces: Halves of packets that wait for the other one.
+        wider_bytes: What paths may be tried for beyond what all must carry, in bytes.
         direct_signalling: Who takes signalling from peer to peer that arrives on the sockets of all sessions.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink) -> None:
         self.stats = EndpointStats()
         self.asked = AskedChecks()
+        self.pieces = PieceJoiner()
         self.check_budget = TokenBucket(CHECKS_UNPROVEN_PER_S, CHECKS_UNPROVEN_BURST)
         self.direct_signalling: Callable[[bytes, TransportAddress, float], object] | None = None
+        self.wider_bytes = PATH_WIDER_BYTES if CAN_FORBID_FRAGMENTS else ()
         self._loop = loop
         self._sink = sink
         self._bases: dict[int, Base] = {}
@@ -107,7 +113,12 @@ class Endpoint:
         """
         base_id = self.new_base_id()
         udp = UdpSocket(
-            self._loop, local, on_batch=partial(self._batch_received, base_id), on_drained=self._sink.drained
+            self._loop,
+            local,
+            on_batch=partial(self._batch_received, base_id),
+            on_drained=self._sink.drained,
+            # A padded check shows what a path carries only if nobody cuts it up on the way.
+            dont_fragment=True,
         )
         base = SocketBase(base_id, udp, is_spare=is_spare)
         self._bases[base_id] = base
@@ -156,6 +167,10 @@ class Endpoint:
                 self._sink.quic_received(_as_bytes(part), segment_size, base_id, source, now)
             elif is_stun(part[0]):
                 self._sink.stun_received(_as_bytes(part), base_id, source, now)
+            elif is_piece(part[0]):
+                packet = self.pieces.join(_as_bytes(part), base_id, source)
+                if packet is not None and is_quic(packet[0]):
+                    self._sink.quic_received(packet, len(packet), base_id, source, now)
             elif is_direct_signalling(part[0]) and self.direct_signalling is not None and self._is_shared(base_id):
                 self.direct_signalling(_as_bytes(part), source, now)
             else:

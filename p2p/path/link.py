@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from p2p.address import TransportAddress
 from p2p.aio.timer import LazyTimer
-from p2p.defaults import HELD_PACKETS
+from p2p.defaults import HELD_PACKETS, QUIC_PACKET_BYTES, QUIC_PACKET_BYTES_MAX
+from p2p.path.base import Base
 from p2p.path.endpoint import Endpoint
+from p2p.path.pieces import PieceCutter, size_on
 from p2p.path.relay_base import RelayBase
 from p2p.path.repeats import Repeats
 from p2p.proto.ice import Transmit
 from p2p.proto.ice.messages import is_check
 from p2p.proto.path.controller import PathController
-from p2p.proto.path.events import PathEvent, PathSelected
+from p2p.proto.path.events import PathEvent, PathSelected, PathSized
+from p2p.proto.path.path import Path
 from p2p.proto.stun.message import Message
 
 _AMPLIFICATION_MAX: Final = 3
@@ -24,9 +28,11 @@ _AMPLIFICATION_MAX: Final = 3
 
 @dataclass(slots=True)
 class LinkStats:
-    """Packets that could not be sent."""
+    """Packets that could not be sent, or not whole."""
 
     dropped_without_path: int = 0
+    packets_cut: int = 0
+    """Packets that went in two pieces, on each path."""
 
 
 class PathLink:
@@ -57,6 +63,9 @@ class PathLink:
         self._fragment = controller.agent.local_credentials.ufrag
         self._timer = LazyTimer(loop, self._fire)
         self._repeats = Repeats(loop, self._send_over_paths)
+        self._cutter = PieceCutter()
+        self._sized_path: Path | None = None
+        self._width = QUIC_PACKET_BYTES
         self._bound: set[tuple[RelayBase, TransportAddress]] = set()
         self._allowance_bytes: int | None = None
         self._held: list[bytes] | None = None
@@ -80,11 +89,25 @@ class PathLink:
             self._repeats.put(datagrams[:taken])
         return taken
 
+    def _send_on(self, base: Base, path: Path, packets: Sequence[bytes]) -> int:
+        """Send packets over one path, in pieces unless it is known to carry them whole; returns how many were taken."""
+        limit = self._width if path is self._sized_path else QUIC_PACKET_BYTES
+        if limit >= QUIC_PACKET_BYTES_MAX or not packets or max(map(len, packets)) <= limit:
+            return base.send(packets, path.remote)
+        pieces, ends = self._cutter.cut(packets, limit)
+        self.stats.packets_cut += len(pieces) - len(packets)
+        # A packet of which one piece was taken goes again as a whole.
+        return bisect_right(ends, base.send(pieces, path.remote))
+
     def _send_within(self, allowance_bytes: int, datagrams: Sequence[bytes]) -> int:
         """Send what the limit allows and lose the rest, as a network would; it is sent again when more has arrived."""
         within = 0
-        while within < len(datagrams) and len(datagrams[within]) <= allowance_bytes:
-            allowance_bytes -= len(datagrams[within])
+        while within < len(datagrams):
+            # Nothing is proven yet, so that what is too long for that goes in pieces.
+            size = size_on(datagrams[within], QUIC_PACKET_BYTES)
+            if size > allowance_bytes:
+                break
+            allowance_bytes -= size
             within += 1
         self._allowance_bytes = allowance_bytes
         taken = self._send_now(datagrams[:within]) if within else 0
@@ -107,9 +130,9 @@ class PathLink:
             if base is None:
                 continue
             if taken is None:
-                taken = base.send(datagrams, path.remote)
+                taken = self._send_on(base, path, datagrams)
             else:
-                base.send(datagrams[:taken], path.remote)
+                self._send_on(base, path, datagrams[:taken])
         return taken
 
     def hold(self) -> None:
@@ -140,6 +163,11 @@ class PathLink:
                 base.call_when_writable(callback)
                 return
         self._loop.call_soon(callback)
+
+    def packets_lost(self) -> None:
+        """Note that packets were lost on the way: the selected path may have become narrow."""
+        if self._controller.packets_lost(self._loop.time()):
+            self._loop.call_soon(self.poke)
 
     # --- for the session -----------------------------------------------------------------------------------
 
@@ -189,7 +217,7 @@ class PathLink:
                         base.send((transmit.data,), transmit.destination)
                 while not self._is_closed and (event := self._controller.next_event()) is not None:
                     busy = True
-                    self._bind_channel(event)
+                    self._notice(event)
                     self._on_event(event)
         finally:
             self._is_poking = False
@@ -217,9 +245,11 @@ class PathLink:
         stats.checks += may_send
         return may_send
 
-    def _bind_channel(self, event: PathEvent) -> None:
-        """Give a path over our own relay the short header once it carries data."""
-        if isinstance(event, PathSelected):
+    def _notice(self, event: PathEvent) -> None:
+        """Remember what the selected path carries, and give one over our own relay the short header."""
+        if isinstance(event, PathSized):
+            self._sized_path, self._width = event.path, event.packet_bytes
+        elif isinstance(event, PathSelected):
             base = self._endpoint.bases.get(event.path.base_id)
             if isinstance(base, RelayBase):
                 key = base, event.path.remote

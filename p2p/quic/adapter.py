@@ -90,7 +90,6 @@ class FacadeConnection:
 
     def __init__(self, quic: Any, config: EngineConfig, sink: SecretSink, events: ModuleType) -> None:
         self.is_client: bool = quic.configuration.is_client
-        self.packet_bytes = config.packet_bytes
         self._quic = quic
         self._config = config
         self._sink = sink
@@ -204,6 +203,22 @@ class FacadeConnection:
         raise NotImplementedError
 
     @property
+    def packet_bytes(self) -> int:
+        """See ``EngineConnection``; by the public interface it is one for the life of a connection."""
+        return self._config.packet_bytes
+
+    def lengthen_packets(self, size: int) -> None:
+        """See ``EngineConnection``; not by the public interface."""
+
+    def shorten_packets(self, size: int) -> None:
+        """See ``EngineConnection``; not by the public interface."""
+
+    @property
+    def loss_mark(self) -> object:
+        """See ``EngineConnection``; the public interface does not tell."""
+        return None
+
+    @property
     def congestion_room_bytes(self) -> int:
         """See ``EngineConnection``; the public interface does not tell, so there is always room."""
         return _UNLIMITED_ROOM
@@ -211,11 +226,12 @@ class FacadeConnection:
     @property
     def max_datagram_payload(self) -> int:
         """See ``EngineConnection``."""
-        return self.packet_bytes - DATAGRAM_OVERHEAD_BYTES if self._is_handshake_complete else 0
+        # One byte more than fits stops a connection of either library for good, and packets may become shorter while a
+        # datagram waits in the library: so it never has more than what every path carries.
+        return self._config.packet_bytes - DATAGRAM_OVERHEAD_BYTES if self._is_handshake_complete else 0
 
     def send_datagram(self, data: bytes) -> None:
         """See ``EngineConnection``."""
-        # One byte too many stops a connection of either library for good.
         if len(data) > self.max_datagram_payload:
             raise LocalProtocolError(f"datagram of {len(data)} bytes, at most {self.max_datagram_payload} fit")
         try:

@@ -13,10 +13,10 @@ from aioquic.quic.packet import QuicStreamFrame
 from aioquic.quic.recovery import QuicPacketPacer
 from aioquic.quic.stream import QuicStreamReceiver
 
-from p2p.defaults import QUIC_PACER_BURST_S, QUIC_PATH_CHANGE_FLIGHT_BYTES
+from p2p.defaults import QUIC_PACER_BURST_S, QUIC_PACKET_BYTES, QUIC_PATH_CHANGE_FLIGHT_BYTES
 from p2p.quic.adapter import SecretSink, terminated
 from p2p.quic.aioquic_plain import AioquicConnection
-from p2p.quic.engine import ConnectionStats, EngineConfig, EngineEvent
+from p2p.quic.engine import ConnectionStats, EngineConfig, EngineEvent, HandshakeCompleted
 
 _CONNECTION_NAMES: Final = (
     "_close_event",
@@ -25,12 +25,14 @@ _CONNECTION_NAMES: Final = (
     "_local_max_data",
     "_local_max_streams_bidi",
     "_loss",
+    "_max_datagram_size",
     "_state",
     "_streams",
     "_write_connection_limits",
     "_write_stream_limits",
 )
 _RECEIVER_NAMES: Final = ("_buffer_start", "_final_size")
+_CONTROL_NAMES: Final = ("_congestion_recovery_start_time", "_max_datagram_size", "additive_increase_factor")
 _RECOVERY_NAMES: Final = ("_cc", "_pacer", "_pto_count", "_rtt_initialized", "_rtt_min", "_rtt_smoothed")
 
 
@@ -45,6 +47,9 @@ def check() -> None:
         getattr(probe, name)
     for name in _RECOVERY_NAMES:
         getattr(probe._loss, name)
+    for name in _CONTROL_NAMES:
+        getattr(create_congestion_control("cubic", max_datagram_size=QUIC_PACKET_BYTES), name)
+    getattr(probe._loss._pacer, "_max_datagram_size")  # noqa: B009  # looked for, not used
     for name in _RECEIVER_NAMES:
         getattr(QuicStreamReceiver(0, True), name)
 
@@ -126,6 +131,7 @@ class TunedAioquicConnection(AioquicConnection):
 
     def __init__(self, quic: Any, config: EngineConfig, sink: SecretSink) -> None:
         super().__init__(quic, config, sink)
+        self._wanted_bytes = config.packet_bytes
         limit = quic._local_max_streams_bidi
         limit.value = limit.sent = config.max_streams
         quic._loss._pacer = _BurstPacer(max_datagram_size=config.packet_bytes)
@@ -141,6 +147,8 @@ class TunedAioquicConnection(AioquicConnection):
     def next_event(self) -> EngineEvent | None:
         """See ``EngineConnection``."""
         event = super().next_event()
+        if type(event) is HandshakeCompleted:
+            self._size_packets(self._wanted_bytes)
         if event is None and self._quic._state is library.QuicConnectionState.DRAINING and not self._is_terminated:
             # The peer has closed; the library would tell after three more probe timeouts.
             return self._terminate(terminated(self._quic._close_event))
@@ -153,6 +161,33 @@ class TunedAioquicConnection(AioquicConnection):
             return sum(s.sender._buffer_stop - s.sender.highest_offset for s in streams.values())
         stream = streams.get(stream_id)
         return 0 if stream is None else stream.sender._buffer_stop - stream.sender.highest_offset
+
+    @property
+    def packet_bytes(self) -> int:
+        """See ``EngineConnection``."""
+        return int(self._quic._max_datagram_size)
+
+    def lengthen_packets(self, size: int) -> None:
+        """See ``EngineConnection``."""
+        self._wanted_bytes = max(self.packet_bytes, min(size, self._config.max_packet_bytes))
+        if self._is_handshake_complete:  # the library pads the first packets to the full size
+            self._size_packets(self._wanted_bytes)
+
+    def shorten_packets(self, size: int) -> None:
+        """See ``EngineConnection``."""
+        self._wanted_bytes = min(self.packet_bytes, max(size, self._config.packet_bytes))
+        self._size_packets(self._wanted_bytes)
+
+    def _size_packets(self, size: int) -> None:
+        loss = self._quic._loss
+        self._quic._max_datagram_size = loss._pacer._max_datagram_size = size
+        loss._cc._max_datagram_size = loss._cc.additive_increase_factor = size
+
+    @property
+    def loss_mark(self) -> object:
+        """See ``EngineConnection``."""
+        loss = self._quic._loss
+        return loss._pto_count, loss._cc._congestion_recovery_start_time
 
     @property
     def congestion_room_bytes(self) -> int:

@@ -15,6 +15,7 @@ from p2p.defaults import (
     QUIC_IDLE_TIMEOUT_S,
     QUIC_MAX_STREAMS,
     QUIC_PACKET_BYTES,
+    QUIC_PACKET_BYTES_MAX,
     QUIC_STREAM_WINDOW_BYTES,
 )
 
@@ -39,7 +40,10 @@ class EngineConfig:
     """What both ends of a connection may choose."""
 
     packet_bytes: int = QUIC_PACKET_BYTES
-    """Size of a full packet: the least that all paths of the connection carry, at least 1,200."""
+    """What every path carries, at least 1,200: the longest packet of an engine that cannot change it, and of
+    datagrams."""
+    max_packet_bytes: int = QUIC_PACKET_BYTES_MAX
+    """The longest packet that an engine which can change its packets may ever make."""
     connection_window_bytes: int = QUIC_CONNECTION_WINDOW_BYTES
     """How much the peer may send beyond what has arrived, over all streams."""
     stream_window_bytes: int = QUIC_STREAM_WINDOW_BYTES
@@ -176,7 +180,31 @@ class EngineConnection(Protocol):
 
     @property
     def packet_bytes(self) -> int:
-        """Size of a full packet."""
+        """The longest packet that the engine makes now."""
+        ...
+
+    def lengthen_packets(self, size: int) -> None:
+        """Make packets of up to this size, if the library can do that; if not, nothing changes.
+
+        Args:
+            size: In bytes, at most ``EngineConfig.max_packet_bytes``. Before the handshake is complete it waits for
+                that.
+        """
+        ...
+
+    def shorten_packets(self, size: int) -> None:
+        """Make no packets longer than this, if the library can do that; one of them cannot take it back.
+
+        What is lost of longer ones is sent again in packets of the new size.
+
+        Args:
+            size: In bytes, at least ``EngineConfig.packet_bytes``.
+        """
+        ...
+
+    @property
+    def loss_mark(self) -> object:
+        """Something that changes when packets count as lost or a probe timeout passes; None where nobody tells."""
         ...
 
     def start(self, now: float) -> None:
@@ -245,7 +273,7 @@ class EngineConnection(Protocol):
 
     @property
     def max_datagram_payload(self) -> int:
-        """The largest payload ``send_datagram`` takes; 0 as long as the peer takes none."""
+        """The largest payload ``send_datagram`` takes, whatever packets may hold; 0 while the peer takes none."""
         ...
 
     def send_datagram(self, data: bytes) -> None:

@@ -26,6 +26,10 @@ class DatagramLink(Protocol):
         """Call back once, from the loop, when ``send`` takes datagrams again."""
         ...
 
+    def packets_lost(self) -> None:
+        """Learn that packets did not arrive, as far as the engine can tell."""
+        ...
+
 
 class StreamHandler(Protocol):
     """What happens on a connection. All calls come from the event loop, none from inside a call to the connection.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 from qh3._hazmat import QuicConnectionCore
@@ -9,16 +10,20 @@ from qh3.quic import connection as library
 from qh3.quic.configuration import QuicConfiguration
 
 from p2p.defaults import QUIC_PATH_CHANGE_FLIGHT_BYTES, QUIC_PATH_CHANGE_PACKETS
-from p2p.quic.adapter import DATAGRAM_OVERHEAD_BYTES, SecretSink, terminated
-from p2p.quic.engine import PEER_ADDRESS, ConnectionStats, EngineConfig, EngineEvent
+from p2p.quic.adapter import SecretSink, terminated
+from p2p.quic.engine import PEER_ADDRESS, ConnectionStats, EngineConfig, EngineEvent, HandshakeCompleted
 from p2p.quic.qh3_plain import Qh3Connection
 from p2p.quic.varint import replace_parameter
+
+logger = logging.getLogger(__name__)
 
 _INITIAL_MAX_STREAMS_BIDI: Final = 0x08  # Source: RFC 9000 section 18.2
 _UNIDIRECTIONAL_STREAMS: Final = 103  # the library's own number; the tunnel has none
 _ACK_DELAY_EXPONENT: Final = 3
 _MAX_ACK_DELAY_S: Final = 0.025
 _NO_CAP_BYTES: Final = 1 << 40
+_PACKET_BYTES_AT: Final = 5
+"""Where ``active_path`` has the size of a full packet."""
 
 _CONNECTION_NAMES: Final = (
     "_applied_transport_parameters",
@@ -32,12 +37,14 @@ _CONNECTION_NAMES: Final = (
 )
 _CORE_NAMES: Final = (
     "active_path",
+    "apply_peer_transport_parameters",
     "bytes_in_flight",
     "congestion_window",
     "get_timer",
     "latest_rtt",
     "loss_total",
     "poll_transmit",
+    "pto_total",
     "receive_datagram",
     "receive_gro_buffer",
     "smoothed_rtt",
@@ -67,6 +74,13 @@ def make(
     configuration: QuicConfiguration, config: EngineConfig, sink: SecretSink, initial_dcid: bytes | None
 ) -> TunedQh3Connection:
     """Make a tuned connection; a server's is named by its client's first destination id."""
+    if config.max_packet_bytes > config.packet_bytes:
+        # The core has no way to make packets longer that were made shorter. A server begins with the longest, and the
+        # link below cuts them where the path is narrow. A client would fall back for good when its first packet takes
+        # long to be answered; but it probes by itself, and what is cut below always comes through.
+        configuration.probe_datagram_size = configuration.is_client
+        if not configuration.is_client:
+            configuration.max_datagram_size = config.max_packet_bytes
     quic = _UncappedQuicConnection(configuration=configuration, original_destination_connection_id=initial_dcid)
     quic.max_streams = config.max_streams
     return TunedQh3Connection(quic, config, sink)
@@ -210,6 +224,9 @@ class TunedQh3Connection(Qh3Connection):
     def next_event(self) -> EngineEvent | None:
         """See ``EngineConnection``."""
         event = super().next_event()
+        if type(event) is HandshakeCompleted and self.is_client:
+            # How far the core probes, once the handshake is confirmed.
+            self._limit_packets(self._config.max_packet_bytes)
         if event is None and not self._is_terminated:
             closed = self._quic._close_event
             if closed is not None and self._quic._core.state == "draining":
@@ -223,14 +240,6 @@ class TunedQh3Connection(Qh3Connection):
         core = self._quic._core
         window = core.congestion_window if self._cap is None else min(core.congestion_window, self._cap.bytes)
         return int(window - core.bytes_in_flight)
-
-    @property
-    def max_datagram_payload(self) -> int:
-        """See ``EngineConnection``."""
-        if not self._is_handshake_complete:
-            return 0
-        packet_bytes: int = self._quic._core.active_path[5]
-        return packet_bytes - DATAGRAM_OVERHEAD_BYTES
 
     def path_up(self, now: float) -> None:
         """See ``EngineConnection``."""
@@ -254,6 +263,23 @@ class TunedQh3Connection(Qh3Connection):
         self.path_up(now)
 
     @property
+    def packet_bytes(self) -> int:
+        """See ``EngineConnection``."""
+        core = self._quic._core
+        return self._config.packet_bytes if core is None else int(core.active_path[_PACKET_BYTES_AT])
+
+    def shorten_packets(self, size: int) -> None:
+        """See ``EngineConnection``; for good."""
+        if self._is_handshake_complete:
+            self._limit_packets(size)
+
+    @property
+    def loss_mark(self) -> object:
+        """See ``EngineConnection``."""
+        core = self._quic._core
+        return None if core is None else core.loss_total + core.pto_total
+
+    @property
     def stats(self) -> ConnectionStats:
         """See ``EngineConnection``."""
         core = self._quic._core
@@ -263,10 +289,33 @@ class TunedQh3Connection(Qh3Connection):
             congestion_window_bytes=core.congestion_window,
             bytes_in_flight=core.bytes_in_flight,
             smoothed_rtt_s=core.smoothed_rtt,
-            packet_bytes=core.active_path[5],
+            packet_bytes=self.packet_bytes,
             lost_packets=core.loss_total,
             guarded_errors=self._guarded_errors,
         )
+
+    def _limit_packets(self, size: int) -> None:
+        """Repeat the peer's transport parameters, and say that it takes no longer packets."""
+        parameters = self._quic._applied_transport_parameters
+        try:
+            self._quic._core.apply_peer_transport_parameters(
+                parameters.initial_max_data or 0,
+                parameters.initial_max_stream_data_bidi_local or 0,
+                parameters.initial_max_stream_data_bidi_remote or 0,
+                parameters.initial_max_stream_data_uni or 0,
+                parameters.initial_max_streams_bidi or 0,
+                parameters.initial_max_streams_uni or 0,
+                _ACK_DELAY_EXPONENT if parameters.ack_delay_exponent is None else parameters.ack_delay_exponent,
+                _MAX_ACK_DELAY_S if parameters.max_ack_delay is None else parameters.max_ack_delay / 1000,
+                parameters.max_idle_timeout / 1000 if parameters.max_idle_timeout else None,
+                parameters.max_datagram_frame_size,
+                None,  # the reset token, which it has
+                parameters.active_connection_id_limit or 2,
+                bool(parameters.disable_active_migration),
+                size,
+            )
+        except Exception as error:
+            logger.debug("qh3 does not change the size of packets: %r", error)
 
     def _poll_capped(self, core: Any, cap: _FlightCap, packets: list[bytes], now: float, limit: int) -> None:
         if cap.is_over(core, now):

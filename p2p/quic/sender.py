@@ -36,6 +36,7 @@ class PacketSender:
         self._ask_for_more = ask_for_more
         self._on_unblocked = on_unblocked
         self._backlog: Sequence[bytes] = ()
+        self._loss_mark = engine.loss_mark
         self._key_update_at = QUIC_KEY_UPDATE_PACKETS
 
     def run(self, now: float) -> bool:
@@ -48,6 +49,10 @@ class PacketSender:
         if self.is_blocked or (self._backlog and not self._send(self._backlog)):
             return False
         engine = self._engine
+        loss_mark = engine.loss_mark
+        if loss_mark != self._loss_mark:
+            self._loss_mark = loss_mark
+            self._link.packets_lost()
         for _ in range(QUIC_POLL_ROUNDS):
             if self.datagrams:
                 self.datagrams.release(engine, now)

@@ -74,6 +74,7 @@ def session_status(session: PeerSession, node: Node) -> SessionStatus:
         transport=PathTransport.UDP if path is None else PathTransport(path.relay_protocol.value),
         address=None if path is None else path.remote,
         rtt_s=session.rtt_s,
+        packet_bytes=None if path is None else session.controller.packet_bytes(path),
         relayed=None if session.reason is None else relayed_reason(session.reason),
         bytes_in=figures.bytes_in,
         bytes_out=figures.bytes_out,

@@ -30,6 +30,7 @@ from p2p.proto.path.events import (
     PathEvent,
     PathLost,
     PathSelected,
+    PathSized,
 )
 from p2p.proto.path.path import PairReport, Path
 from p2p.proto.path.plans import PortHint
@@ -41,6 +42,7 @@ from p2p.proto.tunnel.control import PROTOCOL_VERSIONS, Role
 from p2p.proto.tunnel.frames import Hello
 from p2p.quic.connection import QuicConnection
 from p2p.quic.engine import EngineConnection
+from p2p.quic.packet_size import PacketSize
 from p2p.session.candidates import read_lines, shown, write_lines
 from p2p.session.first_path import way_to_relay
 from p2p.session.guessing import Guessing
@@ -123,6 +125,7 @@ class PeerSession:
             random_bytes=os.urandom,
             direct_enabled=self._policy is not RelayPolicy.ONLY,
             heartbeats=node.heartbeats,
+            wider_bytes=node.endpoint.wider_bytes,
         )
         self.link = PathLink(loop, node.endpoint, self.controller, on_event=self._path_event)
         self._guessing = Guessing(
@@ -139,6 +142,7 @@ class PeerSession:
         self.connection = QuicConnection(
             loop, engine_connection, self.link, peer_public_key=peer.public_key if role is Role.DIALER else None
         )
+        self._packet_size = PacketSize(loop, engine_connection, on_narrowed=self.connection.path_up)
         self.multiplexer = Multiplexer(
             self.connection,
             role,
@@ -274,9 +278,8 @@ class PeerSession:
         self.heard_at = now
         self.link.packets_received(size)
         self.controller.path_alive(base_id, source, now)
-        is_allowed = self._policy is not RelayPolicy.ONLY or isinstance(
-            self._node.endpoint.bases.get(base_id), RelayBase
-        )
+        base = self._node.endpoint.bases.get(base_id)
+        is_allowed = self._policy is not RelayPolicy.ONLY or isinstance(base, RelayBase)
         if is_allowed and not self.controller.sending_paths:
             self.controller.set_optimistic(base_id, source)
             self.link.poke()
@@ -345,6 +348,7 @@ class PeerSession:
         self._seeking.stop()
         self._guessing.close()
         self.link.close()
+        self._packet_size.close()
         self._permissions.release()
         self._node.packet_takers.pop(self.connection, None)
         self._node.sessions.pop(self.credentials.ufrag, None)
@@ -355,6 +359,8 @@ class PeerSession:
 
     def _path_event(self, event: PathEvent) -> None:
         match event:
+            case PathSized(_, packet_bytes):
+                self._packet_size.follow(packet_bytes)
             case PathSelected(path, previous):
                 if previous is not None and previous.key != path.key:
                     self.connection.path_changed()
@@ -390,6 +396,5 @@ class PeerSession:
         """
         logger.info("session %s: no path, seeking one", self.session_id[:8])
         self._node.look_around()
-        lines = write_lines(self.local_candidates())
-        facts = self._node.facts.to_wire()
+        lines, facts = write_lines(self.local_candidates()), self._node.facts.to_wire()
         self._owner.send_signal(self, Trickle(session=self.session_id, candidates=lines, nat=facts))

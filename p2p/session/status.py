@@ -173,6 +173,8 @@ class SessionStatus:
     """Where we send to: the peer's address, or its relayed address."""
     rtt_s: float | None = None
     """Last round-trip time of the path in seconds."""
+    packet_bytes: int | None = None
+    """The longest packet that the path has proven to carry from here, or that all must; None while no path works."""
     relayed: RelayedReason | None = None
     """Why no direct path works; None before the checks are over, and on a direct path."""
     bytes_in: int = 0
@@ -202,6 +204,7 @@ class SessionStatus:
             "transport": self.transport,
             "address": None if self.address is None else str(self.address),
             "rtt_ms": milliseconds(self.rtt_s),
+            "packet_bytes": self.packet_bytes,
             "reason": None if self.relayed is None else self.relayed.to_json(),
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from p2p.defaults import QUIC_NARROW_AFTER_S
 from tests.support.lab_play import Play, Traffic, is_direct, is_relay, lab_factory, play
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
@@ -23,19 +24,51 @@ table inet narrow {
 """
 
 
-def test_a_link_of_1280_bytes_is_wide_enough_for_the_direct_path(play: Play) -> None:
-    # As much as IPv6 asks of every link, and less than any tunnel in use leaves.
+@pytest.mark.parametrize("play", [("port", "port"), ("sym", "sym")], indirect=True, ids=["direct", "relay"])
+def test_plain_ethernet_carries_long_packets(play: Play, request: pytest.FixtureRequest) -> None:
+    play.wait_for(is_direct if "direct" in request.node.name else is_relay)
+    play.wait_for_packets_of(1452)
+    traffic = Traffic(play.connect())
+    time.sleep(1)
+    traffic.finish()
+    assert traffic.received_bytes > 500_000
+    assert traffic.longest_stall_s < 0.5
+
+
+@pytest.mark.parametrize(("mtu", "size"), [(1420, 1352), (1280, 1200)])
+def test_a_narrow_link_is_used_for_what_it_carries(play: Play, mtu: int, size: int) -> None:
+    # A usual tunnel; and what IPv6 asks of every link, less than any tunnel in use leaves.
+    play.set_mtu(mtu)
     for router in ("d", "e"):
-        play.lab.run("inet", ["ip", "link", "set", "dev", router, "mtu", "1280"])
-        play.lab.run(router, ["ip", "link", "set", "dev", "wan", "mtu", "1280"])
+        play.lab.run(router, ["ip", "link", "set", "dev", "wan", "mtu", str(mtu)])
     play.wait_for(is_direct)
     traffic = Traffic(play.connect())
     time.sleep(3)
     before = traffic.received_bytes
-    time.sleep(1)
+    play.wait_for_packets_of(size)
+    # Long enough for the packets to have become shorter, too.
+    time.sleep(QUIC_NARROW_AFTER_S)
     assert traffic.received_bytes > before
     traffic.finish()
+    assert traffic.longest_stall_s < 1
     assert is_direct([told for told in play.dialer.told if told.event in ("path", "connected")][-1])
+
+
+def test_a_path_that_becomes_narrow_under_data_is_kept_and_nothing_stands_still(play: Play) -> None:
+    play.wait_for(is_direct)
+    traffic = Traffic(play.connect())
+    play.wait_for_packets_of(1452)
+    time.sleep(1)
+    told = len(play.dialer.told)
+    play.set_mtu(1280)
+    play.wait_for_packets_of(1200)
+    time.sleep(2)
+    play.set_mtu(1500)
+    time.sleep(1)
+    traffic.finish()
+    assert not [line for line in play.dialer.told[told:] if line.event == "path"]
+    print(f"longest stall {traffic.longest_stall_s:.2f} s")
+    assert traffic.longest_stall_s < 1
 
 
 def test_a_direct_path_that_drops_full_packets_is_left_and_nothing_stands_still(play: Play) -> None:

@@ -139,7 +139,7 @@ def test_a_range_that_is_known_before_spares_the_questions(is_dialer):
     took = {}
     for known in (None, (FIRST_PORT + 100, FIRST_PORT + RANGE_PORTS - 100)):
         times = []
-        for seed in range(20):
+        for seed in range(60):
             scene = GuessingScene(*((RANGE, PORT) if is_dialer else (PORT, RANGE)), seed=seed)
             hard = scene.dialer if is_dialer else scene.exposer
             hard.port_range = known

@@ -15,15 +15,18 @@ Use it so::
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from natlab.cell import wait_for_server
@@ -68,6 +71,30 @@ class Play:
         found = self.dialer.wait_for(wanted, until=time.monotonic() + within_s)
         assert found is not None, [told.values for told in self.dialer.told]
         return found
+
+    def session(self, side: str) -> dict[str, Any]:
+        """What `p2p status` says of the session on one side, ``expose`` or ``connect``."""
+        told = subprocess.run(
+            [*find_program(), "status", "--json"],
+            env=dict(self._programs.environment(side)),
+            capture_output=True,
+            check=True,
+        )
+        (process,) = json.loads(told.stdout)["processes"]
+        session: dict[str, Any] = process["sessions"][0]
+        return session
+
+    def wait_for_packets_of(self, size: int, within_s: float = 5.0) -> None:
+        """Wait until both sides send packets of this size, in bytes, on the path in use."""
+        until = time.monotonic() + within_s
+        while (found := [self.session(side)["packet_bytes"] for side in ("expose", "connect")]) != [size, size]:
+            assert time.monotonic() < until, found
+            time.sleep(0.05)
+
+    def set_mtu(self, mtu: int) -> None:
+        """Make both homes' links narrow, or wide again, towards the homes."""
+        for router in ("d", "e"):
+            self.lab.run("inet", ["ip", "link", "set", "dev", router, "mtu", str(mtu)])
 
     def connect(self) -> socket.socket:
         with self.lab.entered("d1"):

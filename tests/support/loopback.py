@@ -39,6 +39,9 @@ class LoopbackEnd:
         """See ``DatagramLink``."""
         self.socket.call_when_writable(callback)
 
+    def packets_lost(self) -> None:
+        """See ``DatagramLink``; there is only one path."""
+
     def attach(self, connection: QuicConnection) -> None:
         """Route packets to this connection, and start it."""
         self.connection = connection

@@ -33,6 +33,9 @@ class SocketLink:
     def call_when_writable(self, callback: Callable[[], object]) -> None:
         self.udp.call_when_writable(callback)
 
+    def packets_lost(self) -> None:
+        """There is only one path."""
+
     def _on_batch(self, buffer: bytes, segment_size: int, source: TransportAddress, now: float) -> None:
         if self.is_up:
             self.router.receive(buffer, segment_size, now)

@@ -91,7 +91,7 @@ class VirtualLink:
         self.queue_bytes = queue_bytes
         self.loss = loss
         self.is_up = True
-        self.sent = self.lost = 0
+        self.sent = self.lost = self.losses_told = 0
         self.sizes: set[int] = set()
         self.deliver: Callable[[bytes], object] = lambda data: None
         self.tap: Callable[[bytes], bytes | None] = lambda data: data
@@ -112,6 +112,9 @@ class VirtualLink:
 
     def call_when_writable(self, callback: Callable[[], object]) -> None:
         self._waiting.append(callback)
+
+    def packets_lost(self) -> None:
+        self.losses_told += 1
 
     def unblock(self, capacity: int | None = None) -> None:
         """Take datagrams again, as many as given or without limit."""

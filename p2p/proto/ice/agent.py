@@ -192,17 +192,17 @@ class IceAgent:
         """Give up a pair, valid or not, on the evidence of the owner, for example unanswered pings."""
         self._exchange.fail(pair, failure)
 
-    def ping(self, pair: CandidatePair, now: float, *, full_size: bool = False) -> None:
+    def ping(self, pair: CandidatePair, now: float, *, size: int = 0) -> None:
         """Send one check on a pair at once, outside the pacing; the answer is ``PairConfirmed``.
 
         Args:
             pair: Of this agent.
             now: The monotonic time.
-            full_size: Whether to make it as long as the longest packet of data, so that the answer shows that such
-                packets pass.
+            size: How long to make it with padding, in bytes, a multiple of 4, so that the answer shows that packets of
+                that length pass; 0 for no padding.
         """
         if self.remote_credentials is not None:
-            self._exchange.send(pair, now, full_size=full_size)
+            self._exchange.send(pair, now, size=size)
 
     def nominate(self, pair: CandidatePair, now: float) -> None:
         """Tell the peer which pair was chosen; only the controlling side does. Source: RFC 8445 section 8.1.1.

@@ -30,12 +30,12 @@ class PairValidated:
 class PairConfirmed:
     """A check was answered on a pair that was valid already.
 
-    ``full_size`` tells that the check was as long as the longest packet of data.
+    ``size`` is the length that the check was padded to, in bytes; 0 for none.
     """
 
     pair: CandidatePair
     rtt_s: float
-    full_size: bool = False
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

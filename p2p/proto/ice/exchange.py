@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 from p2p.address import TransportAddress
-from p2p.defaults import QUIC_PACKET_BYTES
 from p2p.errors import IntegrityError
 from p2p.proto.ice.candidate import MAX_LOCAL_PREFERENCE, TYPE_PREFERENCE, Candidate, CandidateType, candidate_priority
 from p2p.proto.ice.counters import IceCounters
@@ -86,16 +85,15 @@ class CheckExchange:
         self._transactions = Transactions()
 
     # --- Our checks ----------------------------------------------------------------------------------------
-    def send(self, pair: CandidatePair, now: float, *, nominate: bool = False, full_size: bool = False) -> None:
-        """Send one check; the peer's credentials must be known."""
+    def send(self, pair: CandidatePair, now: float, *, nominate: bool = False, size: int = 0) -> None:
+        """Send one check, padded to a size; the peer's credentials must be known."""
         remote = self.remote
         assert remote is not None
         transaction_id = self._random_bytes(TRANSACTION_ID_BYTES)
         base_id, destination = pair.key
         controlling = self._scheduler.controlling
-        attempt = Attempt(pair, base_id, destination, now, remote.password, controlling, nominate, full_size)
+        attempt = Attempt(pair, base_id, destination, now, remote.password, controlling, nominate, size)
         self._transactions.add(transaction_id, attempt)
-        size = QUIC_PACKET_BYTES if full_size else 0
         data = self._request(transaction_id, pair.local, remote, nominate=nominate, size=size)
         self.outgoing.append(Transmit(base_id, destination, data))
 
@@ -255,7 +253,7 @@ class CheckExchange:
         if pair.series is not None and (attempt.nominate or not pair.series.nominate):
             self._scheduler.end(pair)
         if pair.state is PairState.SUCCEEDED:
-            self._emit(PairConfirmed(pair, rtt_s, attempt.full_size))
+            self._emit(PairConfirmed(pair, rtt_s, attempt.size))
         else:
             pair.state = PairState.SUCCEEDED
             self._emit(PairValidated(pair, rtt_s))

@@ -24,7 +24,7 @@ class Attempt:
         password: The peer's at that time, with which the answer is made.
         controlling: The role it claimed.
         nominate: Whether it carried USE-CANDIDATE.
-        full_size: Whether it was as long as the longest packet of data.
+        size: The length that it was padded to, in bytes; 0 for none.
     """
 
     pair: CandidatePair | None
@@ -34,7 +34,7 @@ class Attempt:
     password: str
     controlling: bool
     nominate: bool = False
-    full_size: bool = False
+    size: int = 0
 
 
 class Transactions:

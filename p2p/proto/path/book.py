@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from p2p import defaults
 from p2p.address import TransportAddress
 from p2p.proto.ice import CandidatePair, PairKey
+from p2p.proto.path.events import PathSized
 from p2p.proto.path.flaps import FlapMemory
 from p2p.proto.path.health import PathHealth
 from p2p.proto.path.heartbeats import Heartbeats
+from p2p.proto.path.path import Path
 from p2p.proto.path.policy import PathView
 
 
@@ -17,11 +20,16 @@ class PathBook:
 
     Args:
         heartbeats: See ``PathHealth``.
+        wider_bytes: See ``PathWidth``.
     """
 
-    def __init__(self, heartbeats: Heartbeats | None = None) -> None:
+    def __init__(
+        self, heartbeats: Heartbeats | None = None, wider_bytes: tuple[int, ...] = defaults.PATH_WIDER_BYTES
+    ) -> None:
         self._heartbeats = heartbeats or Heartbeats()
+        self._wider_bytes = wider_bytes
         self._healths: dict[PairKey, PathHealth] = {}
+        self._sized: tuple[PairKey, int] | None = None
         self._flaps = FlapMemory()
         self._buried: set[PairKey] = set()
         self._empty_since: float | None = None
@@ -38,8 +46,20 @@ class PathBook:
 
     def add(self, pair: CandidatePair, rtt_s: float, now: float) -> PathHealth:
         """Take a pair that has become valid."""
-        health = self._healths[pair.key] = PathHealth(pair, rtt_s, now, self._heartbeats)
+        health = self._healths[pair.key] = PathHealth(pair, rtt_s, now, self._heartbeats, self._wider_bytes)
         return health
+
+    def packet_bytes(self, key: PairKey) -> int:
+        """The longest packet to send on a path: what it has proven to carry, or what every path must."""
+        health = self._healths.get(key)
+        return defaults.QUIC_PACKET_BYTES if health is None else health.width.packet_bytes
+
+    def sized(self, path: Path) -> PathSized | None:
+        """Tell what a path carries, if it is not the path that this was asked for last, or carries more or less now."""
+        before, self._sized = self._sized, (path.key, self.packet_bytes(path.key))
+        if self._sized == before:
+            return None
+        return PathSized(path, self._sized[1])
 
     def suspect(self) -> None:
         """Have all paths probed as soon as possible."""

@@ -57,18 +57,7 @@ class PathController:
     direct one replaces it as soon as there is one. A path in doubt goes on carrying data while a second one
     carries a copy.
 
-        controller = PathController(local=credentials, controlling=True, random_bytes=os.urandom)
-        controller.add_local_candidate(Candidate.local(CandidateType.HOST, address, base_id=0))
-        controller.set_optimistic(1, peer_relayed_address)          # QUIC may start over relay allocation 1
-        controller.set_remote_credentials(credentials_of_the_offer, now)
-        controller.add_remote_candidate(Candidate.from_wire_untrusted(line))
-        # for each datagram:    STUN -> controller.receive_stun(data, source, base_id, now)
-        #                       QUIC -> engine, then controller.path_alive(base_id, source, now)
-        # for each sending:     for path in controller.sending_paths: bases[path.base_id].send(data, path.remote)
-        #                       if controller.sent(now): set the timer anew
-        # after any of these:   for transmit in controller.transmits(now): ...
-        #                       while (event := controller.next_event()) is not None: ...
-        #                       timer = controller.get_timer()      # when due: controller.handle_timer(now)
+    How it is driven: see ``p2p.proto.path``.
 
     Timers: those of the agent; each path's next probe, doubt and end; new attempts on failed pairs; the verdict
     for checks that cannot succeed. Events: ``p2p.proto.path.events.PathEvent``.
@@ -79,6 +68,7 @@ class PathController:
         random_bytes: Where randomness comes from.
         direct_enabled: Whether direct paths may be used; if not, they are neither tried nor answered.
         heartbeats: How often paths are kept open, shared by sessions behind one NAT; None means as usual.
+        wider_bytes: What a path in use is tried for beyond ``QUIC_PACKET_BYTES``; see ``PathWidth``.
     """
 
     def __init__(
@@ -89,12 +79,13 @@ class PathController:
         random_bytes: Callable[[int], bytes],
         direct_enabled: bool = True,
         heartbeats: Heartbeats | None = None,
+        wider_bytes: tuple[int, ...] = defaults.PATH_WIDER_BYTES,
     ) -> None:
         self.agent = IceAgent(
             local=local, controlling=controlling, random_bytes=random_bytes, relay_only=not direct_enabled
         )
         self._direct_enabled = direct_enabled
-        self._book = PathBook(heartbeats)
+        self._book = PathBook(heartbeats, wider_bytes)
         self._selected: Path | None = None
         self._sending: tuple[Path, ...] = ()
         self._rechecks = RecheckSchedule()
@@ -113,6 +104,10 @@ class PathController:
     def selected_path(self) -> Path | None:
         """The path that the policy chose, or the optimistic one."""
         return self._selected
+
+    def packet_bytes(self, path: Path) -> int:
+        """Return how long a packet may be on a path: what it has proven to carry, or what every path must."""
+        return self._book.packet_bytes(path.key)
 
     @property
     def has_direct_path(self) -> bool:
@@ -152,6 +147,11 @@ class PathController:
             return False
         self._plan(now)
         return True
+
+    def packets_lost(self, now: float) -> bool:
+        """Note that packets of data were lost, perhaps for their length; returns whether checks must go out for it."""
+        health = None if self._selected is None else self._book.find(self._selected.key)
+        return health is not None and health.width.packets_lost(now)
 
     def path_alive(self, base_id: int, remote: TransportAddress, now: float) -> None:
         """Note that an authenticated packet came in. Cheap: call it for each receive wake-up.
@@ -292,9 +292,9 @@ class PathController:
         match event:
             case PairValidated(pair, rtt_s):
                 self._add_path(pair, rtt_s, now)
-            case PairConfirmed(pair, rtt_s, full_size):
+            case PairConfirmed(pair, rtt_s, size):
                 if (health := self._book.find(pair.key)) is not None:
-                    health.answered(rtt_s, now, full_size=full_size)
+                    health.answered(rtt_s, now, size=size)
             case PairChecked(pair):
                 if (health := self._book.find(pair.key)) is not None:
                     health.checked(now)
@@ -343,9 +343,9 @@ class PathController:
                 self._book.bury(health.path.key, now)
                 self._tell_lost(health.path)
                 self.agent.fail(health.pair, PairFailure.LOST)
-            elif health.probe_at() <= now:
-                self.agent.ping(health.pair, now, full_size=health.needs_full_size)
-                health.probed(now)
+                continue
+            for size in health.probes(now):
+                self.agent.ping(health.pair, now, size=size)
         while (event := self.agent.next_event()) is not None:
             self._take(event, now)
         self._choose(now)
@@ -373,6 +373,8 @@ class PathController:
         # Full packets may die on a path that lets checks through, so a copy takes the other way until one is through.
         second = choose_second(views, chosen.path) if self._uneasy or not chosen.is_wide else None
         self._sending = (chosen.path,) if second is None else (chosen.path, second)
+        if (sized := self._book.sized(chosen.path)) is not None:
+            self._events.append(sized)
 
     def _select(self, path: Path, reason: SelectionReason, rtt_s: float | None) -> None:
         previous, self._selected = self._selected, path

@@ -36,6 +36,19 @@ class PathSelected:
 
 
 @dataclass(frozen=True, slots=True)
+class PathSized:
+    """Packets on the selected path may be longer from now on, or must be shorter.
+
+    Attributes:
+        path: The selected path.
+        packet_bytes: The longest packet that it has proven to carry, or that every path must.
+    """
+
+    path: Path
+    packet_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PathDoubted:
     """The selected path may be dead: data goes out on a second one too, if there is one.
 
@@ -77,5 +90,5 @@ class OwnAddressSeen:
 
 
 PathEvent: TypeAlias = (
-    PathAdded | PathSelected | PathDoubted | PathLost | AllPathsLost | ChecksExhausted | OwnAddressSeen
+    PathAdded | PathSelected | PathSized | PathDoubted | PathLost | AllPathsLost | ChecksExhausted | OwnAddressSeen
 )

@@ -8,6 +8,7 @@ from p2p import defaults
 from p2p.proto.ice import CandidatePair
 from p2p.proto.path.heartbeats import Heartbeats
 from p2p.proto.path.path import Path, PathStatus
+from p2p.proto.path.width import PathWidth
 
 _RTT_GAIN: Final = 1 / 8
 _VARIATION_GAIN: Final = 1 / 4
@@ -23,14 +24,16 @@ class PathHealth:
     proves both directions; any other authentic packet only that packets come in, so that a path on which
     packets come in and probes stay unanswered is doubted just the same, and given up later.
 
-    A path may let checks pass and not the far longer packets of data. So probes have the size of a full packet until
-    one was answered, and again after data went out; then only the answer to such a probe proves anything.
+    A path may let checks pass and not the far longer packets of data. So probes are padded to ``QUIC_PACKET_BYTES``
+    until one was answered, and again after data went out; then only the answer to such a probe proves anything. What a
+    path in use carries beyond that is asked with checks of their own, whose silence is no sign of death.
 
     Args:
         pair: The valid pair.
         rtt_s: Round-trip time of the check that made it valid.
         now: The monotonic time.
         heartbeats: How often to probe, and who is told what that shows of the NAT; None means as usual.
+        wider_bytes: See ``PathWidth``.
 
     Attributes:
         path: What is selected; replaced when more becomes known about the addresses.
@@ -39,7 +42,8 @@ class PathHealth:
         min_rtt_s: The least seen.
         heard_at: When anything authentic last came in.
         used_since: When the path became a sending path, None while it is in reserve.
-        is_wide: Whether a full packet has come through since the path is there.
+        is_wide: Whether a packet of ``QUIC_PACKET_BYTES`` has come through since the path is there.
+        width: What it carries beyond that.
     """
 
     __slots__ = (
@@ -62,9 +66,17 @@ class PathHealth:
         "rtt_s",
         "used_since",
         "validated_at",
+        "width",
     )
 
-    def __init__(self, pair: CandidatePair, rtt_s: float, now: float, heartbeats: Heartbeats | None = None) -> None:
+    def __init__(
+        self,
+        pair: CandidatePair,
+        rtt_s: float,
+        now: float,
+        heartbeats: Heartbeats | None = None,
+        wider_bytes: tuple[int, ...] = defaults.PATH_WIDER_BYTES,
+    ) -> None:
         self.pair = pair
         self.path = Path.of(pair)
         self.validated_at = now
@@ -74,6 +86,7 @@ class PathHealth:
         self.heard_at = now
         self.used_since: float | None = None
         self.is_wide = False
+        self.width = PathWidth(wider_bytes)
         self._heartbeats = heartbeats or Heartbeats()
         self._mapped_address = pair.mapped_address
         self._probed_at = self._sent_at = now
@@ -85,8 +98,10 @@ class PathHealth:
         self._unanswered: list[float] = []
 
     # --- What happened -------------------------------------------------------------------------------------
-    def answered(self, rtt_s: float, now: float, *, full_size: bool) -> None:
-        """A check was answered: packets pass both ways, at least those of its size."""
+    def answered(self, rtt_s: float, now: float, *, size: int) -> None:
+        """A check was answered: packets pass both ways, at least those of its size (bytes; 0 without padding)."""
+        full_size = size >= defaults.QUIC_PACKET_BYTES
+        self.width.answered(size, now - rtt_s, now)
         self._rtt_variation_s += (abs(rtt_s - self.rtt_s) - self._rtt_variation_s) * _VARIATION_GAIN
         self.rtt_s += (rtt_s - self.rtt_s) * _RTT_GAIN
         self.min_rtt_s = min(self.min_rtt_s, rtt_s)
@@ -122,6 +137,16 @@ class PathHealth:
         self._silent_since = now
         self._has_carried = True
         return True
+
+    def probes(self, now: float) -> list[int]:
+        """Take the checks that are due: the padded size of each, in bytes, 0 for one without padding."""
+        sizes = []
+        if self.probe_at() <= now:
+            sizes.append(defaults.QUIC_PACKET_BYTES if self.needs_full_size else 0)
+            self.probed(now)
+        if self.used_since is not None:
+            sizes += self.width.probes(now, self.heard_at, self._answer_wait_s)
+        return sizes
 
     def probed(self, now: float) -> None:
         """A probe went out."""
@@ -179,13 +204,15 @@ class PathHealth:
 
     def next_at(self, now: float) -> float:
         """When something about the path changes by itself: a probe is due, doubt or the end comes."""
-        return min(
-            [self.probe_at(), *(at for at in (self._unease_at(), self._doubt_at(), self._dead_at()) if at > now)]
-        )
+        width_at = max(self.width.next_at(), now) if self.used_since is not None else float("inf")
+        changes = (self._unease_at(), self._doubt_at(), self._dead_at())
+        return min([self.probe_at(), width_at, *(at for at in changes if at > now)])
 
     def status(self, now: float, *, in_use: bool) -> PathStatus:
         """Return how the path is doing."""
-        return PathStatus(self.path, self.rtt_s, self.min_rtt_s, self.doubtful(now), in_use, self.heard_at)
+        return PathStatus(
+            self.path, self.rtt_s, self.min_rtt_s, self.doubtful(now), in_use, self.heard_at, self.width.packet_bytes
+        )
 
     def _sent(self, now: float) -> None:
         self._quiet_s = max(self._quiet_s, now - self._sent_at)

@@ -63,6 +63,7 @@ class PathStatus:
         doubtful: Whether it may be dead.
         in_use: Whether it is among the sending paths.
         heard_at: When anything authentic last came in on it.
+        packet_bytes: The longest packet that it has proven to carry, or that every path must.
     """
 
     path: Path
@@ -71,6 +72,7 @@ class PathStatus:
     doubtful: bool
     in_use: bool
     heard_at: float
+    packet_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,21 @@ def test_a_batch_that_fails_is_sent_one_by_one(run: Callable[[Scenario], None], 
     run(scenario)
 
 
+def test_datagrams_too_long_for_their_path_do_not_end_batching(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        sender, receiver = End(), End()
+        for _ in range(20):
+            wrapped = broken(sender)
+            wrapped.sendmsg_errors, wrapped.sendto_errors = [errno.EMSGSIZE], [errno.EMSGSIZE] * 3
+            assert sender.udp.send([bytes(1000)] * 3, receiver.udp.local_address) == 3
+        assert sender.udp.has_gso
+        assert sender.udp.stats.send_too_big == 60
+        receiver.udp.close()
+        sender.udp.close()
+
+    run(scenario)
+
+
 def test_a_full_kernel_buffer_returns_the_rest(run: Callable[[Scenario], None]) -> None:
     async def scenario() -> None:
         receiver, sender = End(), End()

@@ -18,7 +18,7 @@ def make(rtt_s=0.04, kind=CandidateType.HOST, used=True):
     health = PathHealth(CandidatePair(candidate(CandidateType.HOST, 1), candidate(kind, 2)), rtt_s, 0.0)
     health.used_since = 0.0 if used else None
     health.probed(0.0)
-    health.answered(rtt_s, 0.0, full_size=True)
+    health.answered(rtt_s, 0.0, size=1200)
     return health
 
 
@@ -34,8 +34,7 @@ def silence(health, start, *, data):
             doubtful = now
         if health.dead(now):
             return probes, uneasy, doubtful, now
-        if health.probe_at() <= now:
-            health.probed(now)
+        if {0, 1200} & set(health.probes(now)):
             probes.append(now)
         assert health.next_at(now) > now
         now = health.next_at(now)
@@ -92,7 +91,7 @@ def test_an_answer_ends_all_doubt():
     for at in (0.5, 0.9, 1.3):
         health.probed(at)
     assert health.doubtful(1.4)
-    health.answered(0.04, 1.4, full_size=False)
+    health.answered(0.04, 1.4, size=0)
     assert not health.doubtful(1.4)
     assert health.probe_at() == 1.3 + defaults.PATH_HEARTBEAT_S
 
@@ -110,7 +109,7 @@ def test_packets_ending_a_silence_do_not_answer_probes():
 
 def test_round_trip_time_is_smoothed():
     health = make(0.1)
-    health.answered(0.02, 1.0, full_size=False)
+    health.answered(0.02, 1.0, size=0)
     assert health.rtt_s == pytest.approx(0.09)
     assert health.min_rtt_s == 0.02
 
@@ -131,7 +130,7 @@ def test_a_queue_on_the_path_is_no_death():
         health.probed(0.4 * number)
         health.heard(0.4 * number + 0.2)
     assert not health.uneasy(1.5)
-    health.answered(1.6, 1.6, full_size=True)
+    health.answered(1.6, 1.6, size=1200)
     for number in range(4):
         health.probed(2.0 + 0.4 * number)
     assert not health.doubtful(2.0 + 1.6)
@@ -143,10 +142,10 @@ def test_a_new_path_is_probed_at_once_with_a_full_packet():
     assert health.probe_at() <= 0.0
     assert health.needs_full_size
     health.probed(0.0)
-    health.answered(0.04, 0.04, full_size=False)
+    health.answered(0.04, 0.04, size=0)
     assert not health.is_wide
     assert health.probe_at() <= defaults.PATH_PROBE_SPACING_S
-    health.answered(0.04, 0.04, full_size=True)
+    health.answered(0.04, 0.04, size=1200)
     assert health.is_wide
     assert not health.needs_full_size
     assert health.probe_at() == defaults.PATH_STANDBY_HEARTBEAT_S
@@ -159,7 +158,7 @@ def test_after_data_only_the_answer_to_a_full_packet_counts():
     for number in range(defaults.PATH_PROBES_UNTIL_ONE_WAY_DEAD):
         at = 1.5 + 0.4 * number
         health.probed(at)
-        health.answered(0.04, at + 0.04, full_size=False)
+        health.answered(0.04, at + 0.04, size=0)
         assert not health.dead(at + 0.3)
     assert health.dead(at + 0.4)
     assert health.is_wide

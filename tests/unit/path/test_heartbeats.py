@@ -86,7 +86,7 @@ class Path:
         self.health = PathHealth(self.pair, 0.04, 0.0, heartbeats)
         self.health.used_since = 0.0 if used else None
         self.health.probed(0.0)
-        self.health.answered(0.04, 0.0, full_size=True)
+        self.health.answered(0.04, 0.0, size=1200)
         self.lives_s, self.hosts, self.sent_at = lives_s, cycle(hosts), 0.0
         self.probes = 0
 
@@ -97,7 +97,7 @@ class Path:
             if now - self.sent_at > self.lives_s:
                 self.pair.mapped_address = TransportAddress(next(self.hosts), self.pair.mapped_address.port + 1)
             self.sent_at = now
-            self.health.answered(0.04, now, full_size=True)
+            self.health.answered(0.04, now, size=1200)
 
 
 @pytest.mark.parametrize("lives_s", [12.0, 6.0, 2.5])
@@ -137,5 +137,5 @@ def test_answers_to_the_peer_and_data_are_no_silence():
             health.checked(start + step) if step % 2 else health.data_sent(start + step)
         health.probed(start + 15.0)
         path.pair.mapped_address = TransportAddress("192.0.2.1", 50_000 + port)
-        health.answered(0.04, start + 15.0, full_size=True)
+        health.answered(0.04, start + 15.0, size=1200)
     assert intervals(heartbeats) == USUAL

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from p2p.address import TransportAddress
 from p2p.defaults import REPEAT_AFTER_S, REPEATED_PACKETS
 from p2p.path.asked import AskedChecks
 from p2p.path.endpoint import EndpointStats
 from p2p.path.link import PathLink
 from p2p.proto.ice import Credentials, Transmit
+from p2p.proto.path.events import PathEvent, PathSized
 from p2p.proto.path.path import Path, PathKind
 from p2p.proto.token_bucket import TokenBucket
 
@@ -26,10 +29,13 @@ class Base:
 
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, TransportAddress]] = []
+        self.room = 1000
 
     def send(self, datagrams: Sequence[bytes], destination: TransportAddress) -> int:
-        self.sent += [(datagram, destination) for datagram in datagrams]
-        return len(datagrams)
+        taken = datagrams[: self.room]
+        self.room -= len(taken)
+        self.sent += [(datagram, destination) for datagram in taken]
+        return len(taken)
 
 
 class Endpoint:
@@ -50,6 +56,7 @@ class Controller:
         self.agent = SimpleNamespace(local_credentials=Credentials("us", "password"))
         self.wanted: list[Transmit] = []
         self.sending_paths: tuple[Path, ...] = ()
+        self.events: list[PathEvent] = []
 
     def transmits(self, now: float) -> list[Transmit]:
         wanted, self.wanted = self.wanted, []
@@ -61,8 +68,8 @@ class Controller:
     def is_validated(self, base_id: int, remote: TransportAddress) -> bool:
         return remote == PROVEN
 
-    def next_event(self) -> None:
-        return None
+    def next_event(self) -> PathEvent | None:
+        return self.events.pop(0) if self.events else None
 
     def get_timer(self) -> None:
         return None
@@ -140,3 +147,39 @@ async def test_what_is_sent_again_takes_the_path_of_that_moment() -> None:
     link.close()
     await asyncio.sleep(2 * REPEAT_AFTER_S)
     assert len(endpoint.base.sent) == 3
+
+
+async def test_what_a_path_does_not_carry_goes_in_two_pieces() -> None:
+    link, endpoint, controller = make()
+    wide, narrow = (Path(0, TransportAddress("203.0.113.1", port), PathKind.DIRECT) for port in (1, 2))
+    controller.sending_paths = (wide, narrow)
+    controller.events.append(PathSized(wide, 1452))
+    link.poke()
+    packets = [bytes(1452), bytes(100), bytes(1201)]
+    assert link.send(packets) == 3
+    sent = [[len(data) for data, to in endpoint.base.sent if to == path.remote] for path in (wide, narrow)]
+    assert sent == [[1452, 100, 1201], [734, 734, 100, 609, 608]]
+    assert link.stats.packets_cut == 2
+    link.close()
+
+
+@pytest.mark.parametrize(("room", "taken"), [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3)])
+async def test_a_packet_of_which_one_piece_found_room_goes_again(room: int, taken: int) -> None:
+    link, endpoint, controller = make()
+    controller.sending_paths = (Path(0, TransportAddress("203.0.113.1", 1), PathKind.DIRECT),)
+    endpoint.base.room = room
+    assert link.send([bytes(1452), bytes(100), bytes(1201)]) == taken
+    link.close()
+
+
+async def test_the_limit_before_a_proof_counts_what_cutting_adds() -> None:
+    link, endpoint, controller = make()
+    controller.sending_paths = (Path(0, TransportAddress("203.0.113.1", 1), PathKind.DIRECT, validated=False),)
+    link.limit_until_proven()
+    link.packets_received(486)
+    link.send([bytes(1452)])
+    assert not endpoint.base.sent
+    link.packets_received(4)
+    link.send([bytes(1452)])
+    assert sum(len(data) for data, _ in endpoint.base.sent) == 1468
+    link.close()

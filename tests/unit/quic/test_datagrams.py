@@ -11,7 +11,7 @@ from tests.unit.quic.conftest import MakeWorld
 
 @pytest.mark.parametrize("packet_bytes", [1200, 1350, 1452])
 def test_the_largest_datagram_fits_and_one_byte_more_is_refused(make: MakeWorld, packet_bytes: int) -> None:
-    world = make(config=EngineConfig(packet_bytes=packet_bytes)).connect()
+    world = make(config=EngineConfig(packet_bytes=packet_bytes, max_packet_bytes=packet_bytes)).connect()
     size = world.client.max_datagram_payload
     assert size == packet_bytes - 30
     for connection, handler in ((world.client, world.server_handler), (world.server, world.client_handler)):

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from p2p.defaults import QUIC_PACKET_BYTES_MAX
 from p2p.errors import LocalProtocolError
 from p2p.quic import EngineConfig
 from tests.support.quic_world import World
@@ -43,7 +44,7 @@ def test_bulk_in_both_directions_arrives_whole(make: MakeWorld) -> None:
     )
     assert hashlib.sha256(world.server_handler.data[up_id]).digest() == up_digest
     assert hashlib.sha256(world.client_handler.data[down_id]).digest() == down_digest
-    assert world.up.sizes | world.down.sizes <= set(range(1201))
+    assert world.up.sizes | world.down.sizes <= set(range(QUIC_PACKET_BYTES_MAX + 1))
 
 
 def test_bulk_survives_loss(make: MakeWorld) -> None:
@@ -54,7 +55,7 @@ def test_bulk_survives_loss(make: MakeWorld) -> None:
 
 
 def test_larger_packets_when_asked(make: MakeWorld) -> None:
-    world = make(config=EngineConfig(packet_bytes=1400), bits_per_s=100e6).connect()
+    world = make(config=EngineConfig(packet_bytes=1400, max_packet_bytes=1400), bits_per_s=100e6).connect()
     stream_id, digest = pump(world, "client", 500_000)
     assert world.loop.run_for(20, until=lambda: stream_id in world.server_handler.ended)
     assert hashlib.sha256(world.server_handler.data[stream_id]).digest() == digest
