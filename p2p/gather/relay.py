@@ -95,14 +95,17 @@ async def allocate_first(
         [allocate_next] * len(waiting),
         spacing_s=RELAY_RACE_SPACING_BLOCKED_S if udp_is_blocked else RELAY_RACE_SPACING_S,
         is_good=lambda result: not isinstance(result, str),
+        undo=_release,
     )
-    relays = [result for result in results if not isinstance(result, str)]
-    if not relays:
-        problems = [result for result in results if isinstance(result, str)]
-        raise RelayError("; ".join(problems) or "the rendezvous names no relay", code=CODE_NO_RELAY)
-    for late in relays[1:]:
-        await late.release()
-    return relays[0]
+    if results and not isinstance(results[0], str):
+        return results[0]
+    problems = [result for result in results if isinstance(result, str)]
+    raise RelayError("; ".join(problems) or "the rendezvous names no relay", code=CODE_NO_RELAY)
+
+
+async def _release(result: RelayBase | str) -> None:
+    if not isinstance(result, str):
+        await result.release()
 
 
 async def _allocate_there(

@@ -82,14 +82,12 @@ class Dialer:
         urls = [*self._urls[self._index :], *self._urls[: self._index]]
         self._begun = 0
         attempts = [partial(self._open, session, url) for url in urls]
-        results = await race(attempts, spacing_s=self._spacing_s, is_good=lambda result: isinstance(result, Link))
-        links = [result for result in results if isinstance(result, Link)]
-        if links:
-            for late in links[1:]:
-                await late.leave()
-            links[0].has_rival = self._begun > len(results)
-            self._index = self._urls.index(links[0].url)
-            return links[0]
+        results = await race(attempts, spacing_s=self._spacing_s, is_good=_is_link, undo=_leave)
+        link = results[0]
+        if isinstance(link, Link):
+            link.has_rival = self._begun > len(results)
+            self._index = self._urls.index(link.url)
+            return link
         errors = [result for result in results if isinstance(result, SignallingError)]
         curable = [error for error in errors if error.error_code not in LOGIN_REFUSALS]
         return (curable or errors)[0]
@@ -109,6 +107,15 @@ class Dialer:
         except SignallingError as error:
             logger.info("signalling with %s failed: %s", url.authority, error)
             return error
+
+
+def _is_link(result: Link | SignallingError) -> bool:
+    return isinstance(result, Link)
+
+
+async def _leave(result: Link | SignallingError) -> None:
+    if isinstance(result, Link):
+        await result.leave()
 
 
 async def close_unused(dialing: asyncio.Task[Link | SignallingError] | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from p2p.aio.race import race
@@ -71,3 +72,36 @@ async def test_whoever_is_cancelled_cancels_all() -> None:
         task.cancel()
     assert task.cancelled()
     assert over == [1]
+
+
+async def test_a_success_that_nobody_gets_is_undone() -> None:
+    undone: list[int] = []
+
+    async def undo(result: int) -> None:
+        undone.append(result)
+
+    gate = asyncio.Event()
+
+    async def attempt(number: int) -> int:
+        await gate.wait()
+        return number
+
+    def start() -> Coroutine[Any, Any, list[int]]:
+        attempts = [partial(attempt, number) for number in (-1, 2, 3)]
+        return race(attempts, spacing_s=0.0, is_good=is_good, undo=undo)
+
+    async with asyncio.TaskGroup() as group:
+        racing = group.create_task(start())
+        await asyncio.sleep(0.01)
+        gate.set()
+    assert racing.result() == [2, -1]
+    assert undone == [3]
+    gate.clear()
+    async with asyncio.TaskGroup() as group:
+        racing = group.create_task(start())
+        await asyncio.sleep(0.01)
+        gate.set()
+        await asyncio.sleep(0)  # the attempts have their results, and the race has not heard of them
+        racing.cancel()
+    assert racing.cancelled()
+    assert undone == [3, 2, 3]
