@@ -37,3 +37,9 @@ class Metrics:
         self.health_checks = Counter(
             "p2p_gateway_health_checks", "What instances said about themselves.", ["result"], registry=registry
         )
+
+    def watch_audit(self, registry: CollectorRegistry, dropped: Callable[[], int]) -> None:
+        """Show how many records the audit log has lost."""
+        Gauge(
+            "p2p_gateway_audit_dropped", "Records of the audit log that a slow or full disk cost.", registry=registry
+        ).set_function(dropped)

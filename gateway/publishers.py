@@ -72,7 +72,7 @@ class Publisher(Instance):
         self.header_rules = request.headers
         self.health = request.health
         self.session = session
-        self._service = request.service
+        self.service = request.service
         self._tell = tell
         self._asked_for_keys_at = -math.inf
         self._asked_at = -math.inf
@@ -87,7 +87,7 @@ class Publisher(Instance):
     @property
     def connections(self) -> int:
         """Flows that are open to it: connections of visitors, and idle ones that wait for requests."""
-        return sum(flow.service == self._service for flow in self.session.multiplexer.flow_snapshots())
+        return sum(flow.service == self.service for flow in self.session.multiplexer.flow_snapshots())
 
     def asked(self, now: float) -> None:
         """It was sent something: a sign of life is to come."""
@@ -108,7 +108,7 @@ class Publisher(Instance):
         Raises:
             ForwardError: The session takes no more connections; the socket still belongs to the caller.
         """
-        self.session.multiplexer.open_flow(sock, self._service, addresses=addresses)
+        self.session.multiplexer.open_flow(sock, self.service, addresses=addresses)
 
     def connect(self, addresses: Addresses) -> socket.socket:
         """Open a connection to the service.
@@ -122,11 +122,11 @@ class Publisher(Instance):
         Raises:
             ForwardError: The session takes no more connections.
         """
-        return connect_flow(self.session.multiplexer, self._service, addresses=addresses)
+        return connect_flow(self.session.multiplexer, self.service, addresses=addresses)
 
     def attach(self, listener: UdpListenerForward) -> None:
         """Give a listener's datagrams to this program from now on."""
-        listener.service = self._service
+        listener.service = self.service
         listener.attach(self.session.multiplexer)
 
     def ask_for_keys(self, now: float) -> None:

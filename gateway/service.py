@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from gateway.audit import AuditLog
 from gateway.config import GatewayConfig
 from gateway.control import GATEWAY, GatewayControl
 from gateway.core.login import Logins
@@ -24,6 +25,7 @@ from gateway.ingress.front import HELLO_WITHIN_S, Arrival, Front, Handle
 from gateway.ingress.health import HealthChecks
 from gateway.ingress.http import SERVER, HttpIngress
 from gateway.ingress.liveness import Liveness
+from gateway.ingress.port_audit import PortAudit
 from gateway.ingress.ports import PublishedPorts
 from gateway.ingress.raw import RawForwarder
 from gateway.ingress.tls import Certificates, server_name
@@ -33,7 +35,7 @@ from gateway.publishers import Publisher, PublisherDesk
 from p2p.address import TransportAddress
 from p2p.aio.control_socket import ControlSocket
 from p2p.aio.tasks import TaskScope
-from p2p.errors import ConfigError, DecodeError
+from p2p.errors import ConfigError, DecodeError, P2PError
 from p2p.forward.sockets import close
 from p2p.forward.target import FlowAcceptor
 from p2p.identity import Identity
@@ -61,6 +63,7 @@ class Gateway(Exposer):
         on_event: Told what happens.
         allow: Peer ids that may publish; empty admits every holder of the ticket.
         registry: Where its metrics are registered.
+        audit: Takes a record of each visit, and stays open for longer than this object; None keeps none.
 
     Raises:
         ConfigError: An address cannot be bound, a certificate is wrong, or there is no rendezvous.
@@ -74,6 +77,7 @@ class Gateway(Exposer):
         on_event: Callable[[Event], None],
         allow: tuple[str, ...] = (),
         registry: CollectorRegistry | None = None,
+        audit: AuditLog | None = None,
     ) -> None:
         super().__init__(ExposeOptions(targets={}, name=SERVICE_NAME, allow=allow), peer, on_event=on_event)
         self.config = config
@@ -84,11 +88,16 @@ class Gateway(Exposer):
             custom_hosts=config.custom_hosts,
             random_bytes=os.urandom,
         )
-        self.metrics = Metrics(registry or CollectorRegistry(), lambda: sum(1 for _ in self.services))
+        registry = registry or CollectorRegistry()
+        self.metrics = Metrics(registry, lambda: sum(1 for _ in self.services))
+        if audit is not None:
+            self.metrics.watch_audit(registry, lambda: audit.dropped)
         self.http_addresses: tuple[TransportAddress, ...] = ()
         self.https_addresses: tuple[TransportAddress, ...] = ()
         self._certificates = Certificates(config.certificates) if config.certificates else None
-        self._raw = RawForwarder(config.balance, self.metrics)
+        self._audit = audit
+        self._port_audit = PortAudit(None if audit is None else audit.write)
+        self._raw = RawForwarder(config.balance, self.metrics, self._port_audit)
         self._upstreams = Upstreams()
         self._health = HealthChecks(self._upstreams, self.metrics)
         self._work = TaskScope()
@@ -158,6 +167,11 @@ class Gateway(Exposer):
         """See ``Exposer``."""
         return self._desk.acceptor(session)
 
+    def closed(self, session: PeerSession, error: P2PError) -> None:
+        """See ``SessionOwner``."""
+        super().closed(session, error)
+        self._port_audit.closed(session)
+
     def urls_of(self, service: Service[Publisher]) -> tuple[str, ...]:
         """How the public reaches a service."""
         if service.port:
@@ -215,6 +229,7 @@ class Gateway(Exposer):
             cookies=cookies,
             logins=Logins(Seals(identity.derive_secret("logins", SECRET_BYTES), os.urandom), os.urandom),
             https_port=self._https_port if self.config.redirect else None,
+            audit=None if self._audit is None else self._audit.write,
         )
 
     def _about(self) -> dict[str, Any]:
@@ -244,6 +259,7 @@ class Gateway(Exposer):
             await self._ports.open(service)
         self._liveness.joined(service, publisher)
         self._control.joined(service, publisher)
+        self._port_audit.joined(service, publisher)
         if publisher.health is not None and self._work.is_open:
             watching = self._health.watch(service, publisher, publisher.health)
             self._work.start(watching, name=f"health of {service.title}")

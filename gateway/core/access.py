@@ -59,6 +59,7 @@ class AccessPolicy:
 
     Attributes:
         misses_key: Whether a token named a key that is not known; whoever reads it resets it.
+        who: What the request that came last has proven to be: a user, a token's subject, a kind of sender; or empty.
     """
 
     def __init__(self, access: Access) -> None:
@@ -67,14 +68,15 @@ class AccessPolicy:
         self._deny = _networks(access.deny)
         if any(":" not in pair for pair in access.basic):
             raise ConfigError("a basic credential is written user:password")
-        # By digest: how long a comparison takes says nothing about the secrets.
-        self._credentials = {_digest(f"basic {pair}") for pair in access.basic}
-        self._credentials |= {_digest(f"bearer {token}") for token in access.bearer}
+        # By digest: how long a comparison takes says nothing about the secrets. Tokens have no name but their place.
+        self._credentials = {_digest(f"basic {pair}"): pair.partition(":")[0] for pair in access.basic}
+        self._credentials |= {_digest(f"bearer {token}"): f"bearer {n}" for n, token in enumerate(access.bearer, 1)}
         self._tokens = TokenCheck(access.jwt)
         if access.client_ca:
             check_authorities(access.client_ca)
         self._webhooks = WebhookCheck(access.webhooks)
         self.misses_key = False
+        self.who = ""
         self._visitors: OrderedDict[str, _Visitor] = OrderedDict()
 
     @property
@@ -118,6 +120,7 @@ class AccessPolicy:
             now_wall: Unix time in seconds.
             has_logged_in: Whether the visitor has logged in with its browser.
         """
+        self.who = ""
         if not self.admits_address(host):
             return Verdict.ADDRESS_DENIED
         visitor = self._visitor(host)
@@ -143,7 +146,7 @@ class AccessPolicy:
         Raises:
             IntegrityError: It is not signed by somebody who is expected.
         """
-        self._webhooks.check(headers, body, now_wall)
+        self.who = f"webhook {self._webhooks.check(headers, body, now_wall)}"
 
     def leave(self, host: str) -> None:
         """A request or connection of a visitor that passed has ended."""
@@ -183,13 +186,14 @@ class AccessPolicy:
             except (binascii.Error, UnicodeDecodeError):
                 return False
         digest = _digest(f"{scheme.lower()} {value}")
+        self.who = self._credentials.get(digest, "")
         return digest in self._credentials or (scheme.lower() == "bearer" and self._knows_token(value, now_wall))
 
     def _knows_token(self, token: str, now_wall: float) -> bool:
         if not self.access.jwt:
             return False
         try:
-            self._tokens.check(token, now_wall)
+            self.who = self._tokens.check(token, now_wall)
         except UnknownKeyError:
             self.misses_key = True
             return False

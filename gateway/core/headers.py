@@ -63,6 +63,12 @@ class Visit(NamedTuple):
     local: TransportAddress
     proven: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def subject(self) -> str:
+        """Whose certificate the visitor has shown, or who it has logged in as, if any."""
+        proven = dict(self.proven)
+        return proven.get("X-Client-Subject", "") or proven.get("X-Forwarded-User", "")
+
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
     """Leave out what concerns one connection only, what Connection names included."""

@@ -12,6 +12,7 @@ from p2p.errors import ConfigError, IntegrityError
 from p2p.proto.publication import Issuer, Jwk
 
 TOKEN_MAX_CHARACTERS: Final = 8192
+SUBJECT_MAX_CHARACTERS: Final = 256
 CLOCK_SKEW_S: Final = 60.0
 """How far the clocks of an issuer and of the gateway may be apart."""
 
@@ -36,12 +37,15 @@ class TokenCheck:
     def __init__(self, issuers: Sequence[Issuer]) -> None:
         self._issuers = [(issuer, _keys(issuer.keys)) for issuer in issuers]
 
-    def check(self, token: str, now_wall: float) -> None:
+    def check(self, token: str, now_wall: float) -> str:
         """Check a token's signature, times, issuer and audience.
 
         Args:
             token: As the visitor sent it.
             now_wall: Unix time in seconds.
+
+        Returns:
+            Its subject, as far as it has one.
 
         Raises:
             UnknownKeyError: No issuer has the key that it names.
@@ -61,11 +65,12 @@ class TokenCheck:
         reason: Exception | None = None
         for issuer, key in candidates:
             try:
-                _check_times(_claims(token, key, issuer), now_wall)
+                claims = _claims(token, key, issuer)
+                _check_times(claims, now_wall)
             except _NOT_GOOD as error:
                 reason = error
             else:
-                return
+                return str(claims.get("sub", ""))[:SUBJECT_MAX_CHARACTERS]
         raise IntegrityError(f"a token that is not good: {reason}") from reason
 
 

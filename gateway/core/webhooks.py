@@ -45,7 +45,7 @@ class WebhookCheck:
         """
         return any(header in headers for _, header in self._webhooks)
 
-    def check(self, headers: Mapping[str, str], body: bytes, now_wall: float) -> None:
+    def check(self, headers: Mapping[str, str], body: bytes, now_wall: float) -> str:
         """Check the signature of a request.
 
         Args:
@@ -53,13 +53,16 @@ class WebhookCheck:
             body: The whole body as it came.
             now_wall: Unix time in seconds.
 
+        Returns:
+            Which kind of sender signed it.
+
         Raises:
             IntegrityError: It has none of a sender that is expected.
         """
         for webhook, header in self._webhooks:
             value = headers.get(header)
             if value is not None and _is_signed(webhook, value, body, now_wall):
-                return
+                return webhook.kind
         raise IntegrityError("no signature that is right")
 
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from aiohttp import web
 
+from gateway.core.audit import Record
 from gateway.core.client_certificates import ClientCertificate
 from gateway.ingress.front import Arrival
 
@@ -40,6 +41,8 @@ class Tls(NamedTuple):
 
 CONNECTION: Final = web.RequestKey("connection", Connection)
 """Where a request holds its connection."""
+RECORD: Final = web.RequestKey("record", Record)
+"""Where a request holds what the audit log will say of it."""
 KEEP_ALIVE_S: Final = 75.0
 """How long a connection may be without a whole request."""
 

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway.core import problems
 from gateway.core.access import AccessPolicy, Verdict
+from gateway.core.audit import Record, path_of, time_of
 from gateway.core.balance import Policy
 from gateway.core.headers import Visit
 from gateway.core.login import Logins, claims_for_service
@@ -21,7 +22,7 @@ from gateway.core.names import host_of_header
 from gateway.core.problems import Problem
 from gateway.core.registry import Registry, Service
 from gateway.core.sticky import StickyCookies
-from gateway.ingress.connection import CONNECTION, Tls
+from gateway.ingress.connection import CONNECTION, RECORD, Tls
 from gateway.ingress.connections import HttpConnections
 from gateway.ingress.front import Arrival
 from gateway.ingress.login import LoginPages, NotLetInError
@@ -63,6 +64,7 @@ class HttpIngress:
         cookies: For visitors that stay with an instance.
         logins: For visitors that log in with their browser.
         https_port: Where visitors without TLS are sent to; None serves them as they are.
+        audit: Takes a record of each request; None keeps none.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class HttpIngress:
         cookies: StickyCookies,
         logins: Logins,
         https_port: int | None = None,
+        audit: Callable[[Record], None] | None = None,
     ) -> None:
         self._registry = registry
         self._upstreams = upstreams
@@ -89,6 +92,7 @@ class HttpIngress:
         self._cookies = cookies
         self._login = LoginPages(logins, SERVER)
         self._https_port = https_port
+        self._audit = audit
         self._bodies = SignedBodies()
         self._connections = HttpConnections(self._handle)
 
@@ -111,6 +115,23 @@ class HttpIngress:
         await self._connections.serve(arrival, tls)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        record = request[RECORD] = Record(kind="http")
+        if self._audit is None:
+            return await self._answer(request)
+        began_at, record.time = time.monotonic(), time_of(time.time())
+        record.visitor = str(request[CONNECTION].arrival.visitor)
+        record.host = host_of_header(request.headers.get("Host", ""))
+        record.method, record.path = request.method, path_of(request.raw_path)
+        try:
+            response = await self._answer(request)
+            record.status = response.status
+            return response
+        finally:
+            record.took_ms = round((time.monotonic() - began_at) * 1000, 3)
+            if record.host != self._domain:
+                self._audit(record)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         host = host_of_header(request.headers.get("Host", ""))
         if not host or len(request.headers.getall("Host")) > 1:
             return self._problem(request, problems.BAD_REQUEST, host)
@@ -120,6 +141,8 @@ class HttpIngress:
         if service is None or service.kind != "http":
             return self._problem(request, problems.NO_SERVICE, host)
         visit = self._visit(request)
+        record = request[RECORD]
+        record.service, record.visitor = service.reference, str(visit.visitor)
         if visit.scheme == "http" and self._https_port is not None:
             port = "" if self._https_port == _HTTPS_PORT else f":{self._https_port}"
             location = f"https://{host}{port}{request.raw_path}"
@@ -143,6 +166,7 @@ class HttpIngress:
             policy.misses_key = False
             for publisher in service.instances:
                 publisher.ask_for_keys(now)
+        request[RECORD].who = policy.who or visit.subject
         is_welcome = verdict not in _VERDICTS
         try:
             if (page := await self._login_page(request, service, visit, verdict)) is not None:
@@ -157,6 +181,7 @@ class HttpIngress:
                 if verdict is Verdict.IF_SIGNED:
                     body = await stack.enter_async_context(self._bodies.hold(request, largest))
                     policy.check_signature(request.headers, body, time.time())
+                    request[RECORD].who = policy.who
                 exchange = Exchange(
                     request, service, visit, self._upstreams, self._metrics, self._balance, self._cookies, body
                 )
@@ -204,6 +229,7 @@ class HttpIngress:
     def _problem(
         self, request: web.BaseRequest, problem: Problem, host: str, policy: AccessPolicy | None = None
     ) -> web.Response:
+        request[RECORD].problem = problem.code
         self._metrics.refused.labels(problem.code).inc()
         self._metrics.requests.labels(f"{problem.status // 100}xx").inc()
         wants_page = "text/html" in request.headers.get("Accept", "")
@@ -218,6 +244,7 @@ class HttpIngress:
             response.headers["WWW-Authenticate"] = basic if policy.takes_passwords else bearer
         if problem.status in (429, 503):
             response.headers["Retry-After"] = "5"
+        request[RECORD].bytes_out = len(response.body) if isinstance(response.body, bytes) else 0
         # What is left of the body would be read and thrown away otherwise, however long it is.
         if request.can_read_body:
             response.force_close()

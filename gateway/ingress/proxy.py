@@ -12,6 +12,7 @@ from aiohttp import web
 from yarl import URL
 
 from gateway.core import problems
+from gateway.core.audit import BROKE_OFF
 from gateway.core.balance import Policy, choose
 from gateway.core.h2_head import RequestHead
 from gateway.core.headers import Headers, Visit, apply_rules, end_to_end, for_service
@@ -20,6 +21,7 @@ from gateway.core.problems import Problem
 from gateway.core.registry import Service
 from gateway.core.sticky import COOKIE, StickyCookies, cookie_in, set_cookie, without_cookies
 from gateway.ingress.answer import Answer
+from gateway.ingress.connection import RECORD
 from gateway.ingress.h2_server import H2Writer
 from gateway.ingress.request_body import RequestBody
 from gateway.ingress.upstream import Upstreams
@@ -78,6 +80,7 @@ class Exchange:
         self._cookies = cookies
         self._held_body = body
         self._request = request
+        self._record = request[RECORD]
         self._service = service
         self._visit = visit
         self._upstreams = upstreams
@@ -99,6 +102,7 @@ class Exchange:
             tried.append(publisher)
             publisher.open += 1
             publisher.asked(loop.time())
+            self._record.instance = publisher.name
             try:
                 response = await self._pass_through(publisher)
             except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
@@ -179,10 +183,12 @@ class Exchange:
         writer = await response.prepare(request)
         try:
             async for piece in answer.pieces:
+                self._record.bytes_out += len(piece)
                 await response.write(piece)
         except (aiohttp.ClientError, ConnectionError, TimeoutError, web.HTTPException) as error:
             # The head is sent, so all that is left is to break off, which the visitor can tell from an end.
             logger.info("response of %s broke off: %r", self._service.title, error)
+            self._record.problem = BROKE_OFF
             if request.transport is not None:
                 request.transport.abort()
             return response

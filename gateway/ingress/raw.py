@@ -10,6 +10,7 @@ from gateway.core.access import Verdict
 from gateway.core.balance import Policy, choose
 from gateway.core.registry import Service
 from gateway.ingress.front import Arrival
+from gateway.ingress.port_audit import PortAudit
 from gateway.metrics import Metrics
 from gateway.publishers import Publisher
 from p2p.errors import ForwardError
@@ -25,18 +26,20 @@ class RawForwarder:
     Args:
         balance: How to choose among instances.
         metrics: What to count.
+        audit: Takes note of what is refused.
     """
 
-    def __init__(self, balance: Policy, metrics: Metrics) -> None:
+    def __init__(self, balance: Policy, metrics: Metrics, audit: PortAudit) -> None:
         self._balance = balance
         self._metrics = metrics
+        self._audit = audit
 
     def forward(self, service: Service[Publisher], arrival: Arrival) -> None:
         """Hand a connection over, or reset it when it may not come or nobody takes it."""
         now = asyncio.get_running_loop().time()
         host = arrival.visitor.host
         if service.policy.enter(host, {}, now, time.time()) is not Verdict.WELCOME:
-            self._refuse(arrival, "access")
+            self._refuse(service, arrival, "access")
             return
         # The flow itself is not watched: what is limited here is how often a visitor comes.
         service.policy.leave(host)
@@ -53,8 +56,9 @@ class RawForwarder:
             self._metrics.connections.labels(service.kind).inc()
             publisher.tell_visit(Visited(visitor=str(arrival.visitor), took_s=0.0, summary=f"to {service.title}"))
             return
-        self._refuse(arrival, "offline")
+        self._refuse(service, arrival, "offline")
 
-    def _refuse(self, arrival: Arrival, reason: str) -> None:
+    def _refuse(self, service: Service[Publisher], arrival: Arrival, reason: str) -> None:
+        self._audit.refused(service, arrival.visitor, reason)
         self._metrics.refused.labels(reason).inc()
         close(arrival.sock, reset=True)

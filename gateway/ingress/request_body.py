@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from gateway.core.headers import Headers, trailers_for_service
+from gateway.ingress.connection import RECORD
 from gateway.ingress.h2_body import Body
 
 
@@ -31,11 +32,13 @@ class RequestBody:
             web.HTTPRequestEntityTooLarge: It is larger than the service takes.
         """
         if self._held is not None:
+            self._request[RECORD].bytes_in = len(self._held)
             yield self._held
             return
         size = 0
         async for piece in self._request.content.iter_any():
             size += len(piece)
+            self._request[RECORD].bytes_in = size
             if self._largest_bytes and size > self._largest_bytes:
                 raise web.HTTPRequestEntityTooLarge(max_size=self._largest_bytes, actual_size=size)
             yield piece

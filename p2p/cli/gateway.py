@@ -86,6 +86,10 @@ def gateway(
         Path | None,
         typer.Option("--control", metavar="PATH", help="Socket for `p2p gateway status`. Default: where it looks."),
     ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option("--audit", metavar="FILE", help="Append a line of JSON for each visit; SIGHUP opens it anew."),
+    ] = None,
     allow: Annotated[
         list[str] | None, typer.Option("--allow", metavar="PEER", help="Only this peer may publish. Repeat.")
     ] = None,
@@ -105,6 +109,7 @@ def gateway(
 
     with reporting(as_json=shared.as_json, verbose=shared.verbose):
         import asyncio
+        from contextlib import AsyncExitStack
         from dataclasses import replace
 
         from p2p.cli.expose import resolve_peers
@@ -136,17 +141,25 @@ def gateway(
         # Wrong input is answered before the heavy part is imported.
         from prometheus_client import CollectorRegistry
 
+        from gateway.audit import AuditLog
         from gateway.service import Gateway
 
         registry = CollectorRegistry()
-        asyncio.run(
-            run_peer(
-                lambda on_event: Gateway(config, peer, on_event=on_event, allow=allowed, registry=registry),
-                choose_output(as_json=shared.as_json),
-                metrics_address=metrics_address,
-                registry=registry,
-            )
-        )
+
+        async def serve() -> None:
+            async with AsyncExitStack() as stack:
+                audit_log = None if audit is None else await stack.enter_async_context(AuditLog(audit))
+                await run_peer(
+                    lambda on_event: Gateway(
+                        config, peer, on_event=on_event, allow=allowed, registry=registry, audit=audit_log
+                    ),
+                    choose_output(as_json=shared.as_json),
+                    metrics_address=metrics_address,
+                    registry=registry,
+                    hang_up=None if audit_log is None else audit_log.reopen,
+                )
+
+        asyncio.run(serve())
 
 
 def _config(

@@ -66,6 +66,7 @@ async def run_peer(
     preflight: Preflight | None = None,
     metrics_address: TransportAddress | None = None,
     registry: CollectorRegistry | None = None,
+    hang_up: Callable[[], None] | None = None,
 ) -> Report:
     """Run an exposer or a connector, and show what happens.
 
@@ -75,6 +76,7 @@ async def run_peer(
         preflight: Runs beside it; what it returns is shown as a problem.
         metrics_address: Where to serve metrics; None serves none.
         registry: Metrics of its own to serve as well.
+        hang_up: What SIGHUP does instead of ending it.
 
     Returns:
         What happened from start to end; it was shown already.
@@ -84,7 +86,7 @@ async def run_peer(
     """
     scope = TaskScope()
     news = _News(output)
-    stopper = Stopper(scope, output.note)
+    stopper = Stopper(scope, output.note, hang_up)
     news.on_reader_gone = stopper.end
     with output:
         try:

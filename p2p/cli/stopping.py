@@ -37,13 +37,17 @@ class Stopper:
     Args:
         scope: Where the draining task runs.
         note: Tells the user what is being waited for.
+        hang_up: What SIGHUP does instead of ending, as servers have it.
     """
 
-    def __init__(self, scope: TaskScope, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, scope: TaskScope, note: Callable[[str], None], hang_up: Callable[[], None] | None = None
+    ) -> None:
         self.stop: Final = asyncio.Event()
         self.was_cancelled = False
         self._scope = scope
         self._note = note
+        self._hang_up = hang_up
         self._open: Callable[[], str] | None = None
         self._drain: Callable[[], Awaitable[None]] | None = None
         self._installed: list[signal.Signals] = []
@@ -82,6 +86,9 @@ class Stopper:
         Args:
             number: SIGINT, SIGTERM or SIGHUP.
         """
+        if number == signal.SIGHUP and self._hang_up is not None:
+            self._hang_up()
+            return
         self._signals_seen += 1
         if self._open is None or self.stop.is_set():
             self._cancel()

@@ -70,6 +70,7 @@ class Multiplexer:
     ) -> None:
         self.peer_hello: Hello | None = None
         """How the other side introduced itself."""
+        self.on_flow_ended: Callable[[FlowSnapshot], None] = lambda _: None  # told the last figures of each
         self._loop = loop
         self._transport = transport
         self._observer = observer
@@ -319,8 +320,9 @@ class Multiplexer:
         """See ``FlowGovernor``."""
         self._observer.flow_failed(error)
 
-    def flow_ended(self) -> None:
+    def flow_ended(self, figures: FlowSnapshot) -> None:
         """See ``FlowGovernor``."""
+        self.on_flow_ended(figures)
         if self._error is not None:
             return
         if not self._table:

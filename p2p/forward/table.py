@@ -59,7 +59,7 @@ class FlowGovernor(Protocol):
         """A flow has no connection to its service, on whichever side it was to be made."""
         ...
 
-    def flow_ended(self) -> None:
+    def flow_ended(self, figures: FlowSnapshot) -> None:
         """A flow was removed from the table."""
         ...
 
@@ -290,7 +290,7 @@ class FlowTable:
         self._bytes_in += figures.bytes_in
         self._datagrams_dropped += figures.datagrams_dropped
         self._flows_reset += reset
-        self._governor.flow_ended()
+        self._governor.flow_ended(figures)
 
     # --- status ------------------------------------------------------------------------------------------------
 

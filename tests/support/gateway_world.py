@@ -48,10 +48,12 @@ class GatewayWorld:
 
 
 @asynccontextmanager
-async def gateway_world(folder: Path, config: GatewayConfig = CONFIG) -> AsyncIterator[GatewayWorld]:
+async def gateway_world(folder: Path, config: GatewayConfig = CONFIG, **fields: Any) -> AsyncIterator[GatewayWorld]:
+    """Run a gateway with this configuration, and with whatever else it takes."""
     async with world(folder) as peers, AsyncExitStack() as stack:
         news = News()
-        gateway = await stack.enter_async_context(Gateway(config, peers.options("gateway"), on_event=news.tell))
+        gateway = Gateway(config, peers.options("gateway"), on_event=news.tell, **fields)
+        await stack.enter_async_context(gateway)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             running = group.create_task(gateway.run_until(stop))
