@@ -539,6 +539,9 @@ RELAY_PEER_CONNECTION_WAIT_S: Final = 30.0
 """How long one of them waits for the client's data connection. Source: RFC 6062 section 5.2: at least 30 s."""
 RELAY_PEER_CONNECT_S: Final = 30.0
 """How long a peer may take to answer a connection. Source: RFC 6062 section 5.2: at least 30 s."""
+RELAY_ICMP_PER_S: Final = 5.0
+RELAY_ICMP_BURST: Final = 10.0
+"""ICMP errors that one relayed address tells its client of: one says what the next hundred would say again."""
 RELAY_MOBILE_GAP_S: Final = 120.0
 """How long an allocation waits for a client that lost its connection and has a mobility ticket: a tunnel, a lift."""
 RELAY_USERS_COUNTED: Final = 10_000

@@ -27,6 +27,12 @@ _INDICATION_MAX_BYTES_IPV6: Final = 0xFFFC - 28
 """What the length field of a STUN message leaves for data beside the peer's address, in whole words."""
 
 
+_ICMP_TYPES_TOLD: Final = ((3, 11), (1, 2, 3))
+"""Destination unreachable, time exceeded; in IPv6 also packet too big. Source: RFC 8656 section 11.5."""
+_TOO_BIG: Final = ((3, 4), (2, 0))
+"""Type and code, in IPv4 and IPv6. Source: RFC 792, RFC 4443 section 3.2."""
+
+
 class RelayedSocket(Protocol):
     """What a relayed transport address sends through. Implemented by the shell.
 
@@ -91,8 +97,8 @@ class IndicationEncoder(Protocol):
         """Encode what carries a peer's data to a client without a channel."""
         ...
 
-    def too_big(self, peer: TransportAddress, mtu: int) -> bytes:
-        """Encode what tells a client that its data would have to be fragmented on the way to a peer."""
+    def icmp(self, peer: TransportAddress, icmp_type: int, code: int, mtu: int) -> bytes:
+        """Encode what tells a client that its data has not reached a peer."""
         ...
 
 
@@ -266,7 +272,24 @@ class Allocation:
             self._count_to_peer((payload,))
         else:
             self._counters.drops[Drop.TOO_LONG] += 1
-            self.leg.send_message(self._indications.too_big(peer, mtu))
+            self.leg.send_message(self._indications.icmp(peer, *_TOO_BIG[peer.is_ipv6], mtu))
+
+    def receive_icmp_error(self, peer: TransportAddress, icmp_type: int, code: int, mtu: int) -> None:
+        """Tell the client of an ICMP error for data of its own, if the peer has a permission.
+
+        Args:
+            peer: Where the data was going.
+            icmp_type: Of the ICMP or ICMPv6 message.
+            code: The same.
+            mtu: What the path carries, where the error is about that.
+
+        Source: RFC 8656 section 11.5.
+        """
+        if peer.host not in self.permissions or icmp_type not in _ICMP_TYPES_TOLD[peer.is_ipv6]:
+            return
+        if (icmp_type, code) != _TOO_BIG[peer.is_ipv6]:
+            mtu = 0
+        self.leg.send_message(self._indications.icmp(peer, icmp_type, code, mtu))
 
     def receive_from_peer(self, peer: TransportAddress, payloads: Sequence[Payload]) -> None:
         """Relay what arrived at a relayed address, if the peer may send.

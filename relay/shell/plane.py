@@ -136,6 +136,7 @@ class DataSocket(ABC):
                     self._is_batching = False
                     self._streak = 0
                 if batch is None:
+                    self.take_errors()
                     return
                 if self._batch_bytes is not None:
                     self._adapt(batch, self._batch_bytes)
@@ -143,12 +144,14 @@ class DataSocket(ABC):
                 return
             length, size, source = self.arena.receive_one(self.socket)
         except (BlockingIOError, InterruptedError):
+            self.take_errors()
             return
         except OSError as error:
             # An ICMP error for something sent earlier; it is taken off the socket by this.
             if error.errno in (errno.EBADF, errno.ENOTSOCK):
                 raise
             logger.debug("receive on %s: %s", self.local_address, error)
+            self.take_errors()
             return
         this_round = self.plane.poller.round
         self._streak = self._streak + 1 if this_round - self._last_round <= 1 else 1
@@ -157,6 +160,9 @@ class DataSocket(ABC):
             self._is_batching = True
         self.take_one(length, size, source)
         return
+
+    def take_errors(self) -> None:  # noqa: B027 -- most sockets keep none
+        """Take ICMP errors, on a socket that lets the kernel keep them: called when nothing else is there."""
 
     @abstractmethod
     def take_one(self, length: int, size: int, source: TransportAddress) -> None:

@@ -6,8 +6,10 @@ import errno
 from collections.abc import Sequence
 
 from p2p.address import TransportAddress
+from p2p.aio.icmp_errors import keep_icmp_errors, take_icmp_errors
 from p2p.aio.udp_options import bind, path_mtu, whole_datagrams
-from p2p.defaults import RELAY_SOCKET_BUFFER_BYTES
+from p2p.defaults import RELAY_ICMP_BURST, RELAY_ICMP_PER_S, RELAY_SOCKET_BUFFER_BYTES
+from p2p.proto.token_bucket import TokenBucket
 from relay.core.allocation import Allocation, Payload
 from relay.core.counters import Drop
 from relay.core.relayed_ports import RelayHost
@@ -35,6 +37,8 @@ class RelayedUdpSocket(DataSocket):
         self.relayed_address = TransportAddress(host.public_host, port)
         self._allocation: Allocation | None = None
         self._counters = plane.counters
+        self._icmp_budget = TokenBucket(RELAY_ICMP_PER_S, RELAY_ICMP_BURST)
+        keep_icmp_errors(sock)
         self.watch()
 
     def attach(self, allocation: Allocation) -> None:
@@ -51,15 +55,25 @@ class RelayedUdpSocket(DataSocket):
     def send_whole(self, payload: Payload, peer: TransportAddress) -> int | None:
         """Send one datagram that must not be fragmented; return what the path carries when this is more (bytes)."""
         with whole_datagrams(self.socket):
-            try:
-                self.socket.sendto(payload, peer)
-            except (BlockingIOError, InterruptedError):
-                self._counters.drops[Drop.SOCKET_BUFFER_FULL] += 1
-            except OSError as error:
-                if error.errno == errno.EMSGSIZE:
-                    return path_mtu(self.local_address, peer)
-                self._counters.drops[Drop.SEND_FAILED] += 1
+            for is_last in (False, True):
+                try:
+                    self.socket.sendto(payload, peer)
+                except (BlockingIOError, InterruptedError):
+                    self._counters.drops[Drop.SOCKET_BUFFER_FULL] += 1
+                except OSError as error:
+                    if not is_last:
+                        continue  # news of an earlier datagram, perhaps, and taken off the socket by this
+                    if error.errno == errno.EMSGSIZE:
+                        return path_mtu(self.local_address, peer)
+                    self._counters.drops[Drop.SEND_FAILED] += 1
+                break
         return None
+
+    def take_errors(self) -> None:
+        """Tell the client what became of its data, as often as its budget allows."""
+        for error in take_icmp_errors(self.socket):
+            if self._allocation is not None and self._icmp_budget.take(self.plane.loop.time()):
+                self._allocation.receive_icmp_error(error.destination, error.type, error.code, error.info)
 
     def close(self) -> None:
         """Close the socket and free the port."""

@@ -97,11 +97,13 @@ class RunSender:
                 self._socket.sendmsg(parts, _gso(size))
             else:
                 self._socket.sendmsg(parts, _gso(size), 0, destination)
-        except (BlockingIOError, InterruptedError):
-            self._counters.drops[Drop.SOCKET_BUFFER_FULL] += len(parts) // each
         except OSError as error:
-            self._learn(error, size)
-            self._send_one_by_one(parts, each, destination)
+            final = self._once_more(error, parts, _gso(size), destination)
+            if isinstance(final, (BlockingIOError, InterruptedError)):
+                self._counters.drops[Drop.SOCKET_BUFFER_FULL] += len(parts) // each
+            elif final is not None:
+                self._learn(final, size)
+                self._send_one_by_one(parts, each, destination)
 
     def _send_one_by_one(self, parts: Sequence[Payload], each: int, destination: TransportAddress | None) -> None:
         for start in range(0, len(parts), each):
@@ -117,18 +119,38 @@ class RunSender:
             self._one_failed(error, parts, destination)
 
     def _one_failed(self, error: OSError, parts: Sequence[Payload], destination: TransportAddress | None) -> None:
-        if isinstance(error, ConnectionRefusedError):
-            # News of an earlier datagram, taken off the socket by this; the one at hand was not sent.
-            try:
-                self._socket.sendmsg(parts)
-            except OSError as again:
-                error = again
-            else:
-                return
-        full = isinstance(error, (BlockingIOError, InterruptedError))
+        final = self._once_more(error, parts, _NO_ANCILLARY, destination)
+        if final is None:
+            return
+        full = isinstance(final, (BlockingIOError, InterruptedError))
         self._counters.drops[Drop.SOCKET_BUFFER_FULL if full else Drop.SEND_FAILED] += 1
         if not full:
-            logger.debug("send to %s: %s", destination, error)
+            logger.debug("send to %s: %s", destination, final)
+
+    def _once_more(
+        self,
+        error: OSError,
+        parts: Sequence[Payload],
+        ancillary: list[tuple[int, int, bytes]],
+        destination: TransportAddress | None,
+    ) -> OSError | None:
+        """Send again what failed: the error may be news of an earlier datagram, and taken off the socket by that.
+
+        Peers cause such news by ICMP, so nothing must be learnt from it.
+
+        Returns:
+            The error that is about these parts; None when they are on their way.
+        """
+        if isinstance(error, (BlockingIOError, InterruptedError)):
+            return error
+        try:
+            if destination is None:
+                self._socket.sendmsg(parts, ancillary)
+            else:
+                self._socket.sendmsg(parts, ancillary, 0, destination)
+        except OSError as again:
+            return again
+        return None
 
     def _learn(self, error: OSError, size: int) -> None:
         """Remember what the kernel refused: it costs a system call to ask again."""

@@ -13,7 +13,10 @@ import pytest
 
 from p2p.address import TransportAddress
 from p2p.aio.udp_options import SOL_UDP, UDP_SEGMENT, has_gso
+from p2p.defaults import RELAY_ICMP_BURST, RELAY_ICMP_PER_S
 from p2p.errors import ConnectivityError
+from p2p.proto.stun.attributes import ICMP, XOR_PEER_ADDRESS
+from p2p.proto.stun.message import decode_untrusted, is_stun
 from relay.core.counters import RelayCounters
 from relay.core.relayed_ports import RelayHost
 from relay.service import RelayService
@@ -210,6 +213,43 @@ async def test_a_datagram_goes_whole_or_the_size_of_the_path_is_told(host):
     relayed.close()
     relayed.close()
     plane.close()
+
+
+@linux_only
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("uses_channel", [True, False])
+async def test_a_client_hears_that_nobody_listens_at_a_peer(host, uses_channel):
+    told = []
+
+    class Listening(TurnClient):
+        def _take(self, data: bytes) -> None:
+            message = decode_untrusted(data) if is_stun(data) else None
+            if message is not None and (icmp := message.get(ICMP)) is not None:
+                told.append((message.get(XOR_PEER_ADDRESS), icmp.type, icmp.code))
+            super()._take(data)
+
+    nobody = TransportAddress(host, free_udp_port(host))
+    address = TransportAddress(host, 0)
+    async with (
+        RelayService(loopback_config(udp=(address,), tcp=(), tls=())) as service,
+        Listening(service.udp_addresses[0], address_family=2 if ":" in host else None) as client,
+        EchoPeer(host) as peer,
+    ):
+        await client.allocate()
+        await client.permit(nobody)
+        if uses_channel:
+            await client.bind(nobody)
+        await client.permit(peer.address)
+        for number in range(200):
+            # What goes to others meanwhile is not lost by the errors.
+            client.send(nobody, bytes(300))
+            client.send(peer.address, b"%d" % number)
+            assert (await client.receive())[1] == b"%d" % number
+        await eventually(lambda: told, "an ICMP error")
+        assert set(told) == {(nobody, 1, 4) if ":" in host else (nobody, 3, 3)}
+        # A peer that has gone costs its client a few datagrams a second.
+        assert len(told) <= RELAY_ICMP_BURST + RELAY_ICMP_PER_S * 30
+        assert not service.counters.drops
 
 
 @linux_only

@@ -27,6 +27,7 @@ class TurnClient(asyncio.Protocol, asyncio.DatagramProtocol):
         password: str = "wonderland",
         nonce: str | None = None,
         realm: str | None = None,
+        address_family: int | None = None,
     ) -> None:
         self.server = server
         self.kind = kind
@@ -38,6 +39,7 @@ class TurnClient(asyncio.Protocol, asyncio.DatagramProtocol):
             reliable=kind != "udp",
             nonce=nonce,
             realm=realm,
+            address_family=address_family,
         )
         self.events: asyncio.Queue[Any] = asyncio.Queue()
         self.received: asyncio.Queue[tuple[TransportAddress, bytes]] = asyncio.Queue()

@@ -142,6 +142,27 @@ def test_data_that_must_not_be_fragmented_goes_whole_or_the_client_is_told():
     assert relay.counters.packets_to_peers == 4
 
 
+def test_icmp_errors_are_told_where_the_peer_has_a_permission():
+    relay = Relay(ipv6=True)
+    client = Client(relay)
+    assert error_of(_allocate(client, ADDITIONAL_ADDRESS_FAMILY(IPV6))) == 0
+    allocation = client.allocation
+    allocation.receive_icmp_error(PEER, 3, 3, 0)
+    assert not client.leg.messages
+    for peer, told, untold in ((PEER, ((3, 3), (3, 13), (11, 0)), ((4, 0), (12, 0))), (PEER_V6, ((1, 4),), ((4, 1),))):
+        client.permit(peer)
+        for icmp_type, code in told:
+            allocation.receive_icmp_error(peer, icmp_type, code, 77)
+            indication = client.leg.messages.pop()
+            assert (indication.method, indication.get(XOR_PEER_ADDRESS)) == (Method.DATA, peer)
+            assert (indication.get(ICMP), indication.get(DATA)) == ((icmp_type, code, bytes(4)), None)
+        for icmp_type, code in untold:
+            allocation.receive_icmp_error(peer, icmp_type, code, 0)
+            assert not client.leg.messages
+        allocation.receive_icmp_error(peer, *((2, 0) if peer.is_ipv6 else (3, 4)), 1300)
+        assert client.leg.messages.pop().get(ICMP).data == (1300).to_bytes(4, "big")
+
+
 def test_an_even_port_and_the_one_above_it():
     relay = Relay()
     first, second = Client(relay, 4000), Client(relay, 4001)

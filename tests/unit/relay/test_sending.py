@@ -90,7 +90,7 @@ def test_empty_datagrams_are_sent_one_by_one(sender, sock):
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EOPNOTSUPP, errno.EINVAL, errno.EMSGSIZE])
 def test_what_the_kernel_will_not_cut_is_sent_one_by_one_for_ever(sender, sock, counters, code):
-    sock.joined_errors = [code]
+    sock.joined_errors = [code, code]
     payloads = run_of(130, 100)
     sender.send_run(payloads, 1, 100, PEER)
     assert sock.datagrams == payloads
@@ -102,7 +102,7 @@ def test_what_the_kernel_will_not_cut_is_sent_one_by_one_for_ever(sender, sock, 
 
 
 def test_a_segment_that_exceeds_the_mtu_does_not_cost_smaller_ones_their_batches(sender, sock):
-    sock.joined_errors = [errno.EMSGSIZE]
+    sock.joined_errors = [errno.EMSGSIZE] * 2
     sender.send_run(run_of(4, 1476), 1, 1476, PEER)
     assert len(sock.calls) == 4
     sender.send_run(run_of(4, 1476), 1, 1476, PEER)
@@ -121,19 +121,25 @@ def test_a_full_buffer_is_a_counted_drop(sender, sock, counters):
 
 
 def test_a_refused_datagram_is_counted_and_the_others_go_on(sender, sock, counters):
-    sock.joined_errors = [errno.EMSGSIZE]
-    sock.errors = [0, errno.EMSGSIZE, 0]
+    sock.joined_errors = [errno.EMSGSIZE] * 2
+    sock.errors = [0, errno.EMSGSIZE, errno.EMSGSIZE, 0]
     sender.send_run(run_of(3, 1476), 1, 1476, PEER)
     assert len(sock.datagrams) == 2
     assert counters.drops[Drop.SEND_FAILED] == 1
 
 
-def test_news_of_an_earlier_datagram_does_not_cost_this_one(sender, sock, counters):
-    sock.errors = [errno.ECONNREFUSED]
-    sender.send(b"x", None)
+@pytest.mark.parametrize("code", [errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EMSGSIZE, errno.ENOPROTOOPT])
+@pytest.mark.parametrize("destination", [PEER, None])
+def test_news_of_an_earlier_datagram_costs_neither_this_one_nor_batches(sender, sock, counters, code, destination):
+    sock.errors = [code]
+    sender.send(b"x", destination)
     assert sock.datagrams == [b"x"]
-    sock.errors = [errno.ECONNREFUSED, errno.ECONNREFUSED]
-    sender.send(b"y", None)
+    sock.joined_errors = [code]
+    sender.send_run(run_of(4, 100), 1, 100, destination)
+    assert (len(sock.calls), sender.has_gso) == (2, True)
+    assert not counters.drops
+    sock.errors = [code, code]
+    sender.send(b"y", destination)
     assert counters.drops[Drop.SEND_FAILED] == 1
 
 
