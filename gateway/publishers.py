@@ -144,6 +144,14 @@ class Publisher(Instance):
         self._tell(visit)
 
 
+def ask_for_missed_keys(service: Service[Publisher], now: float) -> None:
+    """Ask for new keys of issuers if a visitor's token was signed by one that is not known."""
+    if service.policy.misses_key:
+        service.policy.misses_key = False
+        for publisher in service.instances:
+            publisher.ask_for_keys(now)
+
+
 class PublisherDesk:
     """Takes the flows on which programs ask to be published, and keeps what they publish while the flow is open.
 

@@ -28,6 +28,7 @@ from gateway.ingress.liveness import Liveness
 from gateway.ingress.port_audit import PortAudit
 from gateway.ingress.ports import PublishedPorts
 from gateway.ingress.raw import RawForwarder
+from gateway.ingress.tcpmux import Tcpmux
 from gateway.ingress.tls import Certificates, server_name
 from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
@@ -203,12 +204,12 @@ class Gateway(Exposer):
         return self.https_addresses[0].port if self.https_addresses else None
 
     def _scheme(self, service: Service[Publisher]) -> str:
-        if service.kind == "tls":
-            return "tls"
+        if service.kind in ("tls", "tcpmux"):
+            return service.kind
         return "http" if self._https_port is None else "https"
 
     def _port(self, service: Service[Publisher]) -> str:
-        if self._scheme(service) == "http":
+        if self._scheme(service) in ("http", "tcpmux"):
             port, usual = self.http_addresses[0].port if self.http_addresses else 80, 80
         else:
             port, usual = self._https_port or 443, 443
@@ -228,6 +229,7 @@ class Gateway(Exposer):
             balance=self.config.balance,
             cookies=cookies,
             logins=Logins(Seals(identity.derive_secret("logins", SECRET_BYTES), os.urandom), os.urandom),
+            tcpmux=Tcpmux(self.services, self._raw, self.metrics),
             https_port=self._https_port if self.config.redirect else None,
             audit=None if self._audit is None else self._audit.write,
         )

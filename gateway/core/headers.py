@@ -54,6 +54,7 @@ class Visit(NamedTuple):
         scheme: ``http`` or ``https``, as the visitor used it.
         host: The Host header as it came.
         local: The address that the visitor connected to.
+        target: The path and query as they came.
         proven: Headers that tell what the visitor has proven about itself.
     """
 
@@ -61,6 +62,7 @@ class Visit(NamedTuple):
     scheme: str
     host: str
     local: TransportAddress
+    target: str
     proven: tuple[tuple[str, str], ...] = ()
 
     @property

@@ -246,13 +246,17 @@ def _policy_of(request: Publish) -> AccessPolicy:
         policy = AccessPolicy(request.access)
     except ConfigError as error:
         raise RefusedError(error.detail) from error
-    if request.kind != "http" and _is_for_http(request.access):
-        raise RefusedError("only HTTP visitors can log in or sign, or be limited by connections or by size")
+    access = request.access
+    can_log_in = request.kind in ("http", "tcpmux")
+    if not can_log_in and (access.basic or access.bearer or access.jwt):
+        raise RefusedError("only visitors by HTTP or CONNECT can log in")
+    if request.kind != "http" and _is_for_http(access):
+        raise RefusedError("only HTTP has bodies that are signed, browsers, and limits of connections and size")
     if request.kind != "http" and (request.headers or request.health is not None):
         raise RefusedError("only HTTP has headers to change, and a path to ask whether the service is well")
     return policy
 
 
 def _is_for_http(access: Access) -> bool:
-    has_login = access.basic or access.bearer or access.jwt or access.webhooks or access.client_ca or access.oidc
+    has_login = access.webhooks or access.client_ca or access.oidc
     return bool(has_login or access.connections or access.body_max_bytes)

@@ -17,7 +17,8 @@ from gateway.core.client_certificates import ClientCertificate
 from gateway.ingress.connection import CONNECTION, KEEP_ALIVE_S, Connection, Handler, Tls
 from gateway.ingress.front import Arrival
 from gateway.ingress.h2_server import H2Server
-from gateway.ingress.opening import ByAlpn, speaks_h2
+from gateway.ingress.opening import H2_PREFACE, ByAlpn, beginning
+from gateway.ingress.tcpmux import METHOD, Tcpmux
 from p2p.aio.tasks import TaskScope
 from p2p.errors import DecodeError
 from p2p.forward.sockets import close
@@ -38,10 +39,12 @@ class HttpConnections:
 
     Args:
         handler: Answers each request, whatever version it came in; it finds the connection under ``CONNECTION``.
+        tcpmux: Takes connections that ask for another one by CONNECT.
     """
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, tcpmux: Tcpmux) -> None:
         self._handler = handler
+        self._tcpmux = tcpmux
         self._http1 = _Http1(handler)
         self._http2: WeakSet[H2Server] = WeakSet()
         self._scope = TaskScope()
@@ -76,8 +79,14 @@ class HttpConnections:
             tls: How TLS ends here; None without.
         """
         try:
+            make: Callable[[], asyncio.Protocol]
             if tls is None:
-                make = await self._plain(Connection(arrival, "http"))
+                async with asyncio.timeout(FIRST_BYTE_WITHIN_S):
+                    begins = await beginning(arrival.sock, H2_PREFACE, METHOD)
+                if begins == METHOD:
+                    await self._tcpmux.serve(arrival)
+                    return
+                make = partial(self._h2 if begins else self._http1.handler, Connection(arrival, "http"))
             else:
                 make = partial(
                     ByAlpn,
@@ -96,11 +105,6 @@ class HttpConnections:
         except BaseException:
             close(arrival.sock, reset=True)
             raise
-
-    async def _plain(self, connection: Connection) -> Callable[[], asyncio.Protocol]:
-        async with asyncio.timeout(FIRST_BYTE_WITHIN_S):
-            is_h2 = await speaks_h2(connection.arrival.sock)
-        return partial(self._h2 if is_h2 else self._http1.handler, connection)
 
     def _h2(self, connection: Connection) -> H2Server:
         server = H2Server(connection, self._handler, self._scope)

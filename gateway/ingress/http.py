@@ -22,15 +22,17 @@ from gateway.core.names import host_of_header
 from gateway.core.problems import Problem
 from gateway.core.registry import Registry, Service
 from gateway.core.sticky import StickyCookies
+from gateway.core.targets import origin_form_untrusted
 from gateway.ingress.connection import CONNECTION, RECORD, Tls
 from gateway.ingress.connections import HttpConnections
 from gateway.ingress.front import Arrival
 from gateway.ingress.login import LoginPages, NotLetInError
 from gateway.ingress.proxy import Exchange, NoInstanceError
 from gateway.ingress.signed_body import BusyError, SignedBodies, SlowError
+from gateway.ingress.tcpmux import Tcpmux
 from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
-from gateway.publishers import Publisher
+from gateway.publishers import Publisher, ask_for_missed_keys
 from p2p.errors import IntegrityError
 from p2p.proto.observed import IpNetwork, observed_address
 
@@ -63,6 +65,7 @@ class HttpIngress:
         balance: How to choose among instances.
         cookies: For visitors that stay with an instance.
         logins: For visitors that log in with their browser.
+        tcpmux: For those that want no HTTP.
         https_port: Where visitors without TLS are sent to; None serves them as they are.
         audit: Takes a record of each request; None keeps none.
     """
@@ -79,6 +82,7 @@ class HttpIngress:
         balance: Policy,
         cookies: StickyCookies,
         logins: Logins,
+        tcpmux: Tcpmux,
         https_port: int | None = None,
         audit: Callable[[Record], None] | None = None,
     ) -> None:
@@ -94,7 +98,7 @@ class HttpIngress:
         self._https_port = https_port
         self._audit = audit
         self._bodies = SignedBodies()
-        self._connections = HttpConnections(self._handle)
+        self._connections = HttpConnections(self._handle, tcpmux)
 
     async def __aenter__(self) -> Self:
         await self._connections.__aenter__()
@@ -141,11 +145,13 @@ class HttpIngress:
         if service is None or service.kind != "http":
             return self._problem(request, problems.NO_SERVICE, host)
         visit = self._visit(request)
+        if visit is None:
+            return self._problem(request, problems.BAD_REQUEST, host)
         record = request[RECORD]
         record.service, record.visitor = service.reference, str(visit.visitor)
         if visit.scheme == "http" and self._https_port is not None:
             port = "" if self._https_port == _HTTPS_PORT else f":{self._https_port}"
-            location = f"https://{host}{port}{request.raw_path}"
+            location = f"https://{host}{port}{visit.target}"
             return web.Response(status=308, headers={"Location": location, "Server": SERVER})
         connection = request[CONNECTION]
         if (authorities := service.policy.access.client_ca) and (
@@ -162,10 +168,7 @@ class HttpIngress:
         if claims is not None:
             visit = visit._replace(proven=visit.proven + claims_for_service(claims))
         verdict = policy.enter(visitor, request.headers, now, time.time(), has_logged_in=claims is not None)
-        if policy.misses_key:
-            policy.misses_key = False
-            for publisher in service.instances:
-                publisher.ask_for_keys(now)
+        ask_for_missed_keys(service, now)
         request[RECORD].who = policy.who or visit.subject
         is_welcome = verdict not in _VERDICTS
         try:
@@ -214,7 +217,11 @@ class HttpIngress:
             page = self._login.begin(request, login, visit)
         return page
 
-    def _visit(self, request: web.BaseRequest) -> Visit:
+    def _visit(self, request: web.BaseRequest) -> Visit | None:
+        """Who asks for what; None for what is not for a service."""
+        target = origin_form_untrusted(request.raw_path, request.headers["Host"])
+        if target is None:
+            return None
         arrival, scheme, client = request[CONNECTION]
         visitor = arrival.visitor
         if arrival.is_from_front:
@@ -224,7 +231,7 @@ class HttpIngress:
             if request.headers.get("X-Forwarded-Proto", "").lower() in ("http", "https"):
                 scheme = request.headers["X-Forwarded-Proto"].lower()
         proven = () if client is None else client.headers()
-        return Visit(visitor, scheme, request.headers["Host"], arrival.local, proven)
+        return Visit(visitor, scheme, request.headers["Host"], arrival.local, target, proven)
 
     def _problem(
         self, request: web.BaseRequest, problem: Problem, host: str, policy: AccessPolicy | None = None

@@ -50,7 +50,7 @@ class LoginPages:
             return None
         headers = list(request.headers.items())
         base, host = f"{visit.scheme}://{visit.host}", host_of_header(visit.host)
-        start = self._logins.begin(login, base, host, request.raw_path, headers, time.time())
+        start = self._logins.begin(login, base, host, visit.target, headers, time.time())
         return self._redirect(start.location, start.cookie)
 
     async def answer(
@@ -61,7 +61,7 @@ class LoginPages:
         Raises:
             NotLetInError: The visitor may not come, or this is no login that it began.
         """
-        path, is_secure = request.raw_path.partition("?")[0], visit.scheme == "https"
+        path, is_secure = visit.target.partition("?")[0], visit.scheme == "https"
         if path == LOGOUT_PATH:
             cookie = self._logins.forget(is_secure=is_secure)
             return web.Response(text="You are logged out here.\n", headers={**self._headers, "Set-Cookie": cookie})

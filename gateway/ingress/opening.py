@@ -18,20 +18,27 @@ ALPN: Final = ("h2", "http/1.1")
 MakeProtocol: TypeAlias = Callable[[ssl.SSLObject], asyncio.Protocol]
 
 
-async def speaks_h2(sock: socket.socket) -> bool:
-    """Wait for the first bytes, and tell whether they begin HTTP/2 without being asked (RFC 9113 section 3.3).
+async def beginning(sock: socket.socket, *known: bytes) -> bytes:
+    """Wait for the first bytes of a connection, and tell which beginning they are.
 
     Args:
         sock: Non-blocking; nothing is taken from it.
+        *known: The beginnings that are looked for; none begins another.
+
+    Returns:
+        One of them; nothing for any other.
 
     Raises:
         DecodeError: The connection ended before.
         OSError: It was reset.
     """
-    data = await peek(sock, len(H2_PREFACE))
-    while H2_PREFACE.startswith(data) and len(data) < len(H2_PREFACE):
-        data = await peek(sock, len(H2_PREFACE), len(data))
-    return data == H2_PREFACE
+    longest = max(map(len, known))
+    data = await peek(sock, longest)
+    while not data.startswith(known):
+        if not any(text.startswith(data) for text in known):
+            return b""
+        data = await peek(sock, longest, len(data))
+    return next(text for text in known if data.startswith(text))
 
 
 class ByAlpn(asyncio.Protocol):

@@ -145,9 +145,9 @@ class Exchange:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             async with self._upstreams.session_for(publisher, addresses) as session:
                 # The path as it came: decoding and encoding it again could make another one of it.
-                url = URL(f"http://{self._service.title}{request.raw_path}", encoded=True)
+                url = URL(f"http://{self._service.title}{self._visit.target}", encoded=True)
                 return await relay_websocket(request, session, url, headers)
-        head = RequestHead(request.method, request.raw_path, headers)
+        head = RequestHead(request.method, self._visit.target, headers)
         async with AsyncExitStack() as stack:
             async with publisher.patience.waiting() if self._may_repeat() else nullcontext():
                 asking = self._upstreams.ask(publisher, head, self._body(), addresses)
@@ -200,7 +200,7 @@ class Exchange:
     def _count(self, publisher: Publisher, status: int, took_s: float) -> None:
         self._metrics.requests.labels(f"{status // 100}xx").inc()
         self._metrics.request_s.observe(took_s)
-        summary = f"{self._request.method} {self._request.raw_path}"[:_SUMMARY_MAX_CHARACTERS]
+        summary = f"{self._request.method} {self._visit.target}"[:_SUMMARY_MAX_CHARACTERS]
         publisher.tell_visit(
             Visited(visitor=str(self._visit.visitor), took_s=round(took_s, 6), summary=summary, status=status)
         )

@@ -39,15 +39,35 @@ class RawForwarder:
         now = asyncio.get_running_loop().time()
         host = arrival.visitor.host
         if service.policy.enter(host, {}, now, time.time()) is not Verdict.WELCOME:
-            self._refuse(service, arrival, "access")
+            self.refused(service, arrival, "access")
+            close(arrival.sock, reset=True)
             return
         # The flow itself is not watched: what is limited here is how often a visitor comes.
         service.policy.leave(host)
+        if not self.hand_over(service, arrival):
+            self.refused(service, arrival, "offline")
+            close(arrival.sock, reset=True)
+
+    def hand_over(self, service: Service[Publisher], arrival: Arrival, greeting: bytes = b"") -> bool:
+        """Hand a connection over that may come.
+
+        Args:
+            service: Where to.
+            arrival: The connection; it belongs to the caller again if nobody takes it.
+            greeting: What the visitor is told first, if there is an instance.
+
+        Returns:
+            Whether somebody takes it.
+        """
+        now, host = asyncio.get_running_loop().time(), arrival.visitor.host
         tried: list[Publisher] = []
         while publisher := choose(service.instances, self._balance, visitor=host, now=now, without=tried):
             try:
+                if greeting:
+                    arrival.sock.send(greeting)
+                    greeting = b""
                 publisher.forward(arrival.sock, Addresses(arrival.visitor, arrival.local))
-            except ForwardError as error:
+            except (ForwardError, OSError) as error:
                 logger.info("%s: %s", service.title, error)
                 publisher.failed(now)
                 tried.append(publisher)
@@ -55,10 +75,10 @@ class RawForwarder:
             publisher.served += 1
             self._metrics.connections.labels(service.kind).inc()
             publisher.tell_visit(Visited(visitor=str(arrival.visitor), took_s=0.0, summary=f"to {service.title}"))
-            return
-        self._refuse(service, arrival, "offline")
+            return True
+        return False
 
-    def _refuse(self, service: Service[Publisher], arrival: Arrival, reason: str) -> None:
+    def refused(self, service: Service[Publisher], arrival: Arrival, reason: str) -> None:
+        """Take note of a connection that is not handed over."""
         self._audit.refused(service, arrival.visitor, reason)
         self._metrics.refused.labels(reason).inc()
-        close(arrival.sock, reset=True)

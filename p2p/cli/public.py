@@ -32,6 +32,9 @@ Udp: TypeAlias = Annotated[
 Tls: TypeAlias = Annotated[
     bool, typer.Option("--tls", help="Public: pass TLS through; the service has the certificate.")
 ]
+Tcpmux: TypeAlias = Annotated[
+    bool, typer.Option("--tcpmux", help="Public: TCP by its name; clients say HTTP CONNECT to the gateway's HTTP port.")
+]
 Http2: TypeAlias = Annotated[
     bool, typer.Option("--h2", help="Public: the service speaks HTTP/2 without TLS, as gRPC servers do.")
 ]
@@ -117,6 +120,7 @@ class PublicFlags(NamedTuple):
     tcp: Tcp = None
     udp: Udp = None
     tls: Tls = False
+    tcpmux: Tcpmux = False
     h2: Http2 = False
     visitors: Visitors = None
     no_visitors: NoVisitors = None
@@ -196,10 +200,17 @@ class PublicFlags(NamedTuple):
         from p2p.config import CODE_CONTRADICTION
         from p2p.errors import ConfigError
 
-        ports: dict[Kind, int | None] = {"tls": 0 if self.tls else None, "tcp": self.tcp, "udp": self.udp}
+        ports: dict[Kind, int | None] = {
+            "tls": 0 if self.tls else None,
+            "tcpmux": 0 if self.tcpmux else None,
+            "tcp": self.tcp,
+            "udp": self.udp,
+        }
         chosen = [(kind, port) for kind, port in ports.items() if port is not None] or [("http", 0)]
         if len(chosen) > 1:
-            raise ConfigError("--tls, --tcp and --udp are different ways to one service", code=CODE_CONTRADICTION)
+            raise ConfigError(
+                "--tls, --tcpmux, --tcp and --udp are different ways to one service", code=CODE_CONTRADICTION
+            )
         if self.h2 and chosen[0][0] != "http":
             raise ConfigError("--h2 is for HTTP; of other traffic the gateway sees nothing", code=CODE_CONTRADICTION)
         return chosen[0]

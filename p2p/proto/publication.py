@@ -37,8 +37,9 @@ _Texts: TypeAlias = Annotated[tuple[_Text, ...], Meta(max_length=64)]
 _Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
 
-Kind: TypeAlias = Literal["http", "tls", "tcp", "udp"]
-"""Virtual host of the gateway's HTTP server; TLS passed through by its server name; a TCP or a UDP port."""
+Kind: TypeAlias = Literal["http", "tls", "tcpmux", "tcp", "udp"]
+"""Virtual host of the gateway's HTTP server; TLS passed through by its server name; TCP by the name in an HTTP CONNECT;
+a TCP or a UDP port."""
 
 
 class Jwk(Struct, frozen=True, kw_only=True, omit_defaults=True):

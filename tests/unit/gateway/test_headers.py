@@ -17,7 +17,7 @@ def test_what_concerns_one_connection_is_left_out():
 
 
 def test_the_visitor_is_told_and_cannot_tell_otherwise():
-    visit = Visit(TransportAddress("2001:db8::7", 1), "https", 'blog".example', LOCAL)
+    visit = Visit(TransportAddress("2001:db8::7", 1), "https", 'blog".example', LOCAL, "/")
     forged = [("X-Forwarded-For", "6.6.6.6"), ("FORWARDED", "for=6.6.6.6"), ("X-Real-IP", "6.6.6.6"), ("Host", "h")]
     assert for_service(forged, visit) == [
         ("Host", "h"),

@@ -64,7 +64,8 @@ def test_a_name_without_a_wish_is_random():
         (ask(hosts=("GW.example",)), "by name"),
         (ask(kind="tcp", port=80), "not among"),
         (ask(access=Access(allow=("x",))), "not a network"),
-        (ask(kind="tcp", access=Access(basic=("a:b",))), "only HTTP"),
+        (ask(kind="tcp", access=Access(basic=("a:b",))), "can log in"),
+        (ask(kind="tcpmux", access=Access(body_max_bytes=1)), "only HTTP"),
     ],
 )
 def test_refusals(request_, words):
