@@ -17,6 +17,9 @@ from p2p.proto.publication import Kind
 
 CODE_CONTRADICTION: Final = ErrorCode("P2P-1503", "Change one of the settings; `p2p gateway --help` explains them.")
 
+SHARED_SECRET_MIN_CHARACTERS: Final = 16
+"""Whoever has a cookie could try shorter ones until one fits."""
+
 RESERVED: Final = frozenset({"www", "api", "admin", "mail", "ns1", "ns2", "gateway", "status"})
 """Labels below the domain that an operator will want, or that visitors would take for the operator's."""
 
@@ -53,6 +56,8 @@ class GatewayConfig:
     """Whether visitors without TLS are sent to HTTPS, if there is any."""
     balance: Policy = Policy.LEAST_CONNECTIONS
     """How to choose among the instances of a service."""
+    shared_secret: str = field(default="", repr=False)
+    """What gateways behind one name have in common, so that each takes the cookies of the others; empty: alone."""
     control: Path | None = None
     """The Unix socket on which its operator sees and changes what it does; None has none."""
     reserved: frozenset[str] = field(default=RESERVED)
@@ -67,6 +72,8 @@ class GatewayConfig:
             raise _contradiction("HTTPS needs a certificate")
         if self.has_proxy_header and not self.fronts:
             raise _contradiction("PROXY headers are taken from trusted fronts only, and none is named")
+        if 0 < len(self.shared_secret) < SHARED_SECRET_MIN_CHARACTERS:
+            raise _contradiction(f"a shared secret has at least {SHARED_SECRET_MIN_CHARACTERS} characters")
         if self.ports and not self.port_hosts:
             raise _contradiction("ports are to be published, and on no address")
         if (self.http or self.https) and not self.domain and not self.custom_hosts:

@@ -18,6 +18,7 @@ from gateway.control import GATEWAY, GatewayControl
 from gateway.core.login import Logins
 from gateway.core.registry import Registry, Service
 from gateway.core.seals import SECRET_BYTES, Seals
+from gateway.core.shared import shared_secrets
 from gateway.core.sticky import StickyCookies
 from gateway.ingress.connection import Tls
 from gateway.ingress.drains import Drains
@@ -216,9 +217,11 @@ class Gateway(Exposer):
         return "" if port == usual and service.kind == "http" else f":{port}"
 
     def _make_http(self) -> HttpIngress:
-        # From the key file, so that cookies outlive a restart.
-        identity = Identity.load_or_create(self.peer_options.identity_path)
-        cookies = StickyCookies(identity.derive_secret("sticky cookies", _COOKIE_SECRET_BYTES))
+        derive = shared_secrets(self.config.shared_secret)
+        if derive is None:
+            # From the key file, so that cookies outlive a restart.
+            derive = Identity.load_or_create(self.peer_options.identity_path).derive_secret
+        cookies = StickyCookies(derive("sticky cookies", _COOKIE_SECRET_BYTES))
         return HttpIngress(
             self.services,
             self._upstreams,
@@ -228,7 +231,7 @@ class Gateway(Exposer):
             fronts=self.config.fronts,
             balance=self.config.balance,
             cookies=cookies,
-            logins=Logins(Seals(identity.derive_secret("logins", SECRET_BYTES), os.urandom), os.urandom),
+            logins=Logins(Seals(derive("logins", SECRET_BYTES), os.urandom), os.urandom),
             tcpmux=Tcpmux(self.services, self._raw, self.metrics),
             https_port=self._https_port if self.config.redirect else None,
             audit=None if self._audit is None else self._audit.write,

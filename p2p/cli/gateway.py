@@ -82,6 +82,16 @@ def gateway(
     balance: Annotated[
         str, typer.Option("--balance", metavar="HOW", help="least-connections, round-robin, rtt, cookie or address.")
     ] = "least-connections",
+    shared_secret: Annotated[
+        str,
+        typer.Option(
+            "--shared-secret",
+            envvar="P2P_GATEWAY_SECRET",
+            metavar="TEXT",
+            help="The same for all gateways behind one name: each takes cookies and logins of the others.",
+            show_envvar=True,
+        ),
+    ] = "",
     control: Annotated[
         Path | None,
         typer.Option("--control", metavar="PATH", help="Socket for `p2p gateway status`. Default: where it looks."),
@@ -133,6 +143,7 @@ def gateway(
             custom_hosts=custom_hosts,
             redirect=not no_redirect,
             balance=balance,
+            shared_secret=shared_secret,
         )
         peer = shared.options()
         log.set_up(verbose=peer.verbose, log_file=shared.log_file)
@@ -177,6 +188,7 @@ def _config(
     custom_hosts: bool,
     redirect: bool,
     balance: str,
+    shared_secret: str,
 ) -> GatewayConfig:
     """Turn the flags into a configuration.
 
@@ -215,4 +227,5 @@ def _config(
         custom_hosts=custom_hosts,
         redirect=redirect,
         balance=policy,
+        shared_secret=shared_secret,
     )

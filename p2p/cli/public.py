@@ -14,9 +14,13 @@ IsPublic: TypeAlias = Annotated[
     bool, typer.Option("--public", help="Also give it a public URL, for people without this program; see --gateway.")
 ]
 Gateway: TypeAlias = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        "--gateway", envvar="P2P_GATEWAY", metavar="TICKET", help="What p2p gateway printed.", show_envvar=True
+        "--gateway",
+        envvar="P2P_GATEWAY",
+        metavar="TICKET",
+        help="What p2p gateway printed. Repeat for several behind one name.",
+        show_envvar=True,
     ),
 ]
 Host: TypeAlias = Annotated[
@@ -167,8 +171,14 @@ class PublicFlags(NamedTuple):
                 code=CODE_CONTRADICTION,
             )
         kind, port = self._way()
+        gateways = tuple(dict.fromkeys(self.gateway))
+        if len(gateways) > 1 and not (name or self.host or port):
+            raise ConfigError(
+                "several gateways would each choose another name or port: give --name, --host or the port",
+                code=CODE_CONTRADICTION,
+            )
         return PublicOptions(
-            gateway=self.gateway,
+            gateways=gateways,
             kind=kind,
             name=name or "",
             hosts=tuple(self.host or ()),

@@ -171,7 +171,12 @@ class Exposer(Program):
             self.tell_problem(self.node.last_relay_error)
         if self.options.public is not None:
             self._public = Publications(
-                self.options, self.options.public, self.peer_options, services=self._services, on_event=self.tell
+                self.options,
+                self.options.public,
+                self.peer_options,
+                services=self._services,
+                on_event=self.tell,
+                on_problem=self.tell_problem,
             )
             self._publishing = self._scope.start(self._public.run(), name="publisher")
             self._publishing.add_done_callback(lambda _: self._done.set())

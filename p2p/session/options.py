@@ -106,8 +106,8 @@ class OidcOptions:
 class PublicOptions:
     """How a gateway puts a service before the public."""
 
-    gateway: str = field(repr=False)
-    """The gateway's ticket; it carries a secret."""
+    gateways: tuple[str, ...] = field(repr=False)
+    """The tickets of the gateways, which carry secrets; several serve one name."""
     kind: Kind = "http"
     """Virtual host, TLS passed through, TCP or UDP port."""
     name: str = ""

@@ -59,6 +59,7 @@ class Publisher(Connector):
         options: Which services, and how the public reaches them. The names of several services are their names
             before the public, too.
         public: How the public reaches them; part of the options.
+        gateway: The ticket of the gateway, one of the options'.
         peer: Who we are and where we meet.
         services: What visitors can reach.
         on_event: Told what happens.
@@ -72,12 +73,13 @@ class Publisher(Connector):
         self,
         options: ExposeOptions,
         public: PublicOptions,
+        gateway: str,
         peer: PeerOptions,
         *,
         services: OfferedServices,
         on_event: Callable[[Event], None],
     ) -> None:
-        super().__init__(ConnectOptions(ticket=public.gateway), peer, on_event=on_event)
+        super().__init__(ConnectOptions(ticket=gateway), peer, on_event=on_event)
         self._services = services
         self._targets = {name or _ONLY_SERVICE: target for name, target in options.targets.items()}
         self._requests = [

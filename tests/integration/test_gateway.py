@@ -225,7 +225,7 @@ async def test_two_instances_share_the_visitors_and_cover_for_each_other(tmp_pat
 )
 async def test_refusals_are_told(tmp_path, fields, words):
     async with gateway_world(tmp_path) as there:
-        public = PublicOptions(gateway=there.gateway.ticket, **fields)
+        public = PublicOptions(gateways=(there.gateway.ticket,), **fields)
         _, _, task = await there.peers.expose(1, public=public)
         error = await asyncio.wait_for(task, 10)
         assert error.code == "P2P-1504"
@@ -235,7 +235,7 @@ async def test_refusals_are_told(tmp_path, fields, words):
 async def test_a_name_belongs_to_its_first_publisher(tmp_path):
     async with gateway_world(tmp_path) as there, website(mirror) as port:
         await there.publish(port, name="blog")
-        _, news, _ = await there.peers.expose(port, public=PublicOptions(gateway=there.gateway.ticket, name="blog"))
+        _, news, _ = await there.peers.expose(port, public=PublicOptions(gateways=(there.gateway.ticket,), name="blog"))
         assert "in use" in str((await news.wait_for(Problem)).error)
 
 

@@ -103,7 +103,9 @@ async def test_keys_that_were_read_stay_in_use(tmp_path):
 async def test_a_publisher_tells_that_the_keys_are_not_there(tmp_path):
     async with gateway_world(tmp_path) as there, website(mirror) as port:
         public = PublicOptions(
-            gateway=there.gateway.ticket, name="blog", issuers=(IssuerOptions(location=str(Path(tmp_path) / "none")),)
+            gateways=(there.gateway.ticket,),
+            name="blog",
+            issuers=(IssuerOptions(location=str(Path(tmp_path) / "none")),),
         )
         _, news, _ = await there.peers.expose(port, public=public)
         assert (await news.wait_for(Problem)).error.code == "P2P-1509"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,35 +35,46 @@ class GatewayWorld:
         self, service_port: Any, expose: dict[str, Any] | None = None, **fields: Any
     ) -> tuple[Any, News, asyncio.Task[Any]]:
         """Expose a port and publish it."""
-        public = PublicOptions(gateway=self.gateway.ticket, **fields)
+        public = PublicOptions(**{"gateways": (self.gateway.ticket,), **fields})
         exposer, news, task = await self.peers.expose(service_port, public=public, **expose or {})
         await news.wait_for(Public)
         return exposer, news, task
 
     def get(self, path: str, host: str = "blog.gw.test", method: str = "GET", **options: Any) -> Any:
-        """Ask the gateway for something, as a visitor."""
+        """Ask the gateway, or another one, for something, as a visitor."""
         headers = {"Host": host, **options.pop("headers", {})}
-        url = f"http://{self.gateway.http_addresses[0]}{path}"
+        gateway = options.pop("by", self.gateway)
+        url = f"http://{gateway.http_addresses[0]}{path}"
         return self.visitor.request(method, url, headers=headers, allow_redirects=False, **options)
 
 
 @asynccontextmanager
-async def gateway_world(folder: Path, config: GatewayConfig = CONFIG, **fields: Any) -> AsyncIterator[GatewayWorld]:
+async def running_gateway(
+    peers: World, name: str, config: GatewayConfig = CONFIG, **fields: Any
+) -> AsyncIterator[Gateway]:
     """Run a gateway with this configuration, and with whatever else it takes."""
-    async with world(folder) as peers, AsyncExitStack() as stack:
-        news = News()
-        gateway = Gateway(config, peers.options("gateway"), on_event=news.tell, **fields)
-        await stack.enter_async_context(gateway)
-        stop = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(gateway.run_until(stop))
-            await news.wait_for(GatewayReady)
-            async with aiohttp.ClientSession(auto_decompress=False) as visitor:
-                try:
-                    yield GatewayWorld(peers, gateway, visitor)
-                finally:
-                    stop.set()
+    news = News()
+    stop = asyncio.Event()
+    gateway = Gateway(config, peers.options(name), on_event=news.tell, **fields)
+    async with gateway, asyncio.TaskGroup() as group:
+        running = group.create_task(gateway.run_until(stop))
+        await news.wait_for(GatewayReady)
+        try:
+            yield gateway
+        finally:
+            stop.set()
             await running
+
+
+@asynccontextmanager
+async def gateway_world(folder: Path, config: GatewayConfig = CONFIG, **fields: Any) -> AsyncIterator[GatewayWorld]:
+    """Run a gateway and a rendezvous for it."""
+    async with (
+        world(folder) as peers,
+        running_gateway(peers, "gateway", config, **fields) as gateway,
+        aiohttp.ClientSession(auto_decompress=False) as visitor,
+    ):
+        yield GatewayWorld(peers, gateway, visitor)
 
 
 @asynccontextmanager

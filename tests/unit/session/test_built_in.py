@@ -63,7 +63,7 @@ async def test_the_public_reads_folders_and_nothing_else(tmp_path: Path) -> None
     folder = FolderTarget(str(tmp_path))
     (tmp_path / "page.txt").write_text("for all")
     options = ExposeOptions(
-        targets={"": folder}, inbox=tmp_path, allow_bench=True, public=PublicOptions(gateway="p2p1gateway")
+        targets={"": folder}, inbox=tmp_path, allow_bench=True, public=PublicOptions(gateways=("p2p1gateway",))
     )
     async with BuiltInServices(options, asyncio.get_running_loop()) as built_in:
         public = built_in.before_public(Others(), {"service": folder})
