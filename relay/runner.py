@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, start_http_server
 
@@ -22,9 +22,11 @@ from relay import config_file, log
 from relay.config import RelayConfig
 from relay.control_socket import RELAY
 from relay.parts import part_of
-from relay.reporting import Reporter
 from relay.service import RelayService
 from relay.shell.share import Share
+
+if TYPE_CHECKING:
+    from relay.reporting import Reporter
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ async def serve(path: Path, *, verbose: bool = False, share: Share | None = None
         reload = partial(_reload, service, load, path)
         signals = stack.enter_context(StopSignals(reload))
         stack.enter_context(_metrics_server(config.metrics, registry))
-        reporter = await stack.enter_async_context(Reporter(service, registry)) if config.report_to else None
+        reporter = await _start_reports(stack, service, registry)
         if config.control is not None:
             commands: dict[str, Command] = {
                 "status": lambda: {"pid": os.getpid(), **service.status(), **_reports(reporter)},
@@ -88,6 +90,17 @@ def _reload(service: RelayService, load: Callable[[], RelayConfig], path: Path) 
         logger.warning("changed, and needs a restart: %s", ", ".join(needs_restart))
     logger.info("configuration read again")
     return {"reloaded": True, "needs_restart": list(needs_restart)}
+
+
+async def _start_reports(
+    stack: contextlib.AsyncExitStack, service: RelayService, registry: CollectorRegistry
+) -> Reporter | None:
+    if not service.config.report_to:
+        return None
+    # Not before it is needed: an HTTP client costs 10 MiB and a tenth of a second of every start.
+    from relay.reporting import Reporter
+
+    return await stack.enter_async_context(Reporter(service, registry))
 
 
 def _reports(reporter: Reporter | None) -> dict[str, Any]:

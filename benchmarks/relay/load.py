@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from benchmarks.relay.network import CLIENT_HOST, PEER_HOST, RELAY_CLIENT_SIDE, Network
-from benchmarks.relay.relays import PORT
+from benchmarks.relay.relays import PORT, TLS_PORT
 from benchmarks.relay.turn import CHANNEL, Turn
 
 Direction: TypeAlias = Literal["to_peer", "to_client"]
-Leg: TypeAlias = Literal["udp", "tcp"]
+Leg: TypeAlias = Literal["udp", "tcp", "tls"]
 Result: TypeAlias = dict[str, Any]
 
+GENERATOR_CORE: Final = 0
 _HEADER_BYTES: Final = 4
 _SOURCE: Final = Path(__file__).with_name("generator.c")
 
@@ -68,7 +69,7 @@ class Generator:
         core: The core it is pinned to.
     """
 
-    def __init__(self, core: int = 0) -> None:
+    def __init__(self, core: int = GENERATOR_CORE) -> None:
         self._core = core
         self._folder = tempfile.TemporaryDirectory()
         self._number = 0
@@ -138,6 +139,8 @@ def relayed_flows(network: Network, load: Load) -> Iterator[list[Flow]]:
             server = (RELAY_CLIENT_SIDE, PORT)
             if load.leg == "tcp":
                 client = network.tcp("client", server)
+            elif load.leg == "tls":
+                client = stack.enter_context(_over_tls(network.tcp("client", (RELAY_CLIENT_SIDE, TLS_PORT))))
             else:
                 client = network.udp("client", CLIENT_HOST)
                 client.connect(server)
@@ -150,6 +153,21 @@ def relayed_flows(network: Network, load: Load) -> Iterator[list[Flow]]:
             client.setblocking(False)
             flows.append(Flow(client, peer))
         yield flows
+
+
+@contextlib.contextmanager
+def _over_tls(tcp: socket.socket) -> Iterator[socket.socket]:
+    """Give a plain stream in the place of a connection, on which TLS is spoken."""
+    plain, other = socket.socketpair()
+    with plain, other, tcp:
+        words = [sys.executable, "-m", "benchmarks.relay.tls_bridge", str(other.fileno()), str(tcp.fileno())]
+        bridge = subprocess.Popen([*words, str(GENERATOR_CORE)], pass_fds=(other.fileno(), tcp.fileno()))
+        other.close()
+        try:
+            yield plain
+        finally:
+            bridge.kill()
+            bridge.wait()
 
 
 def _lines(flows: Sequence[Flow], load: Load) -> Iterator[str]:

@@ -18,12 +18,16 @@ from benchmarks.relay.network import RELAY_CLIENT_SIDE, RELAY_PEER_SIDE, Network
 from benchmarks.relay.turn import PASSWORD, USER
 
 PORT: Final = 3478
+TLS_PORT: Final = 5349
 SECRET: Final = "a secret for benchmarks"
 _START_S: Final = 10.0
 
 _OURS: Final = """
 udp = ["{client_side}:{port}"]
 tcp = ["{client_side}:{port}"]
+tls = ["{client_side}:{tls_port}"]
+tls_certificate = "certificate.pem"
+tls_key = "key.pem"
 relay_addresses = ["{peer_side}"]
 drain_s = 0
 shared_secret = "{secret}"
@@ -67,11 +71,13 @@ def ours(network: Network, *, cores: str, workers: int = 1) -> Iterator[RunningR
             client_side=RELAY_CLIENT_SIDE,
             peer_side=RELAY_PEER_SIDE,
             port=PORT,
+            tls_port=TLS_PORT,
             user=USER,
             password=PASSWORD,
             secret=SECRET,
             workers=f"workers = {workers}\n" if workers > 1 else "",
         )
+        _make_certificate(Path(folder))
         file.write_text(settings)
         file.chmod(0o600)
         with _running(network, "ours", [sys.executable, "-m", "relay", "-c", str(file)], cores) as relay:
@@ -80,7 +86,7 @@ def ours(network: Network, *, cores: str, workers: int = 1) -> Iterator[RunningR
 
 @contextmanager
 def coturn(network: Network, *, cores: str, workers: int = 1) -> Iterator[RunningRelay]:
-    """Run coturn with the same duties: long-term credentials, UDP and TCP, no log.
+    """Run coturn with the same duties: long-term credentials, UDP, TCP and TLS, no log.
 
     Args:
         network: Where.
@@ -90,10 +96,31 @@ def coturn(network: Network, *, cores: str, workers: int = 1) -> Iterator[Runnin
     with tempfile.TemporaryDirectory() as folder:
         command = ["turnserver", "-n", "-L", RELAY_CLIENT_SIDE, "-E", RELAY_PEER_SIDE, "-p", str(PORT)]
         command += ["-m", str(workers), "-a", "-u", f"{USER}:{PASSWORD}", "-r", "bench", "--min-port=1024"]
-        command += ["--no-tls", "--no-dtls", "--no-cli", "--no-software-attribute", "--log-file=/dev/null"]
+        certificate, key = _make_certificate(Path(folder))
+        command += [f"--tls-listening-port={TLS_PORT}", f"--cert={certificate}", f"--pkey={key}"]
+        command += ["--no-dtls", "--no-cli", "--no-software-attribute", "--log-file=/dev/null"]
         command += ["--simple-log", f"--pidfile={folder}/pid", f"--userdb={folder}/users"]
         with _running(network, "coturn", command, cores) as relay:
             yield relay
+
+
+def _make_certificate(folder: Path) -> tuple[Path, Path]:
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "1",
+    ]
+    command += ["-subj", "/CN=relay", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
 
 
 def coturn_version() -> str | None:

@@ -187,6 +187,20 @@ SCENARIOS: Final = (
         measure=_mbit(Load(leg="tcp", window=512, burst=16, direction="to_client")),
     ),
     Scenario(
+        name="tls_to_peer",
+        title="client over TLS to peer",
+        unit="Mbit/s",
+        goal=1.0,
+        measure=_mbit(Load(leg="tls", burst=16)),
+    ),
+    Scenario(
+        name="tls_to_client",
+        title="peer to client over TLS",
+        unit="Mbit/s",
+        goal=1.0,
+        measure=_mbit(Load(leg="tls", window=512, burst=16, direction="to_client")),
+    ),
+    Scenario(
         name="fairness",
         title="lost by 100 quiet clients",
         unit="share",
