@@ -67,6 +67,14 @@ def connect(
             help="Look on this network by multicast DNS too. A ticket that names no rendezvous needs no flag for that.",
         ),
     ] = False,
+    compress: Annotated[
+        bool,
+        typer.Option(
+            "--compress",
+            help="Compress what connections say, both ways: for text on a slow line. Whoever sees how much is sent "
+            "may guess at secrets that are sent beside text of theirs.",
+        ),
+    ] = False,
     limit: flags.Limit = None,
     metrics: flags.Metrics = None,
     *,
@@ -113,6 +121,7 @@ def connect(
             stdio=stdio,
             stdio_service=services[0] if stdio and services else "",
             lan=lan,
+            compress=compress,
             limits=parse_limits(limit or [], None),
             reverse=parse_reverse(reverse) if reverse else {},
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from p2p.aio.pair import stream_pair
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.sockets import Addresses
+from p2p.proto.tunnel.header import FlowKind
 
 
 def connect_flow(
@@ -16,6 +17,7 @@ def connect_flow(
     *,
     addresses: Addresses | None = None,
     make_pair: Callable[[], tuple[socket.socket, socket.socket]] = stream_pair,
+    kind: FlowKind = FlowKind.STREAM,
 ) -> socket.socket:
     """Connect to a service of the other side.
 
@@ -24,6 +26,7 @@ def connect_flow(
         service: Which service; empty means the session's own.
         addresses: Whose connection it really is; None means the pair's own.
         make_pair: Makes two connected stream sockets, of which the flow gets the second.
+        kind: What its bytes are.
 
     Returns:
         The first of the pair; it is reset when the service cannot be reached.
@@ -33,7 +36,7 @@ def connect_flow(
     """
     ours, theirs = make_pair()
     try:
-        multiplexer.open_flow(theirs, service, addresses=addresses)
+        multiplexer.open_flow(theirs, service, addresses=addresses, kind=kind)
     except BaseException:
         ours.close()
         theirs.close()

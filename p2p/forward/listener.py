@@ -7,20 +7,30 @@ import logging
 import socket
 from collections import deque
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from p2p import defaults
 from p2p.address import TransportAddress
 from p2p.errors import ErrorCode, ForwardError
 from p2p.forward import sockets
+from p2p.forward.compression import Compression
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.unix_socket import UnixListener
 from p2p.os_errors import NO_DESCRIPTORS, reason_of
+from p2p.proto.tunnel.header import FlowKind
 from p2p.target import TcpTarget, UnixTarget
 
 logger = logging.getLogger(__name__)
 
 CODE_LISTEN: Final = ErrorCode("P2P-6130", "Choose another address with --listen; 127.0.0.1:0 takes any free port.")
+
+
+class _Waiting(NamedTuple):
+    """A connection that has no flow yet."""
+
+    until: float
+    sock: socket.socket
+    addresses: sockets.Addresses
 
 
 class StreamListenerForward:
@@ -37,6 +47,7 @@ class StreamListenerForward:
         service: What to ask the other side for; empty means the session's own service.
         waiting_s: How long a connection waits for a session.
         waiting_limit: How many wait.
+        compression: Compresses what the connections say; None leaves it as it is.
     """
 
     def __init__(
@@ -47,6 +58,7 @@ class StreamListenerForward:
         service: str = "",
         waiting_s: float = defaults.FORWARD_WAITING_S,
         waiting_limit: int = defaults.FORWARD_WAITING_LIMIT,
+        compression: Compression | None = None,
     ) -> None:
         self.service = service
         self.refused = 0
@@ -58,7 +70,8 @@ class StreamListenerForward:
         self._socket: socket.socket | None = None
         self._unix: UnixListener | None = None
         self._multiplexer: Multiplexer | None = None
-        self._waiting: deque[tuple[float, socket.socket]] = deque()
+        self._compression = compression
+        self._waiting: deque[_Waiting] = deque()
         self._expiry: asyncio.TimerHandle | None = None
         self._pause: asyncio.TimerHandle | None = None
 
@@ -120,7 +133,7 @@ class StreamListenerForward:
                 timer.cancel()
         self._expiry = self._pause = None
         while self._waiting:
-            self._refuse(self._waiting.popleft()[1])
+            self._refuse(self._waiting.popleft().sock)
         if self._socket is not None:
             self._loop.remove_reader(self._socket)
             self._socket.close()
@@ -152,8 +165,17 @@ class StreamListenerForward:
                 logger.info("connection refused: %d wait for a session already", len(self._waiting))
                 self._refuse(sock)
             else:
-                self._waiting.append((self._loop.time() + self._waiting_s, sock))
+                self._waiting.append(self._wait(sock))
         self._serve()
+
+    def _wait(self, sock: socket.socket) -> _Waiting:
+        addresses = sockets.socket_addresses(sock)
+        until = self._loop.time() + self._waiting_s
+        return _Waiting(until, sock if self._compression is None else self._compression.before(sock), addresses)
+
+    @property
+    def _kind(self) -> FlowKind:
+        return FlowKind.STREAM if self._compression is None else FlowKind.COMPRESSED
 
     def _resume(self) -> None:
         self._pause = None
@@ -163,23 +185,24 @@ class StreamListenerForward:
     def _serve(self) -> None:
         """Open flows for those that wait, as far as the session takes them."""
         while self._waiting and self._multiplexer is not None:
+            first = self._waiting[0]
             try:
-                self._multiplexer.open_flow(self._waiting[0][1], self.service)
+                self._multiplexer.open_flow(first.sock, self.service, addresses=first.addresses, kind=self._kind)
             except ForwardError:
                 self._multiplexer.call_on_capacity(self._serve)
                 break
             self._waiting.popleft()
         if self._waiting and self._expiry is None:
-            self._expiry = self._loop.call_at(self._waiting[0][0], self._expire)
+            self._expiry = self._loop.call_at(self._waiting[0].until, self._expire)
 
     def _expire(self) -> None:
         self._expiry = None
         now = self._loop.time()
-        while self._waiting and self._waiting[0][0] <= now:
+        while self._waiting and self._waiting[0].until <= now:
             logger.info("connection refused: no session within %g s", self._waiting_s)
-            self._refuse(self._waiting.popleft()[1])
+            self._refuse(self._waiting.popleft().sock)
         if self._waiting:
-            self._expiry = self._loop.call_at(self._waiting[0][0], self._expire)
+            self._expiry = self._loop.call_at(self._waiting[0].until, self._expire)
 
     def _refuse(self, sock: socket.socket) -> None:
         self.refused += 1

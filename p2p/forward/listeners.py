@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from p2p.address import TransportAddress
+from p2p.forward.compression import Compression
 from p2p.forward.listener import StreamListenerForward
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.udp_listener import UdpListenerForward
@@ -23,13 +24,17 @@ class Listeners:
     Args:
         places: Where each service appears, by its name; empty for the session's own.
         loop: The event loop.
+        compression: Compresses what connections say; None leaves it as it is. Datagrams are left alone.
     """
 
-    def __init__(self, places: Mapping[str, Target], *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, places: Mapping[str, Target], *, loop: asyncio.AbstractEventLoop, compression: Compression | None = None
+    ) -> None:
         self.addresses: dict[str, Target] = {}
         """Where each service appears, once it is open."""
         self._places = places
         self._loop = loop
+        self._compression = compression
         self._open: list[StreamListenerForward | UdpListenerForward] = []
         self._stack = AsyncExitStack()
 
@@ -74,6 +79,6 @@ class Listeners:
                 self._open.append(await stack.enter_async_context(udp))
                 return UdpTarget(*udp.address)
             case TcpTarget() | UnixTarget():
-                streams = StreamListenerForward(place, loop=self._loop, service=service)
+                streams = StreamListenerForward(place, loop=self._loop, service=service, compression=self._compression)
                 self._open.append(await stack.enter_async_context(streams))
                 return streams.place

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Final
 
 from p2p import defaults
 from p2p.errors import ForwardError, LocalProtocolError, P2PError, RemoteProtocolError, SessionClosedError
@@ -22,15 +21,10 @@ from p2p.forward.target import FlowAcceptor
 from p2p.forward.throttle import Throttles
 from p2p.forward.transport import StreamTransport
 from p2p.proto.tunnel import control as tunnel
-from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode, goodbye_error, refusal_error
+from p2p.proto.tunnel.codes import CloseCode, GoodbyeCode, RefusalCode, goodbye_error, refusal_error
 from p2p.proto.tunnel.control import ControlChannel, Role, State
 from p2p.proto.tunnel.frames import AuthRequest, Hello
 from p2p.proto.tunnel.header import FlowKind, StreamHeader
-
-CLOSE_PROTOCOL_BROKEN: Final = 0x50_10
-"""Close code of the QUIC connection: the other side broke the tunnel protocol."""
-CLOSE_REFUSED: Final = 0x50_11
-"""Close code of the QUIC connection: the dialer was not let in."""
 
 
 class Multiplexer:
@@ -155,7 +149,7 @@ class Multiplexer:
         self._table.close()
         self._refusal = refusal_error(code, text)
         self._refusal_timer = self._loop.call_later(
-            defaults.TUNNEL_REFUSAL_LINGER_S, self._abort, self._refusal, CLOSE_REFUSED, "refused"
+            defaults.TUNNEL_REFUSAL_LINGER_S, self._abort, self._refusal, CloseCode.REFUSED, "refused"
         )
 
     # --- flows -------------------------------------------------------------------------------------------------
@@ -165,19 +159,27 @@ class Multiplexer:
         """How many flows are open."""
         return len(self._table)
 
-    def open_flow(self, sock: socket.socket, service: str = "", *, addresses: Addresses | None = None) -> None:
+    def open_flow(
+        self,
+        sock: socket.socket,
+        service: str = "",
+        *,
+        addresses: Addresses | None = None,
+        kind: FlowKind = FlowKind.STREAM,
+    ) -> None:
         """Forward a local connection.
 
         Args:
             sock: A connected stream socket; it belongs to the flow from here on.
             service: Which service; empty means the session's own.
             addresses: Whose connection it really is; None means the socket's own.
+            kind: What its bytes are.
 
         Raises:
             ForwardError: No flow can be opened now; the socket still belongs to the caller.
         """
         self._require_room()
-        self._table.open(sock, service, addresses or socket_addresses(sock))
+        self._table.open(sock, StreamHeader(service, *(addresses or socket_addresses(sock)), kind))
 
     def open_datagram_flow(self, port: DatagramPort, service: str, addresses: Addresses) -> DatagramFlow:
         """Forward the datagrams of one local source.
@@ -314,7 +316,7 @@ class Multiplexer:
 
     def protocol_broken(self, error: RemoteProtocolError) -> None:
         """See ``FlowGovernor``."""
-        self._abort(error, CLOSE_PROTOCOL_BROKEN, str(error))
+        self._abort(error, CloseCode.PROTOCOL_BROKEN, str(error))
 
     def flow_failed(self, error: ForwardError) -> None:
         """See ``FlowGovernor``."""
@@ -348,7 +350,7 @@ class Multiplexer:
                 self._observer.established()
                 self._tell_capacity()
             case tunnel.Refused(code, text):
-                self._abort(refusal_error(code, text), CLOSE_REFUSED, "refused")
+                self._abort(refusal_error(code, text), CloseCode.REFUSED, "refused")
             case tunnel.RttMeasured(rtt_s):
                 self._round_trips.measured(rtt_s)
             case tunnel.DrainRequested():

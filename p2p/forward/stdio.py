@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from p2p import defaults
+from p2p.forward.compression import Compression
 from p2p.forward.connect import connect_flow
 from p2p.forward.multiplexer import Multiplexer
+from p2p.proto.tunnel.header import FlowKind
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
@@ -54,18 +56,25 @@ class StdioFlow:
     ) -> None:
         self.close()
 
-    def open(self, multiplexer: Multiplexer, service: str = "") -> None:
+    def open(self, multiplexer: Multiplexer, service: str = "", compression: Compression | None = None) -> None:
         """Begin the flow and the copying.
 
         Args:
             multiplexer: The session; it must take a flow now.
             service: What to ask the other side for; empty means the session's own service.
+            compression: Compresses the bytes; None leaves them as they are.
 
         Raises:
             ForwardError: The session takes no flow.
         """
-        # A socket pair blocks, as the threads want it.
-        ours = self._socket = connect_flow(multiplexer, service, make_pair=socket.socketpair)
+
+        def pair() -> tuple[socket.socket, socket.socket]:
+            # A socket pair blocks, as the threads want it.
+            ours, theirs = socket.socketpair()
+            return ours, theirs if compression is None else compression.before(theirs)
+
+        kind = FlowKind.STREAM if compression is None else FlowKind.COMPRESSED
+        ours = self._socket = connect_flow(multiplexer, service, make_pair=pair, kind=kind)
         for copy, over in ((self._copy_in, self._input_over), (self._copy_out, self._output_over)):
             threading.Thread(target=self._run, args=(copy, ours, over), name="stdio", daemon=True).start()
 

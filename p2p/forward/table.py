@@ -126,7 +126,7 @@ class FlowTable:
         """Whether there are as many flows as there may be now."""
         return len(self._flows) >= (self._max_flows if self._early is None else defaults.TUNNEL_EARLY_STREAMS)
 
-    def open(self, sock: socket.socket, service: str, addresses: sockets.Addresses) -> None:
+    def open(self, sock: socket.socket, header: StreamHeader) -> None:
         """Begin a flow of ours with a connected socket.
 
         Raises:
@@ -134,10 +134,10 @@ class FlowTable:
         """
         self._require_room()
         sockets.prepare(sock)
-        flow = Flow(self, self.transport.open_stream(), sock, StreamHeader(service, *addresses))
+        flow = Flow(self, self.transport.open_stream(), sock, header)
         self._flows[flow.stream_id] = flow
         self._flows_total += 1
-        self._throttle(flow, service)
+        self._throttle(flow, header.service)
         flow.open()
 
     def open_datagrams(self, port: DatagramPort, header: StreamHeader) -> DatagramFlow:

@@ -9,9 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from types import TracebackType
+from typing import Self
 
 from p2p.defaults import DIAL_BACKOFF_MAX_S, DIAL_BACKOFF_MIN_S
 from p2p.errors import ConfigError, ForwardError, P2PError
+from p2p.forward.compression import Compression
 from p2p.forward.listeners import Listeners
 from p2p.forward.stdio import StdioFlow
 from p2p.forward.target import ServiceDialer
@@ -67,6 +70,25 @@ class Connector(Program):
         self._flow_error: ForwardError | None = None
         self._dials: dict[str, Dial] = {}
         self._lost: dict[str, asyncio.Future[P2PError]] = {}
+        self._compression = Compression() if options.compress else None
+        self._below = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            if self._compression is not None:
+                await stack.enter_async_context(self._compression)
+            await super().__aenter__()
+            self._below = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, traceback)
+        finally:
+            # What sessions deliver at their end passes here.
+            await self._below.aclose()
 
     def make_node(self) -> Node:
         """See ``Program``."""
@@ -179,7 +201,9 @@ class Connector(Program):
 
             async def listen(places: Mapping[str, Target]) -> Listeners:
                 assert self._loop is not None
-                listeners = await stack.enter_async_context(Listeners(places, loop=self._loop))
+                listeners = await stack.enter_async_context(
+                    Listeners(places, loop=self._loop, compression=self._compression)
+                )
                 self._listeners = listeners
                 for service, address in listeners.addresses.items():
                     self.tell(Listening(t_s=self.t_s, address=address, service=service))
@@ -233,7 +257,7 @@ class Connector(Program):
         assert self._loop is not None
         session = await self.open_session(self.peer_options.timeout_s)
         async with StdioFlow(self._loop) as flow:
-            flow.open(session.multiplexer, self.options.stdio_service)
+            flow.open(session.multiplexer, self.options.stdio_service, self._compression)
             await flow.wait_closed()
         await session.multiplexer.drain(timeout_s=self.peer_options.timeout_s)
         if self._flow_error is not None:

@@ -196,6 +196,8 @@ class ConnectOptions:
     """Whether to look for the service in this network by multicast DNS though the ticket names a rendezvous."""
     socks: TransportAddress | None = None
     """Where the proxy of the other side appears here; None for nowhere."""
+    compress: bool = False
+    """Whether the bytes of connections are compressed on the way."""
     stdio: bool = False
     """Whether standard input and output are the one connection."""
     stdio_service: str = ""

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from p2p.defaults import COMPRESSED_FLOWS
 from p2p.forward.announcing import AnnouncingAcceptor
+from p2p.forward.compression import Compression, CompressionAcceptor
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.target import FlowAcceptor, ServiceDialer
 from p2p.forward.throttle import Throttles
@@ -39,6 +41,7 @@ class OfferedServices:
         self._options = options
         self._loop = loop
         self._built_in = BuiltInServices(options, loop)
+        self._compression = Compression(at_most=COMPRESSED_FLOWS)
         self._inspector: Inspector | None = None
         self._throttles: Throttles | None = None
         self._stack = contextlib.AsyncExitStack()
@@ -48,6 +51,7 @@ class OfferedServices:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self._built_in)
+            await stack.enter_async_context(self._compression)
             if self._options.reverse:
                 listeners = ReverseListeners(self._options.reverse, loop=self._loop)
                 self.reverse = await stack.enter_async_context(listeners)
@@ -83,7 +87,7 @@ class OfferedServices:
             node: What it lives on.
         """
         there = self._to_targets(self._options.targets, session, node, self._options.proxy_source)
-        return self._built_in.before(there)
+        return CompressionAcceptor(self._built_in.before(there), self._compression)
 
     def public_acceptor(self, session: PeerSession, node: Node, targets: Mapping[str, Offered]) -> FlowAcceptor:
         """Make what connects the flows that a gateway opens for its visitors.

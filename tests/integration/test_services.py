@@ -96,7 +96,7 @@ async def test_one_of_several_services_on_standard_input_and_output(
         async def __aexit__(self, *exception: object) -> None:
             """Nothing to close."""
 
-        def open(self, multiplexer: object, service: str) -> None:
+        def open(self, multiplexer: object, service: str, compression: object) -> None:
             opened.append(service)
 
         async def wait_closed(self) -> None:

@@ -36,6 +36,15 @@ class GoodbyeCode(IntEnum):
     DRAIN_TIMEOUT = 6
 
 
+class CloseCode(IntEnum):
+    """Why a QUIC connection was closed without a goodbye."""
+
+    PROTOCOL_BROKEN = 0x50_10
+    """The other side broke the tunnel protocol."""
+    REFUSED = 0x50_11
+    """The dialer was not let in."""
+
+
 class StreamCode(IntEnum):
     """Application error codes of RESET_STREAM and STOP_SENDING: why one flow ends early.
 

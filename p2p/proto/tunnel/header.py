@@ -40,6 +40,8 @@ class FlowKind(IntEnum):
     """A TCP or Unix connection: its bytes as they are."""
     DATAGRAMS = 2
     """The datagrams of one source; on the stream itself only those too large for QUIC's, with a length in front."""
+    COMPRESSED = 3
+    """A TCP or Unix connection, its bytes compressed in both directions (DEFLATE, RFC 1951)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import pytest
 
 from p2p import defaults
 from p2p.errors import ConnectivityError, ForwardError, LocalProtocolError, RemoteProtocolError, SessionClosedError
-from p2p.forward.multiplexer import CLOSE_PROTOCOL_BROKEN, Multiplexer
-from p2p.proto.tunnel.codes import GoodbyeCode, RefusalCode, StreamCode
+from p2p.forward.multiplexer import Multiplexer
+from p2p.proto.tunnel.codes import CloseCode, GoodbyeCode, RefusalCode, StreamCode
 from p2p.proto.tunnel.frames import Drain, Ping, encode_frame
 from tests.support.forward_session import HELLO, REQUEST, Session, read_all, read_exactly, tcp_pair, turns, until
 
@@ -104,7 +104,7 @@ async def test_too_many_streams_of_a_stranger_end_the_connection() -> None:
         session.exposer_transport.deliver(4 * number, b"\x01")
     (error,) = session.exposer_observer.errors
     assert isinstance(error, RemoteProtocolError)
-    assert session.exposer_transport.close_code == CLOSE_PROTOCOL_BROKEN
+    assert session.exposer_transport.close_code == CloseCode.PROTOCOL_BROKEN
     await turns(2)
     assert session.exposer.flow_count == 0
 
