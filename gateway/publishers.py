@@ -69,6 +69,7 @@ class Publisher(Instance):
         super().__init__(f"{session.peer}/{request.service}", request.weight, now)
         self.wants_address = request.wants_address
         self.speaks_h2 = request.speaks_h2
+        self.strips_path = bool(request.path) and request.strips_path
         self.header_rules = request.headers
         self.health = request.health
         self.session = session

@@ -178,7 +178,7 @@ class Gateway(Exposer):
         """How the public reaches a service."""
         if service.port:
             return (f"{service.kind}://{self.config.domain or self.config.port_hosts[0]}:{service.port}",)
-        return tuple(f"{self._scheme(service)}://{host}{self._port(service)}" for host in service.hosts)
+        return tuple(f"{self._scheme(service)}://{host}{self._port(service)}{service.path}" for host in service.hosts)
 
     async def drain(self) -> None:
         """Tell fronts that visitors should go elsewhere, and return when those that are here have gone.

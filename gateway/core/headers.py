@@ -32,6 +32,7 @@ _SAYS_WHO: Final = frozenset(
         "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-port",
+        "x-forwarded-prefix",
         "x-forwarded-preferred-username",
         "x-forwarded-proto",
         "x-forwarded-user",
@@ -113,6 +114,11 @@ def trailers_for_service(trailers: Headers) -> Headers:
     lies = _OF_THE_MESSAGE | {"host", "authorization", "cookie"}
     kept = [(name, value) for name, value in end_to_end(trailers) if not _says_who(name)]
     return [(name, value) for name, value in kept if name.lower() not in lies]
+
+
+def size_of(headers: Iterable[tuple[str, str]]) -> int:
+    """How many bytes headers take in HTTP/1.1."""
+    return sum(len(name) + len(value) + len(": \r\n") for name, value in headers)
 
 
 def is_for_rules(name: str) -> bool:

@@ -84,7 +84,7 @@ class Logins:
 
         Args:
             login: Of the service.
-            base: ``https://blog.example``: the service as the visitor wrote it.
+            base: ``https://blog.example``, with the service's path: the service as the visitor wrote it.
             host: Its host name alone.
             target: The path that the visitor wants.
             headers: Of its request.

@@ -55,6 +55,9 @@ BUSY: Final = Problem(503, "busy", "Too much at once", "Try again in a moment.")
 TOO_SLOW: Final = Problem(408, "slow", "Too slow", "The request did not come to its end in time.")
 TOO_MANY: Final = Problem(429, "rate", "Too fast", "You ask more often than the owner of this service allows.")
 TOO_LARGE: Final = Problem(413, "size", "Too large", "The owner of this service takes no requests of this size.")
+HEADERS_TOO_LARGE: Final = Problem(
+    431, "headers", "Too many headers", "The owner of this service takes no headers of this size. Delete its cookies."
+)
 BAD_REQUEST: Final = Problem(400, "request", "Not understood", "The request is not valid HTTP, or names no host.")
 
 _PAGE: Final = """<!doctype html>

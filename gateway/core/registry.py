@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, count
 from typing import Final, Generic
 
@@ -11,7 +11,8 @@ from gateway.core import names
 from gateway.core.access import AccessPolicy
 from gateway.core.balance import InstanceT
 from gateway.core.headers import is_for_rules
-from p2p.errors import ConfigError
+from gateway.core.paths import climbs, is_below, path_of, plain
+from p2p.errors import ConfigError, DecodeError
 from p2p.identity import PeerId
 from p2p.proto.publication import Access, Issuer, Kind, Publish
 
@@ -41,6 +42,7 @@ class Service(Generic[InstanceT]):
     Attributes:
         kind: How visitors reach it.
         hosts: Its host names; empty for a port.
+        path: Below which path of them it is; empty for all that no other has.
         port: Its TCP or UDP port, or 0.
         policy: Who may come. The instance that came last, of those that are there, decides.
         instances: Those that serve it.
@@ -49,6 +51,7 @@ class Service(Generic[InstanceT]):
     def __init__(self, owner: PeerId, request: Publish, hosts: tuple[str, ...], port: int) -> None:
         self.kind: Kind = request.kind
         self.hosts = hosts
+        self.path = request.path
         self.port = port
         self.policy: AccessPolicy
         self.instances: list[InstanceT] = []
@@ -64,12 +67,12 @@ class Service(Generic[InstanceT]):
     @property
     def title(self) -> str:
         """What to call it in logs and on pages."""
-        return self.hosts[0] if self.hosts else f"{self.kind} port {self.port}"
+        return f"{self.hosts[0]}{self.path}" if self.hosts else f"{self.kind} port {self.port}"
 
     @property
     def reference(self) -> str:
-        """What operators and their files call it: its first host name, or ``tcp:20022``."""
-        return self.hosts[0] if self.hosts else f"{self.kind}:{self.port}"
+        """What operators and their files call it: its first host name with its path, or ``tcp:20022``."""
+        return f"{self.hosts[0]}{self.path}" if self.hosts else f"{self.kind}:{self.port}"
 
     def add(self, instance: InstanceT, policy: AccessPolicy) -> None:
         """Another program serves it, and decides from now on who may come."""
@@ -129,15 +132,35 @@ class Registry(Generic[InstanceT]):
         self._ports = ports
         self._custom_hosts = custom_hosts
         self._random_bytes = random_bytes
-        self._by_host: dict[str, Service[InstanceT]] = {}
+        self._by_host: dict[str, dict[str, Service[InstanceT]]] = {}
         self._by_port: dict[tuple[Kind, int], Service[InstanceT]] = {}
 
     def __iter__(self) -> Iterator[Service[InstanceT]]:
-        yield from dict.fromkeys([*self._by_host.values(), *self._by_port.values()])
+        by_path = [service for services in self._by_host.values() for service in services.values()]
+        yield from dict.fromkeys([*by_path, *self._by_port.values()])
 
     def of_host(self, host: str) -> Service[InstanceT] | None:
-        """The service of a host name in lower case."""
-        return self._by_host.get(host)
+        """A service of a host name in lower case; all of them are of one kind."""
+        return next(iter(self._by_host.get(host, {}).values()), None)
+
+    def of_target(self, host: str, target: str) -> Service[InstanceT] | None:
+        """The service of a request: that with the longest path above it.
+
+        Args:
+            host: In lower case.
+            target: Path and query.
+
+        Raises:
+            DecodeError: The path could be understood in two ways, and services of this host are told apart by it.
+        """
+        services = self._by_host.get(host, {})
+        if services.keys() <= {""}:
+            return services.get("")
+        path = path_of(target)
+        prefix, other = _prefix_of(path, services), _prefix_of(plain(path), services)
+        if prefix != other or climbs(plain(path)):
+            raise DecodeError("a path of two services")
+        return services.get(prefix)
 
     def publish(self, owner: PeerId, request: Publish, instance: InstanceT) -> Service[InstanceT]:
         """Add an instance, and the service if it is the first.
@@ -175,22 +198,32 @@ class Registry(Generic[InstanceT]):
     def _forget_if_empty(self, service: Service[InstanceT]) -> None:
         if not service.instances:
             for host in service.hosts:
-                self._by_host.pop(host, None)
+                services = self._by_host.get(host, {})
+                services.pop(service.path, None)
+                if not services:
+                    self._by_host.pop(host, None)
             self._by_port.pop((service.kind, service.port), None)
 
     def _publish_host(self, owner: PeerId, request: Publish) -> Service[InstanceT]:
         hosts = tuple(dict.fromkeys(host.lower() for host in request.hosts)) or (self._own_host(request.name),)
         for host in request.hosts and hosts:
             self._check_custom(host)
-        known = {self._by_host.get(host) for host in hosts}
+        if request.path and request.kind != "http":
+            raise RefusedError("only HTTP has paths")
+        known = {self._by_host.get(host, {}).get(request.path) for host in hosts}
         existing = next(iter(known))
-        if len(known) > 1 or (existing is not None and not existing.admits(owner, request)):
+        neighbours = [service for host in hosts for service in self._by_host.get(host, {}).values()]
+        if len(known) > 1 or not all(service.admits(owner, request) for service in neighbours):
             # Perhaps a program of the same user that has just died: its name is free again in a while.
             raise RefusedError(f"{' and '.join(hosts)} is in use by somebody else", is_final=False)
+        others = [service for service in neighbours if service is not existing]
+        if any(service.policy.access.client_ca != request.access.client_ca for service in others):
+            raise RefusedError("all paths of a host ask for the same certificates: the handshake comes before the path")
         if existing is not None:
             return existing
         service = Service[InstanceT](owner, request, hosts, 0)
-        self._by_host.update(dict.fromkeys(hosts, service))
+        for host in hosts:
+            self._by_host.setdefault(host, {})[request.path] = service
         return service
 
     def _own_host(self, label: str) -> str:
@@ -241,6 +274,10 @@ class Registry(Generic[InstanceT]):
         raise RefusedError("no port is free", is_final=False)
 
 
+def _prefix_of(path: str, prefixes: Iterable[str]) -> str:
+    return max((prefix for prefix in prefixes if is_below(path, prefix)), key=len, default="")
+
+
 def _policy_of(request: Publish) -> AccessPolicy:
     try:
         policy = AccessPolicy(request.access)
@@ -259,4 +296,4 @@ def _policy_of(request: Publish) -> AccessPolicy:
 
 def _is_for_http(access: Access) -> bool:
     has_login = access.webhooks or access.client_ca or access.oidc
-    return bool(has_login or access.connections or access.body_max_bytes)
+    return bool(has_login or access.connections or access.body_max_bytes or access.header_max_bytes)

@@ -79,9 +79,9 @@ def without_cookies(headers: Headers, ours: Collection[str]) -> Headers:
     return kept
 
 
-def set_cookie(value: str, *, is_secure: bool) -> str:
-    """Write a Set-Cookie header, for the visitor's browser session and this host only."""
-    return f"{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if is_secure else "")
+def set_cookie(value: str, *, is_secure: bool, path: str = "") -> str:
+    """Write a Set-Cookie header, for the visitor's browser session, this host, and the path of the service."""
+    return f"{COOKIE}={value}; Path={path or '/'}; HttpOnly; SameSite=Lax" + ("; Secure" if is_secure else "")
 
 
 def _pairs(headers: Headers) -> list[str]:

@@ -35,7 +35,7 @@ class HealthChecks:
 
     async def watch(self, service: Service[Publisher], publisher: Publisher, health: Health) -> None:
         """Ask one instance again and again, until it drains or is no longer there."""
-        head = RequestHead("GET", health.path, [("Host", service.title), ("User-Agent", "p2p-gateway")])
+        head = RequestHead("GET", health.path, [("Host", service.hosts[0]), ("User-Agent", "p2p-gateway")])
         while publisher in service.instances and not publisher.is_draining:
             is_good = await self._ask(publisher, head)
             self._metrics.health_checks.labels("good" if is_good else "bad").inc()

@@ -16,7 +16,7 @@ from gateway.core import problems
 from gateway.core.access import AccessPolicy, Verdict
 from gateway.core.audit import Record, path_of, time_of
 from gateway.core.balance import Policy
-from gateway.core.headers import Visit
+from gateway.core.headers import Visit, size_of
 from gateway.core.login import Logins, claims_for_service
 from gateway.core.names import host_of_header
 from gateway.core.problems import Problem
@@ -33,7 +33,7 @@ from gateway.ingress.tcpmux import Tcpmux
 from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
 from gateway.publishers import Publisher, ask_for_missed_keys
-from p2p.errors import IntegrityError
+from p2p.errors import DecodeError, IntegrityError
 from p2p.proto.observed import IpNetwork, observed_address
 
 logger = logging.getLogger(__name__)
@@ -141,12 +141,15 @@ class HttpIngress:
             return self._problem(request, problems.BAD_REQUEST, host)
         if host == self._domain:
             return self._own_site(request)
-        service = self._registry.of_host(host)
-        if service is None or service.kind != "http":
-            return self._problem(request, problems.NO_SERVICE, host)
         visit = self._visit(request)
+        try:
+            service = None if visit is None else self._registry.of_target(host, visit.target)
+        except DecodeError:
+            visit = None
         if visit is None:
             return self._problem(request, problems.BAD_REQUEST, host)
+        if service is None or service.kind != "http":
+            return self._problem(request, problems.NO_SERVICE, host)
         record = request[RECORD]
         record.service, record.visitor = service.reference, str(visit.visitor)
         if visit.scheme == "http" and self._https_port is not None:
@@ -176,6 +179,8 @@ class HttpIngress:
                 return page
             if not is_welcome:
                 return self._problem(request, _VERDICTS[verdict], service.title, policy)
+            if 0 < policy.access.header_max_bytes < size_of(request.headers.items()):
+                return self._problem(request, problems.HEADERS_TOO_LARGE, service.title)
             largest = policy.access.body_max_bytes
             if largest and (request.content_length or 0) > largest:
                 return self._problem(request, problems.TOO_LARGE, service.title)
@@ -214,7 +219,7 @@ class HttpIngress:
             return None
         page = await self._login.answer(request, service, login, visit)
         if page is None and verdict is Verdict.CREDENTIALS_NEEDED:
-            page = self._login.begin(request, login, visit)
+            page = self._login.begin(request, service, login, visit)
         return page
 
     def _visit(self, request: web.BaseRequest) -> Visit | None:

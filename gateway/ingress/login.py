@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway.core.headers import Visit
 from gateway.core.login import LOGOUT_PATH, PATH, Logins
 from gateway.core.names import host_of_header
+from gateway.core.paths import path_of
 from gateway.core.registry import Service
 from gateway.publishers import Publisher
 from p2p.errors import IntegrityError
@@ -44,12 +45,14 @@ class LoginPages:
         host, is_secure = host_of_header(visit.host), visit.scheme == "https"
         return self._logins.who(login, host, headers, time.time(), is_secure=is_secure)
 
-    def begin(self, request: web.BaseRequest, login: OidcLogin, visit: Visit) -> web.Response | None:
+    def begin(
+        self, request: web.BaseRequest, service: Service[Publisher], login: OidcLogin, visit: Visit
+    ) -> web.Response | None:
         """Send a visitor to its issuer; None for what is no page in a browser, and would not come back."""
         if request.method not in ("GET", "HEAD") or "text/html" not in request.headers.get("Accept", ""):
             return None
         headers = list(request.headers.items())
-        base, host = f"{visit.scheme}://{visit.host}", host_of_header(visit.host)
+        base, host = f"{visit.scheme}://{visit.host}{service.path}", host_of_header(visit.host)
         start = self._logins.begin(login, base, host, visit.target, headers, time.time())
         return self._redirect(start.location, start.cookie)
 
@@ -61,7 +64,7 @@ class LoginPages:
         Raises:
             NotLetInError: The visitor may not come, or this is no login that it began.
         """
-        path, is_secure = visit.target.partition("?")[0], visit.scheme == "https"
+        path, is_secure = path_of(visit.target).removeprefix(service.path), visit.scheme == "https"
         if path == LOGOUT_PATH:
             cookie = self._logins.forget(is_secure=is_secure)
             return web.Response(text="You are logged out here.\n", headers={**self._headers, "Set-Cookie": cookie})
@@ -83,7 +86,7 @@ class LoginPages:
                 code=question.get("code", ""),
                 verifier=pending.verifier,
                 nonce=pending.nonce,
-                redirect=f"{visit.scheme}://{visit.host}{PATH}",
+                redirect=f"{visit.scheme}://{visit.host}{service.path}{PATH}",
             )
         except (IntegrityError, TimeoutError, msgspec.ValidationError) as error:
             logger.info("login at %s: %r %s", service.title, error, question.get("error", ""))

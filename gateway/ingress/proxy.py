@@ -17,6 +17,7 @@ from gateway.core.balance import Policy, choose
 from gateway.core.h2_head import RequestHead
 from gateway.core.headers import Headers, Visit, apply_rules, end_to_end, for_service
 from gateway.core.login import COOKIES as LOGIN_COOKIES
+from gateway.core.paths import without_prefix
 from gateway.core.problems import Problem
 from gateway.core.registry import Service
 from gateway.core.sticky import COOKIE, StickyCookies, cookie_in, set_cookie, without_cookies
@@ -78,7 +79,8 @@ class Exchange:
         body: bytes | None = None,
     ) -> None:
         self._cookies = cookies
-        self._held_body = body
+        largest = service.policy.access.body_max_bytes
+        self._body = RequestBody(request, largest, body) if request.body_exists else None
         self._request = request
         self._record = request[RECORD]
         self._service = service
@@ -92,6 +94,7 @@ class Exchange:
 
         Raises:
             NoInstanceError: There is no response.
+            Exception: The visitor's own body broke off.
             web.HTTPRequestEntityTooLarge: The body is larger than the service takes.
         """
         loop = asyncio.get_running_loop()
@@ -106,6 +109,8 @@ class Exchange:
             try:
                 response = await self._pass_through(publisher)
             except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+                if self._body is not None and self._body.fault is not None:
+                    raise self._body.fault from error
                 logger.info("%s of %s: %r", publisher.key, self._service.title, error)
                 problem = problems.TIMEOUT if isinstance(error, TimeoutError) else problems.UPSTREAM
                 if publisher.failed(loop.time()):
@@ -140,17 +145,21 @@ class Exchange:
 
     async def _pass_through(self, publisher: Publisher) -> web.StreamResponse:
         request = self._request
-        headers = apply_rules(for_service(self._own_headers(), self._visit), publisher.header_rules)
+        visit, target = self._visit, self._visit.target
+        if publisher.strips_path:
+            target = without_prefix(target, self._service.path)
+            visit = visit._replace(proven=(*visit.proven, ("X-Forwarded-Prefix", self._service.path)))
+        headers = apply_rules(for_service(self._own_headers(), visit), publisher.header_rules)
         addresses = Addresses(self._visit.visitor, self._visit.local) if publisher.wants_address else None
         if request.headers.get("Upgrade", "").lower() == "websocket":
             async with self._upstreams.session_for(publisher, addresses) as session:
                 # The path as it came: decoding and encoding it again could make another one of it.
-                url = URL(f"http://{self._service.title}{self._visit.target}", encoded=True)
+                url = URL(f"http://service{target}", encoded=True)
                 return await relay_websocket(request, session, url, headers)
-        head = RequestHead(request.method, self._visit.target, headers)
+        head = RequestHead(request.method, target, headers)
         async with AsyncExitStack() as stack:
             async with publisher.patience.waiting() if self._may_repeat() else nullcontext():
-                asking = self._upstreams.ask(publisher, head, self._body(), addresses)
+                asking = self._upstreams.ask(publisher, head, self._body, addresses)
                 answer = await stack.enter_async_context(asking)
             return await self._respond(answer, publisher)
 
@@ -164,11 +173,6 @@ class Exchange:
             if not (name.lower() == "expect" or (drops_credentials and name.lower() == "authorization"))
         ]
 
-    def _body(self) -> RequestBody | None:
-        if not self._request.body_exists:
-            return None
-        return RequestBody(self._request, self._service.policy.access.body_max_bytes, self._held_body)
-
     async def _respond(self, answer: Answer, publisher: Publisher) -> web.StreamResponse:
         request = self._request
         response = _PlainResponse(status=answer.status, reason=answer.reason or None)
@@ -176,15 +180,20 @@ class Exchange:
             response.headers.add(name, value)
         if self._balance is Policy.COOKIE and self._before() is not publisher:
             value = self._cookies.of(self._service.title, self._service.instances, publisher)
-            response.headers.add("Set-Cookie", set_cookie(value, is_secure=self._visit.scheme == "https"))
+            response.headers.add(
+                "Set-Cookie", set_cookie(value, is_secure=self._visit.scheme == "https", path=self._service.path)
+            )
         is_bodiless = request.method == "HEAD" or answer.status in (204, 304)
         if "Content-Length" not in response.headers and not is_bodiless and request.version >= (1, 1):
             response.enable_chunked_encoding()
-        writer = await response.prepare(request)
         try:
+            writer = await response.prepare(request)
             async for piece in answer.pieces:
                 self._record.bytes_out += len(piece)
                 await response.write(piece)
+            if isinstance(writer, H2Writer):
+                writer.trailers = answer.trailers
+            await response.write_eof()
         except (aiohttp.ClientError, ConnectionError, TimeoutError, web.HTTPException) as error:
             # The head is sent, so all that is left is to break off, which the visitor can tell from an end.
             logger.info("response of %s broke off: %r", self._service.title, error)
@@ -192,9 +201,6 @@ class Exchange:
             if request.transport is not None:
                 request.transport.abort()
             return response
-        if isinstance(writer, H2Writer):
-            writer.trailers = answer.trailers
-        await response.write_eof()
         return response
 
     def _count(self, publisher: Publisher, status: int, took_s: float) -> None:

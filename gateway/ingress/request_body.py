@@ -18,12 +18,16 @@ class RequestBody:
         request: The visitor's.
         largest_bytes: What the service takes at most; 0 for any size.
         held: The whole body, if it was read.
+
+    Attributes:
+        fault: Why the visitor's side of it broke off, if it did: no instance is to blame then.
     """
 
     def __init__(self, request: web.BaseRequest, largest_bytes: int, held: bytes | None) -> None:
         self._request = request
         self._largest_bytes = largest_bytes
         self._held = held
+        self.fault: Exception | None = None
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Read it piece by piece.
@@ -36,12 +40,20 @@ class RequestBody:
             yield self._held
             return
         size = 0
-        async for piece in self._request.content.iter_any():
+        while piece := await self._next():
             size += len(piece)
             self._request[RECORD].bytes_in = size
             if self._largest_bytes and size > self._largest_bytes:
-                raise web.HTTPRequestEntityTooLarge(max_size=self._largest_bytes, actual_size=size)
+                self.fault = web.HTTPRequestEntityTooLarge(max_size=self._largest_bytes, actual_size=size)
+                raise self.fault
             yield piece
+
+    async def _next(self) -> bytes:
+        try:
+            return await self._request.content.readany()
+        except Exception as error:
+            self.fault = error
+            raise
 
     def trailers(self) -> Headers:
         """The fields after it, which the library keeps for HTTP/2 only."""

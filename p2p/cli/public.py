@@ -27,6 +27,13 @@ Host: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--host", metavar="NAME", help="Public: a host name of your own instead of --name. Repeat."),
 ]
+Path_: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--path", metavar="/PATH", help="Public: only what is below this path; the longest one counts."),
+]
+StripPath: TypeAlias = Annotated[
+    bool, typer.Option("--strip-path", help="Public: ask the service without that path in front.")
+]
 Tcp: TypeAlias = Annotated[
     int | None, typer.Option("--tcp", metavar="PORT", help="Public: a TCP port instead of HTTP; 0 takes a free one.")
 ]
@@ -106,6 +113,16 @@ Health: TypeAlias = Annotated[
 Rate: TypeAlias = Annotated[
     float | None, typer.Option("--rate", metavar="N", help="Public: requests a second of one visitor's address.")
 ]
+Connections: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--connections", metavar="N", min=1, help="Public: requests at a time of one visitor's address."),
+]
+MaxBody: TypeAlias = Annotated[
+    str | None, typer.Option("--max-body", metavar="SIZE", help="Public: the largest body of a request, such as 10m.")
+]
+MaxHeaders: TypeAlias = Annotated[
+    str | None, typer.Option("--max-headers", metavar="SIZE", help="Public: the largest headers of a request.")
+]
 Group: TypeAlias = Annotated[
     str | None,
     typer.Option("--group", metavar="SECRET", help="Public: others with the same name and secret share the visitors."),
@@ -121,6 +138,8 @@ class PublicFlags(NamedTuple):
     is_public: IsPublic = False
     gateway: Gateway = None
     host: Host = None
+    path: Path_ = None
+    strip_path: StripPath = False
     tcp: Tcp = None
     udp: Udp = None
     tls: Tls = False
@@ -138,6 +157,9 @@ class PublicFlags(NamedTuple):
     remove_header: RemoveHeader = None
     health: Health = None
     rate: Rate = None
+    connections: Connections = None
+    max_body: MaxBody = None
+    max_headers: MaxHeaders = None
     group: Group = None
     weight: Weight = None
 
@@ -155,6 +177,8 @@ class PublicFlags(NamedTuple):
             parse_health,
             parse_issuer,
             parse_oidc,
+            parse_path,
+            parse_size,
             parse_webhook,
             read_authorities,
         )
@@ -182,6 +206,8 @@ class PublicFlags(NamedTuple):
             kind=kind,
             name=name or "",
             hosts=tuple(self.host or ()),
+            path="" if self.path is None else parse_path(self.path),
+            strips_path=self.strip_path,
             port=port,
             speaks_h2=self.h2,
             group=self.group or "",
@@ -194,6 +220,9 @@ class PublicFlags(NamedTuple):
                 webhooks=tuple(parse_webhook(text) for text in self.webhook or ()),
                 client_ca="" if self.client_ca is None else read_authorities(self.client_ca),
                 requests_per_s=self.rate or 0.0,
+                connections=self.connections or 0,
+                body_max_bytes=0 if self.max_body is None else parse_size(self.max_body),
+                header_max_bytes=0 if self.max_headers is None else parse_size(self.max_headers),
             ),
             headers=parse_header_rules(self.set_header or (), self.remove_header or ()),
             health=None if self.health is None else parse_health(self.health),

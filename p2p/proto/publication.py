@@ -103,6 +103,8 @@ class Access(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """New requests or connections of one address a second, with bursts of twice as many; 0 means any number."""
     connections: _Count = 0
     """Requests or connections of one address at a time; 0 means any number."""
+    header_max_bytes: Annotated[int, Meta(ge=0)] = 0
+    """The largest headers of a request; 0 means as many as the gateway takes."""
     body_max_bytes: Annotated[int, Meta(ge=0)] = 0
     """The largest body of a request; 0 means any size."""
 
@@ -132,6 +134,10 @@ class Publish(Struct, frozen=True, kw_only=True, tag="publish", omit_defaults=Tr
     """The label in front of the gateway's domain; empty lets the gateway choose."""
     hosts: _Texts = ()
     """Whole host names of the publisher's own, instead of a name."""
+    path: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=255)] = ""
+    """For ``http``: only requests below this path; others of the same publisher may have the rest of the host."""
+    strips_path: bool = False
+    """Whether the service is asked for what is below the path, as if there were none."""
     port: _Port = 0
     """For ``tcp`` and ``udp``: the port; 0 lets the gateway choose."""
     group: _Text = ""

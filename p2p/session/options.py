@@ -114,6 +114,10 @@ class PublicOptions:
     """The label below the gateway's domain; empty lets the gateway choose."""
     hosts: tuple[str, ...] = ()
     """Host names of one's own, instead of a name."""
+    path: str = ""
+    """Only requests below this path; empty for all that no other has."""
+    strips_path: bool = False
+    """Whether the service is asked for what is below the path, as if there were none."""
     port: int = 0
     """For TCP and UDP: the port; 0 lets the gateway choose."""
     speaks_h2: bool = False

@@ -21,11 +21,17 @@ CODE_BAD_HEADER: Final = ErrorCode("P2P-1510", "Write --set-header NAME:VALUE or
 CODE_BAD_HEALTH: Final = ErrorCode("P2P-1511", "Write --health /path or --health /path,30s.")
 CODE_BAD_AUTHORITIES: Final = ErrorCode("P2P-1512", "Give --client-ca a file with certificates of authorities (PEM).")
 
+CODE_BAD_PATH: Final = ErrorCode("P2P-1514", "Write --path /api: letters, digits, - . _ ~ between slashes.")
+CODE_BAD_SIZE: Final = ErrorCode("P2P-1515", "Write a size such as 512k, 10m or 2g.")
 CODE_BAD_LOGIN: Final = ErrorCode(
     "P2P-1513",
     "Write --oidc https://issuer.example,client=ID,secret-file=FILE,allow=ann@example.org,allow=@example.org.",
 )
 
+_SIZE: Final = re.compile(r"(\d{1,12})([kmg]?)(?:i?b)?")
+_UNIT_BYTES: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_PATH_MAX_CHARACTERS: Final = 255
 _AUTHORITIES_MAX_BYTES: Final = 16_384
 """What a gateway takes: a dozen certificates."""
 _HEADER: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -166,3 +172,34 @@ def parse_oidc(text: str) -> OidcOptions:
         raise ConfigError(f"--oidc: {given['secret-file'][0]} cannot be read", code=CODE_BAD_LOGIN) from error
     allow = tuple(entry if entry.startswith("sub:") else entry.lower() for entry in given["allow"])
     return OidcOptions(issuer=issuer, client=given["client"][0], secret="".join(secrets), allow=allow)
+
+
+def parse_path(text: str) -> str:
+    """Read a path prefix; a slash at its end says nothing.
+
+    Args:
+        text: As the user gave it.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    path = text.strip().rstrip("/")
+    segments = path.split("/")
+    if not _PATH.fullmatch(path) or len(path) > _PATH_MAX_CHARACTERS or {".", ".."} & set(segments):
+        raise ConfigError(f"--path {text}: not a path below which a service could be", code=CODE_BAD_PATH)
+    return path
+
+
+def parse_size(text: str) -> int:
+    """Read a size: ``65536``, ``512k``, ``10m``, ``2g``, in powers of 1024.
+
+    Args:
+        text: As the user gave it.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    found = _SIZE.fullmatch(text.strip().lower())
+    if found is None or not int(found[1]):
+        raise ConfigError(f"{text!r} is not a size", code=CODE_BAD_SIZE)
+    return int(found[1]) * _UNIT_BYTES[found[2]]

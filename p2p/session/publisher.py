@@ -89,7 +89,7 @@ class Publisher(Connector):
         self._oidc = None if public.oidc is None else OidcProvider(public.oidc)
         self._publications: set[_Publication] = set()
         if len(self._requests) > 1:
-            if public.name or public.hosts or public.port:
+            if public.name or public.hosts or public.path or public.port:
                 raise ConfigError("several services cannot share one public name or port", code=CODE_SEVERAL)
             self._requests = [msgspec.structs.replace(request, name=request.service) for request in self._requests]
 
@@ -242,6 +242,8 @@ def _request(options: PublicOptions, service: str, *, wants_address: bool) -> Pu
         kind=options.kind,
         name=options.name,
         hosts=options.hosts,
+        path=options.path,
+        strips_path=options.strips_path,
         port=options.port,
         group=options.group,
         weight=options.weight,
