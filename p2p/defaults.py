@@ -490,7 +490,7 @@ RELAY_STRANGER_BURST_BYTES: Final = 32_768
 """What an address without a proof may get at first beyond what it sends: a peer that asks STUN from 256 sockets at
 once takes 18 KiB, an office of 500 that starts to work 20 KiB."""
 RELAY_STRANGER_BYTES_PER_S: Final = 4096
-"""What it gets each second beyond what it sends: 57 STUN answers for the peers behind one NAT, and no weapon."""
+"""What it gets each second when it sends less: 57 STUN answers for the peers behind one NAT, and no weapon."""
 RELAY_STRANGERS_REMEMBERED: Final = 65_536
 """Sources whose budget is remembered: 15 MiB of memory at worst."""
 RELAY_GUESSES_BURST: Final = 100
@@ -544,6 +544,8 @@ RELAY_ICMP_BURST: Final = 10.0
 """ICMP errors that one relayed address tells its client of: one says what the next hundred would say again."""
 RELAY_MOBILE_GAP_S: Final = 120.0
 """How long an allocation waits for a client that lost its connection and has a mobility ticket: a tunnel, a lift."""
+RELAY_METRICS_USERS: Final = 100
+"""Users that metrics name at most: names come and go, and Prometheus keeps a series for each."""
 RELAY_USERS_COUNTED: Final = 10_000
 """Users without an allocation whose traffic is remembered: 1 MiB."""
 CONTROL_TIMEOUT_S: Final = 5.0

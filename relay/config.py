@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from p2p.address import TransportAddress
-from p2p.defaults import RELAY_DRAIN_S, RELAY_MAX_WORKERS, RELAY_PORT_FIRST, RELAY_PORT_LAST
+from p2p.defaults import RELAY_DRAIN_S, RELAY_MAX_WORKERS, RELAY_METRICS_USERS, RELAY_PORT_FIRST, RELAY_PORT_LAST
 from p2p.errors import ConfigError, ErrorCode
 from p2p.proto.signalling.relay_report import REPORT_URLS_MAX, is_turn_url
 from relay.core.credentials import PasswordLookup
@@ -155,6 +155,8 @@ class RelayConfig:
             raise ConfigError(
                 f"port_first and port_last: no range from 1024 to 65535: {self.port_first}-{self.port_last}"
             )
+        if not 0 <= self.metrics_users <= RELAY_METRICS_USERS:
+            raise ConfigError(f"metrics_users: from 0 to {RELAY_METRICS_USERS}; each is a time series of its own")
         if not 1 <= self.workers <= RELAY_MAX_WORKERS or self.port_last - self.port_first + 1 < 2 * self.workers:
             raise ConfigError(f"workers: from 1 to {RELAY_MAX_WORKERS}, with two relayed ports each")
         if self.workers > 1 and (self.tcp_to_peers or self.peer_mode is PeerMode.KNOWN):

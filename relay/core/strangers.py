@@ -14,11 +14,11 @@ from p2p.proto.networks import network_of
 
 
 class StrangerLimit:
-    """A budget of bytes for each source network: a small start, a trickle, and what the source itself sent.
+    """A budget of bytes for each source network: a small start, and then a trickle or what the source itself sends.
 
     The source address of a datagram proves nothing. A challenge is larger than the smallest request, so a first few
-    may be answered in full; after that no more goes back than came in, plus the trickle. A spoofed address gains an
-    attacker nothing beyond that.
+    may be answered in full; after that no more goes back than came in, or than the trickle where less than that came
+    in. A spoofed address gains an attacker nothing beyond that: who sends more than the trickle gets nothing of it.
 
     Args:
         burst_bytes: The budget of a source that was quiet.
@@ -50,7 +50,7 @@ class StrangerLimit:
             Whether there is any budget at all: if not, there is no point in working on an answer.
         """
         network = network_of(source.host)
-        budget = self._budget(network, now) + size
+        budget = self._budget(network, now, size)
         self._store(network, budget, now)
         return budget > 0
 
@@ -69,9 +69,9 @@ class StrangerLimit:
         self._store(network, budget - size, now)
         return True
 
-    def _budget(self, network: str, now: float) -> float:
+    def _budget(self, network: str, now: float, received_bytes: int = 0) -> float:
         budget, at = self._budgets.get(network, (self._burst_bytes, now))
-        return min(self._burst_bytes, budget + (now - at) * self._bytes_per_s)
+        return min(self._burst_bytes, budget + max(received_bytes, (now - at) * self._bytes_per_s))
 
     def _store(self, network: str, budget: float, now: float) -> None:
         self._budgets[network] = (min(self._burst_bytes, budget), now)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from p2p.address import TransportAddress
+from p2p.defaults import RELAY_STRANGER_BURST_BYTES, RELAY_STRANGER_BYTES_PER_S
 from p2p.proto.stun.attributes import (
     FINGERPRINT,
     LIFETIME,
@@ -233,6 +234,26 @@ def test_strangers_get_no_more_than_they_send_after_the_start():
     sent = sum(len(answer.raw) for answer in answers if answer is not None)
     assert sent <= 200 * 28 + 500
     assert relay.counters.drops[Drop.UNAUTHENTICATED_LIMIT] == answers.count(None) > 0
+
+
+@pytest.mark.parametrize("per_s", [20, 100, 1000])
+def test_a_flood_gets_no_more_bytes_back_than_it_costs_once_the_start_is_used_up(per_s):
+    relay = Relay()
+    client = Client(relay)
+
+    def send(count: int, every_s: float) -> tuple[int, int]:
+        sent = answered = 0
+        for _ in range(count):
+            relay.advance(every_s)
+            answer = client.plain(Method.ALLOCATE, WANT_UDP)
+            sent, answered = sent + 28, answered + len(answer.raw if answer is not None else b"")
+        return sent, answered
+
+    sent, answered = send(2000, 0.0)
+    assert answered <= sent + RELAY_STRANGER_BURST_BYTES
+    sent, answered = send(5 * per_s, 1 / per_s)
+    trickle = 5 * RELAY_STRANGER_BYTES_PER_S
+    assert 0.9 * min(3 * sent, max(sent, trickle)) <= answered <= max(sent, trickle) + 88
 
 
 def test_a_tcp_client_has_proven_its_address():

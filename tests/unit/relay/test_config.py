@@ -120,6 +120,13 @@ def test_a_secret_may_be_in_a_file_of_its_own(tmp_path):
         ('udp = ["192.0.2.1"]\nshared_secret = "x"\n[peers]\nmode = "all"', "all"),
         ('udp = ["192.0.2.1"]\nshared_secret = "x"\n[rates]\nuser_mbit_s = -1', "rates"),
         ('udp = ["192.0.2.1"]\nrealm = ""\nshared_secret = "x"', "realm"),
+        ('metrics_users = 101\nudp = ["192.0.2.1"]\nshared_secret = "x"', "0 to 100"),
+        ('udp = ["192.0.2.1"]\n[users]\na = "b"\n[rendezvous]\nservers = ["https://r.example"]', "shared secret"),
+        ('udp = ["192.0.2.1"]\nshared_secret = "x"\n[rendezvous]\nservers = ["r.example"]', "https://"),
+        (
+            'udp = ["192.0.2.1"]\nshared_secret = "x"\n[rendezvous]\nservers = ["https://r"]\nurls = ["r.example"]',
+            "turn:203.0.113.20",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, named):
@@ -148,6 +155,11 @@ def test_warnings(tmp_path):
     found = " ".join(config_file.warnings(config_file.load(path), path))
     for word in ("shorter", "wildcard", "tls is empty", "peers.tcp"):
         assert word in found
+    reporting = (
+        'udp = ["0.0.0.0"]\nrelay_addresses = ["192.0.2.1"]\nshared_secret = "x"\n[rendezvous]\nservers = ["https://r"]'
+    )
+    found = " ".join(config_file.warnings(config_file.load(_write(tmp_path, reporting)), path))
+    assert "no client could use" in found
     assert "holds secrets" not in found
     path.chmod(0o644)
     assert any("holds secrets" in line for line in config_file.warnings(config_file.load(path), path))
