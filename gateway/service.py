@@ -20,11 +20,11 @@ from gateway.core.registry import Registry, Service
 from gateway.core.seals import SECRET_BYTES, Seals
 from gateway.core.shared import shared_secrets
 from gateway.core.sticky import StickyCookies
-from gateway.ingress.connection import Tls
+from gateway.ingress.connection import SERVER, Tls
 from gateway.ingress.drains import Drains
 from gateway.ingress.front import HELLO_WITHIN_S, Arrival, Front, Handle
 from gateway.ingress.health import HealthChecks
-from gateway.ingress.http import SERVER, HttpIngress
+from gateway.ingress.http import HttpIngress
 from gateway.ingress.liveness import Liveness
 from gateway.ingress.port_audit import PortAudit
 from gateway.ingress.ports import PublishedPorts

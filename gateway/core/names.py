@@ -10,6 +10,7 @@ HOST_MAX_CHARACTERS: Final = 253
 
 _RANDOM_CHARACTERS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 _RANDOM_LENGTH: Final = 10
+_ANY_HOST: Final = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 
@@ -29,6 +30,11 @@ def is_host(text: str) -> bool:
     )
 
 
+def may_be_host(text: str) -> bool:
+    """Whether the text, in lower case, could be the host of a URL: a name or an address, and nothing beside."""
+    return len(text) <= HOST_MAX_CHARACTERS and _ANY_HOST.fullmatch(text) is not None
+
+
 def random_label(random_bytes: Callable[[int], bytes]) -> str:
     """Choose a label that nobody guesses.
 
@@ -45,6 +51,6 @@ def host_of_header(value: str) -> str:
         value: ``Blog.example:8443`` or ``[2001:db8::1]:80``.
     """
     host, _, port = value.strip().rpartition(":")
-    if not host or not port.isdigit() or host.endswith(":"):
+    if not host or not (port.isascii() and port.isdigit()) or host.endswith(":"):
         host = value.strip()
     return host.lower().rstrip(".")

@@ -43,6 +43,8 @@ CONNECTION: Final = web.RequestKey("connection", Connection)
 """Where a request holds its connection."""
 RECORD: Final = web.RequestKey("record", Record)
 """Where a request holds what the audit log will say of it."""
+SERVER: Final = "p2p-gateway"
+"""What our own responses say of us."""
 KEEP_ALIVE_S: Final = 75.0
 """How long a connection may be without a whole request."""
 

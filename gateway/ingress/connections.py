@@ -12,9 +12,11 @@ from typing import Any, Final, NoReturn, Self
 from weakref import WeakSet
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.core import problems
 from gateway.core.client_certificates import ClientCertificate
-from gateway.ingress.connection import CONNECTION, KEEP_ALIVE_S, Connection, Handler, Tls
+from gateway.ingress.connection import CONNECTION, KEEP_ALIVE_S, SERVER, Connection, Handler, Tls
 from gateway.ingress.front import Arrival
 from gateway.ingress.h2_server import H2Server
 from gateway.ingress.opening import H2_PREFACE, ByAlpn, beginning
@@ -123,6 +125,25 @@ class _Handler(web.RequestHandler):
     __slots__ = ("connection",)
 
     connection: Connection
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, without repeating it; strangers write no tracebacks into our log."""
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        logger.info("request of %s: %s", self.connection.arrival.visitor, type(exc).__name__)
+        response = web.Response(
+            status=problems.BAD_REQUEST.status,
+            text=problems.as_text(problems.BAD_REQUEST),
+            headers={"Server": SERVER, "X-P2P-Problem": problems.BAD_REQUEST.code},
+        )
+        response.force_close()
+        return response
 
 
 class _Http1(web.Server):

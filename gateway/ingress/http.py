@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.core import problems
 from gateway.core.access import AccessPolicy, Verdict
@@ -18,12 +19,12 @@ from gateway.core.audit import Record, path_of, time_of
 from gateway.core.balance import Policy
 from gateway.core.headers import Visit, size_of
 from gateway.core.login import Logins, claims_for_service
-from gateway.core.names import host_of_header
+from gateway.core.names import host_of_header, may_be_host
 from gateway.core.problems import Problem
 from gateway.core.registry import Registry, Service
 from gateway.core.sticky import StickyCookies
 from gateway.core.targets import origin_form_untrusted
-from gateway.ingress.connection import CONNECTION, RECORD, Tls
+from gateway.ingress.connection import CONNECTION, RECORD, SERVER, Tls
 from gateway.ingress.connections import HttpConnections
 from gateway.ingress.front import Arrival
 from gateway.ingress.login import LoginPages, NotLetInError
@@ -38,7 +39,6 @@ from p2p.proto.observed import IpNetwork, observed_address
 
 logger = logging.getLogger(__name__)
 
-SERVER: Final = "p2p-gateway"
 _HTTPS_PORT: Final = 443
 
 OwnSite = Callable[[web.BaseRequest], web.Response]
@@ -137,8 +137,9 @@ class HttpIngress:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         host = host_of_header(request.headers.get("Host", ""))
-        if not host or len(request.headers.getall("Host")) > 1:
-            return self._problem(request, problems.BAD_REQUEST, host)
+        is_one = may_be_host(host) and len(request.headers.getall("Host")) == 1
+        if not is_one or request.version not in (HttpVersion10, HttpVersion11):
+            return self._problem(request, problems.BAD_REQUEST, host if is_one else "")
         if host == self._domain:
             return self._own_site(request)
         visit = self._visit(request)
@@ -198,6 +199,9 @@ class HttpIngress:
             return self._problem(request, problems.LOGIN, service.title)
         except NoInstanceError as error:
             return self._problem(request, error.problem, service.title)
+        except (ConnectionError, web.RequestPayloadError, HttpProcessingError):
+            # The visitor's body ends before its end, or is no body; often the visitor is gone as well.
+            return self._problem(request, problems.BAD_REQUEST, service.title)
         except web.HTTPRequestEntityTooLarge:
             return self._problem(request, problems.TOO_LARGE, service.title)
         except IntegrityError:
