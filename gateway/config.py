@@ -56,6 +56,8 @@ class GatewayConfig:
     """Whether visitors without TLS are sent to HTTPS, if there is any."""
     balance: Policy = Policy.LEAST_CONNECTIONS
     """How to choose among the instances of a service."""
+    error_pages: Path | None = None
+    """A folder with pages for visitors when something is wrong; None has the gateway's own."""
     shared_secret: str = field(default="", repr=False)
     """What gateways behind one name have in common, so that each takes the cookies of the others; empty: alone."""
     control: Path | None = None

@@ -8,30 +8,38 @@ from contextlib import asynccontextmanager
 
 
 class Patience:
-    """What waits for the first word of an answer, and can still go elsewhere.
+    """What waits for the first word of an answer.
 
     Concurrency: one event loop.
     """
 
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Timeout] = set()
+        self._waiting: dict[asyncio.Timeout, bool] = {}
 
     @asynccontextmanager
-    async def waiting(self) -> AsyncIterator[None]:
+    async def waiting(self, *, can_move: bool) -> AsyncIterator[None]:
         """Wait inside the block.
+
+        Args:
+            can_move: Whether it may be asked for elsewhere.
 
         Raises:
             TimeoutError: ``end`` was called meanwhile.
         """
         async with asyncio.timeout(None) as timeout:
-            self._waiting.add(timeout)
+            self._waiting[timeout] = can_move
             try:
                 yield
             finally:
-                self._waiting.discard(timeout)
+                self._waiting.pop(timeout, None)
 
-    def end(self) -> None:
-        """Let nothing that waits now wait any longer."""
-        waiting, self._waiting = self._waiting, set()
-        for timeout in waiting:
-            timeout.reschedule(0.0)
+    def end(self, *, for_all: bool) -> None:
+        """Let what waits now wait no longer.
+
+        Args:
+            for_all: Also what cannot be asked for elsewhere.
+        """
+        for timeout, can_move in list(self._waiting.items()):
+            if for_all or can_move:
+                del self._waiting[timeout]
+                timeout.reschedule(0.0)

@@ -15,11 +15,13 @@ from prometheus_client import CollectorRegistry
 from gateway.audit import AuditLog
 from gateway.config import GatewayConfig
 from gateway.control import GATEWAY, GatewayControl
+from gateway.core import problems
 from gateway.core.login import Logins
 from gateway.core.registry import Registry, Service
 from gateway.core.seals import SECRET_BYTES, Seals
 from gateway.core.shared import shared_secrets
 from gateway.core.sticky import StickyCookies
+from gateway.error_pages import ErrorPages
 from gateway.ingress.connection import SERVER, Tls
 from gateway.ingress.drains import Drains
 from gateway.ingress.front import HELLO_WITHIN_S, Arrival, Front, Handle
@@ -34,6 +36,7 @@ from gateway.ingress.tls import Certificates, server_name
 from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
 from gateway.publishers import Publisher, PublisherDesk
+from gateway.renewal import renew
 from p2p.address import TransportAddress
 from p2p.aio.control_socket import ControlSocket
 from p2p.aio.tasks import TaskScope
@@ -46,7 +49,6 @@ from p2p.session.exposer import Exposer
 from p2p.session.options import ExposeOptions, PeerOptions
 from p2p.session.peer_session import PeerSession
 
-CERTIFICATE_CHECK_S: Final = 30.0
 DRAIN_LOOK_S: Final = 0.1
 SERVICE_NAME: Final = "gateway"
 """The service that publishers ask the rendezvous for."""
@@ -97,6 +99,7 @@ class Gateway(Exposer):
         self.http_addresses: tuple[TransportAddress, ...] = ()
         self.https_addresses: tuple[TransportAddress, ...] = ()
         self._certificates = Certificates(config.certificates) if config.certificates else None
+        self._error_pages = None if config.error_pages is None else ErrorPages(config.error_pages)
         self._audit = audit
         self._port_audit = PortAudit(None if audit is None else audit.write)
         self._raw = RawForwarder(config.balance, self.metrics, self._port_audit)
@@ -134,7 +137,8 @@ class Gateway(Exposer):
             self.http_addresses = tuple(front.address for front, is_tls in fronts if not is_tls)
             self._http = await stack.enter_async_context(self._make_http())
             await stack.enter_async_context(self._work)
-            self._work.start(self._renew_certificates(), name="certificates")
+            files = [each for each in (self._certificates, self._error_pages) if each is not None]
+            self._work.start(renew(files, self.tell_problem), name="renewal of files")
             self._work.start(self._liveness.run(), name="liveness")
             stack.push_async_callback(self._ports.close)
             for front, _ in fronts:
@@ -235,6 +239,7 @@ class Gateway(Exposer):
             tcpmux=Tcpmux(self.services, self._raw, self.metrics),
             https_port=self._https_port if self.config.redirect else None,
             audit=None if self._audit is None else self._audit.write,
+            page=problems.as_page if self._error_pages is None else self._error_pages.page,
         )
 
     def _about(self) -> dict[str, Any]:
@@ -249,15 +254,6 @@ class Gateway(Exposer):
             "port_hosts": list(self.config.port_hosts),
             "proxy_header": self.config.has_proxy_header,
         }
-
-    async def _renew_certificates(self) -> None:
-        """Take certificate files as they are renewed; wrong ones are told, and the last good ones stay."""
-        while self._certificates is not None:
-            await asyncio.sleep(CERTIFICATE_CHECK_S)
-            try:
-                self._certificates.reload_if_changed()
-            except ConfigError as error:
-                self.tell_problem(error)
 
     async def _published(self, service: Service[Publisher], publisher: Publisher) -> None:
         if service.port:

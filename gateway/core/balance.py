@@ -53,6 +53,7 @@ class Instance:
         is_set_aside: The same, because the gateway's operator wants it.
         is_healthy: Whether it says that it is well when it is asked; True while nobody asks.
         is_heard: Whether the way to it works, as far as can be told.
+        is_lost: Whether it was not heard for so long that nobody should wait for it.
         name: What the operator calls it; unique in its service.
         served: Requests that it answered, and connections that it was given.
         failures: Those that it could not serve.
@@ -69,6 +70,7 @@ class Instance:
         self.failures = 0
         self.is_healthy = True
         self.is_heard = True
+        self.is_lost = False
         self._bad_checks = 0
         self._was_good = False
         self._since = now
@@ -85,7 +87,7 @@ class Instance:
     @property
     def takes_visitors(self) -> bool:
         """Whether it may get visitors at all: nobody wants it otherwise."""
-        return self.is_healthy and not self.is_draining and not self.is_set_aside
+        return self.is_healthy and not (self.is_draining or self.is_set_aside or self.is_lost)
 
     def is_well(self, now: float) -> bool:
         """Whether it may get a visitor now."""

@@ -68,6 +68,7 @@ class HttpIngress:
         tcpmux: For those that want no HTTP.
         https_port: Where visitors without TLS are sent to; None serves them as they are.
         audit: Takes a record of each request; None keeps none.
+        page: Writes a problem for a browser.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class HttpIngress:
         tcpmux: Tcpmux,
         https_port: int | None = None,
         audit: Callable[[Record], None] | None = None,
+        page: Callable[[Problem, str], str] = problems.as_page,
     ) -> None:
         self._registry = registry
         self._upstreams = upstreams
@@ -97,6 +99,7 @@ class HttpIngress:
         self._login = LoginPages(logins, SERVER)
         self._https_port = https_port
         self._audit = audit
+        self._page = page
         self._bodies = SignedBodies()
         self._connections = HttpConnections(self._handle, tcpmux)
 
@@ -251,7 +254,7 @@ class HttpIngress:
         wants_page = "text/html" in request.headers.get("Accept", "")
         response = web.Response(
             status=problem.status,
-            text=problems.as_page(problem, host) if wants_page else problems.as_text(problem),
+            text=self._page(problem, host) if wants_page else problems.as_text(problem),
             content_type="text/html" if wants_page else "text/plain",
             headers={"Server": SERVER, "Cache-Control": "no-store", "X-P2P-Problem": problem.code},
         )

@@ -15,7 +15,8 @@ SILENCE_S: Final = 0.5
 """How long an instance that was sent something may give no sign of life before visitors go elsewhere, or four of its
 round trips: acknowledgements of a program that lives come within 25 ms and a round trip, even from a busy host."""
 GIVE_UP_S: Final = 10.0
-"""After this time without an answer, the program that was started anew has taken its place."""
+"""After this time without a sign of life visitors hear that it is offline, and a program that was started anew has
+taken its place: more than a restart takes, and about as much as people wait."""
 _ROUND_TRIPS: Final = 4
 
 
@@ -24,7 +25,8 @@ class Liveness:
 
     A session outlives minutes of silence and tries every path, so that a terminal does not close with a lid; visitors
     cannot wait that long. An instance that does not even acknowledge what it was sent gets no visitors while another
-    one is well, and requests that can be repeated are taken away from it. Its connections stay, in case it comes back.
+    one is well, and requests that can be repeated are taken away from it; after a while nobody waits for it any more.
+    Its connections stay, in case it comes back.
 
     Args:
         registry: What is published.
@@ -53,10 +55,11 @@ def _look(service: Service[Publisher], now: float) -> None:
     for publisher in service.instances:
         patience_s = max(SILENCE_S, _ROUND_TRIPS * (publisher.rtt_s or 0.0))
         publisher.is_heard = publisher.silent_s(now) < patience_s
-    if any(publisher.is_well(now) for publisher in service.instances):
-        for publisher in service.instances:
-            if not publisher.is_heard:
-                publisher.patience.end()
+        publisher.is_lost = publisher.silent_s(now) >= GIVE_UP_S
+    is_somebody_well = any(publisher.is_well(now) for publisher in service.instances)
+    for publisher in service.instances:
+        if publisher.is_lost or (is_somebody_well and not publisher.is_heard):
+            publisher.patience.end(for_all=publisher.is_lost)
 
 
 async def _ask(publisher: Publisher) -> None:

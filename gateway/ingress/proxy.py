@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from typing import Final
 
 import aiohttp
@@ -112,7 +112,7 @@ class Exchange:
                 if self._body is not None and self._body.fault is not None:
                     raise self._body.fault from error
                 logger.info("%s of %s: %r", publisher.key, self._service.title, error)
-                problem = problems.TIMEOUT if isinstance(error, TimeoutError) else problems.UPSTREAM
+                problem = _problem_of(error, publisher)
                 if publisher.failed(loop.time()):
                     self._metrics.ejections.inc()
                 if not self._may_repeat():
@@ -158,7 +158,7 @@ class Exchange:
                 return await relay_websocket(request, session, url, headers)
         head = RequestHead(request.method, target, headers)
         async with AsyncExitStack() as stack:
-            async with publisher.patience.waiting() if self._may_repeat() else nullcontext():
+            async with publisher.patience.waiting(can_move=self._may_repeat()):
                 asking = self._upstreams.ask(publisher, head, self._body, addresses)
                 answer = await stack.enter_async_context(asking)
             return await self._respond(answer, publisher)
@@ -210,6 +210,13 @@ class Exchange:
         publisher.tell_visit(
             Visited(visitor=str(self._visit.visitor), took_s=round(took_s, 6), summary=summary, status=status)
         )
+
+
+def _problem_of(error: Exception, publisher: Publisher) -> Problem:
+    """What an error on the way to an instance means for the visitor."""
+    if not publisher.is_heard:
+        return problems.OFFLINE
+    return problems.TIMEOUT if isinstance(error, TimeoutError) else problems.UPSTREAM
 
 
 class _PlainResponse(web.StreamResponse):

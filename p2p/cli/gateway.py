@@ -96,6 +96,10 @@ def gateway(
         Path | None,
         typer.Option("--control", metavar="PATH", help="Socket for `p2p gateway status`. Default: where it looks."),
     ] = None,
+    error_pages: Annotated[
+        Path | None,
+        typer.Option("--error-pages", metavar="FOLDER", help="Your own pages: offline.html, 503.html, error.html, ..."),
+    ] = None,
     audit: Annotated[
         Path | None,
         typer.Option("--audit", metavar="FILE", help="Append a line of JSON for each visit; SIGHUP opens it anew."),
@@ -144,6 +148,7 @@ def gateway(
             redirect=not no_redirect,
             balance=balance,
             shared_secret=shared_secret,
+            error_pages=error_pages,
         )
         peer = shared.options()
         log.set_up(verbose=peer.verbose, log_file=shared.log_file)
@@ -189,6 +194,7 @@ def _config(
     redirect: bool,
     balance: str,
     shared_secret: str,
+    error_pages: Path | None,
 ) -> GatewayConfig:
     """Turn the flags into a configuration.
 
@@ -228,4 +234,5 @@ def _config(
         redirect=redirect,
         balance=policy,
         shared_secret=shared_secret,
+        error_pages=error_pages,
     )

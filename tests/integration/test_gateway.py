@@ -90,6 +90,23 @@ async def test_problems_are_explained(tmp_path):
             assert response.status == 200
 
 
+async def test_problems_are_explained_on_the_operators_own_pages(tmp_path):
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "error.html").write_text("<h1>{{title}}</h1> at {{host}}")
+    (pages / "upstream.html").write_text("We are baking it.")
+    async with gateway_world(tmp_path, replace(CONFIG, error_pages=pages)) as there:
+        await there.publish(free_ports(1)[0], name="blog")
+        for host, said in (
+            ("blog.gw.test", "We are baking it."),
+            ("shop.gw.test", "<h1>Nothing is published here</h1> at shop.gw.test"),
+        ):
+            async with there.get("/", host=host, headers={"Accept": "text/html"}) as response:
+                assert await response.text() == said
+        async with there.get("/") as response:
+            assert (await response.text()).startswith("502 upstream: ")
+
+
 async def test_access_is_checked(tmp_path):
     access = Access(basic=("ann:secret",), body_max_bytes=10)
     async with gateway_world(tmp_path) as there, website(mirror) as port:

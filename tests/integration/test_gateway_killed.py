@@ -121,3 +121,13 @@ async def test_urls_go_on_serving_without_the_rendezvous(tmp_path):
         while time.monotonic() < began_at + 3:
             assert await there.get() == "here"
             await asyncio.sleep(0.05)
+
+
+async def test_who_waits_for_the_only_one_that_was_killed_hears_that_it_is_offline(tmp_path):
+    async with programs(tmp_path) as there, website(says("here")) as port:
+        there.expose("user", port).kill()
+        began_at = time.monotonic()
+        assert "offline" in await there.get()
+        assert 5 < time.monotonic() - began_at < 20
+        assert "offline" in await there.get()
+        assert there.seen == {503: 2}

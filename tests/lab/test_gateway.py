@@ -70,7 +70,8 @@ def test_a_visitor_opens_what_is_behind_a_nat(lab_factory: LabFactory) -> None:
         flags = ["--domain", "gw.test", "--http", GATEWAY, "--rendezvous", RENDEZVOUS_URL, "--json"]
         gateway = start(SERVER, "gateway", [*programs.command, "gateway", *flags])
         ticket = str(gateway.require("gateway_ready", within_s=20).values["ticket"])
-        port = stack.enter_context(website(lab, "e1"))
+        site = stack.enter_context(ExitStack())
+        port = site.enter_context(website(lab, "e1"))
         publish = ["--public", "--gateway", ticket, "--name", "blog"]
         exposer = start("e1", "expose", [*programs.expose(port), *publish])
         assert exposer.require("public", within_s=20).values["urls"] == ["http://blog.gw.test:8480"]
@@ -81,3 +82,34 @@ def test_a_visitor_opens_what_is_behind_a_nat(lab_factory: LabFactory) -> None:
         visit = exposer.require("visit", within_s=20).values
         assert (visit["summary"], visit["status"]) == ("GET /", 200)
         assert str(visit["visitor"]).startswith(f"{answer}:")
+
+        # Nothing that the gateway says tells a stranger where the service is, or whose.
+        hidden = (
+            lab.address("e"),
+            lab.address("e1"),
+            f":{port}",
+            exposer.require("ready", within_s=1).values["peer_id"],
+        )
+        said: list[str] = []
+
+        def ask(url: str, *more: str) -> str:
+            said.append(str(lab.run("v1", [*curl, "--include", "--noproxy", "*", *more, url]).stdout))
+            return said[-1].partition("\r\n")[0]
+
+        page = ("--header", "Accept: text/html")
+        for more in (
+            (),
+            ("--head",),
+            ("--request", "TRACE"),
+            ("--request", "OPTIONS"),
+            ("--header", "Max-Forwards: 0"),
+        ):
+            ask("http://blog.gw.test:8480/", *more)
+        for path in ("", "healthz", "metrics", "status", "server-status", ".p2p/login"):
+            ask(f"http://{GATEWAY}/{path}", "--header", "Host: gw.test")
+        site.close()
+        assert "502" in ask("http://blog.gw.test:8480/", *page)
+        exposer.kill()
+        assert "503" in ask("http://blog.gw.test:8480/", *page)
+        assert "404" in ask(f"http://{GATEWAY}/", "--header", "Host: shop.gw.test", *page)
+        assert not [text for text in said for secret in hidden if str(secret) in text]
