@@ -132,9 +132,14 @@ class GatewayControl:
 
     def _find(self, name: str) -> Service[Publisher]:
         wanted = name.lower()
+        by_name: dict[str, Service[Publisher]] = {}
         for service in self._registry:
-            if wanted in (service.reference, *service.hosts, *(host.partition(".")[0] for host in service.hosts)):
-                return service
+            # What is written in full is meant; a label is the first service that has it.
+            for known in (*service.hosts, *(host.partition(".")[0] for host in service.hosts)):
+                by_name.setdefault(known, service)
+        by_name |= {service.reference: service for service in self._registry}
+        if wanted in by_name:
+            return by_name[wanted]
         raise ConfigError(f"nothing is published as {name!r}", code=CODE_NO_INSTANCE)
 
     def _service(self, service: Service[Publisher]) -> dict[str, Any]:

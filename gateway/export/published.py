@@ -34,7 +34,8 @@ class Published:
         services = status["services"]
 
         def hosts(kind: str) -> tuple[str, ...]:
-            return tuple(sorted(host for service in services if service["kind"] == kind for host in service["hosts"]))
+            # A host may have several services, by their paths.
+            return tuple(sorted({host for service in services if service["kind"] == kind for host in service["hosts"]}))
 
         port_host = _near(TransportAddress(status["port_hosts"][0], 0)).host if status["port_hosts"] else ""
         ports = sorted((service["kind"], service["port"]) for service in services if service["port"])

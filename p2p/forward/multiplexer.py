@@ -64,7 +64,8 @@ class Multiplexer:
     ) -> None:
         self.peer_hello: Hello | None = None
         """How the other side introduced itself."""
-        self.on_flow_ended: Callable[[FlowSnapshot], None] = lambda _: None  # told the last figures of each
+        self.on_flow_ended: Callable[[FlowSnapshot], None] = lambda _: None
+        """Told the last figures of each flow."""
         self._loop = loop
         self._transport = transport
         self._observer = observer
@@ -153,11 +154,6 @@ class Multiplexer:
         )
 
     # --- flows -------------------------------------------------------------------------------------------------
-
-    @property
-    def flow_count(self) -> int:
-        """How many flows are open."""
-        return len(self._table)
 
     def open_flow(
         self,

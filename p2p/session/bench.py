@@ -138,7 +138,7 @@ class _Run:
         deadline = self._loop.time() + defaults.BENCH_REST_S
         while self._loop.time() < deadline:
             await asyncio.sleep(defaults.BENCH_WATCH_S)
-            if not self._session.multiplexer.flow_count:
+            if not self._session.multiplexer.snapshot().flows_open:
                 return
 
     def open(self, mode: BenchMode) -> socket.socket:

@@ -49,7 +49,7 @@ async def tunnel(target: TcpTarget, dialer: str = "qh3", exposer: str = "qh3") -
     ):
         listener.attach(session.dialer)
         yield Tunnel(session, listener)
-        await until(lambda: session.dialer.flow_count == session.exposer.flow_count == 0)
+        await until(lambda: session.dialer.snapshot().flows_open == session.exposer.snapshot().flows_open == 0)
         assert session.dialer_observer.errors == session.exposer_observer.errors == []
 
 

@@ -104,7 +104,7 @@ async def test_flows_of_all_kinds_at_once(engine: str, seed: int) -> None:
             listener.attach(session.dialer)
             at_client = await asyncio.gather(*(asyncio.to_thread(ask, number) for number in range(FLOWS)))
             with contextlib.suppress(TimeoutError):
-                await until(lambda: session.dialer.flow_count == session.exposer.flow_count == 0, 10.0)
+                await until(lambda: not session.dialer.flow_snapshots() and not session.exposer.flow_snapshots(), 10.0)
             assert session.dialer.flow_snapshots() == session.exposer.flow_snapshots() == ()
             assert session.dialer_observer.errors == session.exposer_observer.errors == []
             assert session.dialer._table.pool.free_bytes == session.dialer._table.pool.total_bytes

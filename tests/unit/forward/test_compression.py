@@ -98,7 +98,7 @@ async def test_directions_end_one_by_one() -> None:
         await send(service, b"answer")
         service.close()
         assert await read_all(client) == b"answer"
-        await until(lambda: w.session.dialer.flow_count == 0)
+        await until(lambda: w.session.dialer.snapshot().flows_open == 0)
 
 
 async def test_a_reset_is_one_on_the_other_side() -> None:
@@ -131,7 +131,7 @@ async def test_there_is_an_end_to_how_many_an_exposer_takes() -> None:
         await until(lambda: bool(w.session.dialer_observer.errors or w.session.exposer_observer.heard))
         with pytest.raises(ConnectionResetError):
             await read_all(second)
-        assert w.session.dialer.flow_count == 1
+        assert w.session.dialer.snapshot().flows_open == 1
 
 
 @pytest.mark.parametrize(

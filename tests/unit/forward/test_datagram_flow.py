@@ -110,7 +110,7 @@ async def test_datagrams_wait_for_the_verdict() -> None:
         port = RecordingPort()
         flow = session.dialer.open_datagram_flow(port, "", ADDRESSES)
         send(flow, b"early", bytes(2000))
-        await until(lambda: session.exposer.flow_count == 1)
+        await until(lambda: session.exposer.snapshot().flows_open == 1)
         await turns(10)
         assert not session.acceptor.headers
         session.exposer.accept()
@@ -151,7 +151,7 @@ async def test_idle_flows_end_on_both_sides() -> None:
         assert port.closed is None
         await until(lambda: port.closed is not None and peer_port.closed is not None)
         assert (port.closed, peer_port.closed) == (False, False)
-        await until(lambda: not session.dialer.flow_count and not session.exposer.flow_count)
+        await until(lambda: not session.dialer.snapshot().flows_open and not session.exposer.snapshot().flows_open)
         assert session.dialer.snapshot().flows_reset == 0
         flow.push(b"late", 4)
         flow.flush()
@@ -167,7 +167,7 @@ async def test_one_more_than_there_may_be_ends_the_one_idle_for_longest(monkeypa
         third = await opened(session)
         await until(lambda: second[1].closed is not None and second[3].closed is not None)
         assert first[1].closed is third[1].closed is None
-        await until(lambda: session.dialer.flow_count == session.exposer.flow_count == 2)
+        await until(lambda: session.dialer.snapshot().flows_open == session.exposer.snapshot().flows_open == 2)
 
 
 async def test_refusals_are_told_and_end_the_flow() -> None:
@@ -177,7 +177,7 @@ async def test_refusals_are_told_and_end_the_flow() -> None:
         send(session.dialer.open_datagram_flow(port, "", ADDRESSES), b"hello")
         await until(lambda: port.closed is True)
         assert [error.code for error in session.dialer_observer.flow_errors] == ["P2P-6117"]
-        assert session.dialer.flow_count == 0
+        assert session.dialer.snapshot().flows_open == 0
 
 
 async def test_a_drain_does_not_wait_for_datagrams() -> None:
@@ -218,7 +218,7 @@ async def test_an_end_that_is_only_announced_is_an_end() -> None:
         session.exposer_transport.deliver(4, b"\0\3abc")
         assert session.acceptor.ports[0].closed is False
         assert session.acceptor.ports[0].got == [b"abc"]
-        assert session.exposer.flow_count == 0
+        assert session.exposer.snapshot().flows_open == 0
 
 
 async def test_a_peer_that_breaks_its_credit_is_put_out() -> None:

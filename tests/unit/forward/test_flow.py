@@ -41,7 +41,7 @@ async def test_bytes_arrive_exactly_in_both_directions(piece_bytes: int) -> None
             at_client = group.create_task(read_all(client))
         assert at_service.result() == data
         assert at_client.result() == data[::-1]
-        await until(lambda: session.dialer.flow_count == session.exposer.flow_count == 0)
+        await until(lambda: session.dialer.snapshot().flows_open == session.exposer.snapshot().flows_open == 0)
         for side in (session.dialer, session.exposer):
             figures = side.snapshot()
             assert (figures.bytes_in, figures.bytes_out, figures.flows_reset) == (len(data), len(data), 0)
@@ -76,7 +76,7 @@ async def test_a_reset_reaches_the_other_side_as_a_reset() -> None:
         reset(client)
         with pytest.raises(ConnectionResetError):
             await read_all(service)
-        await until(lambda: session.exposer.flow_count == session.dialer.flow_count == 0)
+        await until(lambda: session.exposer.snapshot().flows_open == session.dialer.snapshot().flows_open == 0)
         assert session.dialer.snapshot().flows_reset == session.exposer.snapshot().flows_reset == 1
 
 
@@ -89,7 +89,7 @@ async def test_a_reset_right_behind_data_is_noticed() -> None:
         reset(service)
         with pytest.raises(ConnectionResetError):
             await read_all(client)
-        await until(lambda: session.exposer.flow_count == session.dialer.flow_count == 0)
+        await until(lambda: session.exposer.snapshot().flows_open == session.dialer.snapshot().flows_open == 0)
 
 
 async def test_an_orderly_end_is_no_reset() -> None:
@@ -98,7 +98,7 @@ async def test_an_orderly_end_is_no_reset() -> None:
         client.close()
         assert await read_all(service) == b""
         service.close()
-        await until(lambda: session.exposer.flow_count == session.dialer.flow_count == 0)
+        await until(lambda: session.exposer.snapshot().flows_open == session.dialer.snapshot().flows_open == 0)
         assert session.dialer.snapshot().flows_reset == 0
         assert not session.dialer_transport.resets
         assert not session.exposer_transport.stops
@@ -144,7 +144,7 @@ async def test_an_early_answer_is_heard_before_the_reset() -> None:
                 await push(client, bytes(1000))
                 await turns(2)
         assert client.recv(100) == b"413 too large"
-        await until(lambda: session.exposer.flow_count == session.dialer.flow_count == 0)
+        await until(lambda: session.exposer.snapshot().flows_open == session.dialer.snapshot().flows_open == 0)
 
 
 @pytest.mark.parametrize("code", [StreamCode.FORWARD_REFUSED, StreamCode.SERVICE_UNKNOWN])
@@ -247,12 +247,12 @@ async def test_late_news_of_ended_flows_is_ignored() -> None:
         client, service = await session.open_both()
         client.close()
         service.close()
-        await until(lambda: session.exposer.flow_count == session.dialer.flow_count == 0)
+        await until(lambda: session.exposer.snapshot().flows_open == session.dialer.snapshot().flows_open == 0)
         session.exposer_transport.deliver(4, b"late")
         assert session.dialer_transport.handler is not None
         session.dialer_transport.handler.stream_reset(4, 1)
         session.dialer_transport.handler.sending_stopped(4, 1)
-        assert session.exposer.flow_count == 0
+        assert session.exposer.snapshot().flows_open == 0
         assert session.exposer.snapshot().flows_total == 1
 
 
@@ -262,7 +262,7 @@ async def test_a_later_stream_may_arrive_first() -> None:
         session.exposer_transport.deliver(12, header)
         session.exposer_transport.deliver(4, header)
         session.exposer_transport.deliver(8, header)
-        assert session.exposer.flow_count == 3
+        assert session.exposer.snapshot().flows_open == 3
 
 
 async def test_idle_flows_hold_no_buffers() -> None:

@@ -44,7 +44,7 @@ async def test_a_lost_end_is_heard_all_the_same(size: int) -> None:
             group.create_task(push(service, data))
             at_client = group.create_task(read_all(client))
         assert at_client.result() == data
-        await until(lambda: session.dialer.flow_count == session.exposer.flow_count == 0)
+        await until(lambda: session.dialer.snapshot().flows_open == session.exposer.snapshot().flows_open == 0)
         assert session.dialer.snapshot().flows_reset == session.exposer.snapshot().flows_reset == 0
 
 
@@ -92,6 +92,6 @@ async def test_an_end_of_a_stream_that_is_over_is_old_news() -> None:
         client, service = await session.open_both()
         client.close()
         service.close()
-        await until(lambda: session.exposer.flow_count == 0)
+        await until(lambda: session.exposer.snapshot().flows_open == 0)
         session.exposer._table.end_announced(4, 1)
         assert not session.exposer._table._ends

@@ -52,7 +52,7 @@ async def test_a_dialer_that_does_not_leave_is_put_out(monkeypatch: pytest.Monke
     session.dialer_transport.send(0, b"")
     session.exposer_transport.deliver(0, encode_frame(HELLO) + encode_frame(REQUEST))
     session.exposer_transport.deliver(4, bytes.fromhex("0100020100"))
-    assert session.exposer.flow_count == 0
+    assert session.exposer.snapshot().flows_open == 0
     await until(lambda: session.exposer_transport.is_closed)
     assert [type(error).__name__ for error in session.exposer_observer.errors] == ["IdentityError"]
 
@@ -61,7 +61,7 @@ async def test_flows_opened_before_the_verdict_wait_for_it() -> None:
     async with undecided() as session:
         client = session.open()
         await asyncio.get_running_loop().sock_sendall(client, b"early")
-        await until(lambda: session.exposer.flow_count == 1)
+        await until(lambda: session.exposer.snapshot().flows_open == 1)
         await turns(10)
         assert session.acceptor.headers == []
         session.exposer.accept()
@@ -77,9 +77,9 @@ async def test_a_dialer_opens_only_a_few_flows_before_the_verdict() -> None:
             session.open()
         assert caught.value.code == "P2P-6121"
         session.dialer.call_on_capacity(session.open)
-        await until(lambda: session.exposer.flow_count == defaults.TUNNEL_EARLY_STREAMS)
+        await until(lambda: session.exposer.snapshot().flows_open == defaults.TUNNEL_EARLY_STREAMS)
         session.exposer.accept()
-        await until(lambda: session.exposer.flow_count == defaults.TUNNEL_EARLY_STREAMS + 1)
+        await until(lambda: session.exposer.snapshot().flows_open == defaults.TUNNEL_EARLY_STREAMS + 1)
 
 
 async def test_whoever_asks_often_for_capacity_is_told_once() -> None:
@@ -106,7 +106,7 @@ async def test_too_many_streams_of_a_stranger_end_the_connection() -> None:
     assert isinstance(error, RemoteProtocolError)
     assert session.exposer_transport.close_code == CloseCode.PROTOCOL_BROKEN
     await turns(2)
-    assert session.exposer.flow_count == 0
+    assert session.exposer.snapshot().flows_open == 0
 
 
 async def test_frames_before_authentication_end_the_connection() -> None:

@@ -61,7 +61,7 @@ async def test_pipes_carry_a_flow_with_half_close(pipes: Pipes) -> None:
         assert await reading == question
         await flow.wait_closed()
         assert session.acceptor.headers[0].service == "ssh"
-        await until(lambda: session.dialer.flow_count == 0)
+        await until(lambda: session.dialer.snapshot().flows_open == 0)
         assert session.dialer.snapshot().flows_reset == 0
 
 
@@ -135,6 +135,6 @@ async def test_closing_stops_the_copying(pipes: Pipes) -> None:
     async with Session() as session:
         async with StdioFlow(loop, stdin=pipes.stdin, stdout=pipes.stdout) as flow:
             flow.open(session.dialer)
-            await until(lambda: session.dialer.flow_count == 1)
+            await until(lambda: session.dialer.snapshot().flows_open == 1)
         pipes.finish_input()
         await asyncio.wait_for(flow.wait_closed(), 5)

@@ -153,4 +153,4 @@ async def test_a_flow_that_waits_at_a_limit_can_be_given_up() -> None:
         session.acceptor.sockets[0].send(bytes(100_000))
         await asyncio.sleep(0.02)
         session.dialer.close()
-        await until(lambda: not session.exposer.flow_count)
+        await until(lambda: not session.exposer.snapshot().flows_open)

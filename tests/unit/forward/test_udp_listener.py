@@ -76,7 +76,7 @@ async def test_what_has_waited_too_long_is_dropped(monkeypatch: pytest.MonkeyPat
             sock.send(b"stale")
             await until(lambda: listener.dropped == 1)
             listener.attach(session.dialer)
-            assert session.dialer.flow_count == 0
+            assert session.dialer.snapshot().flows_open == 0
 
 
 async def test_more_sources_than_flows_before_the_verdict_wait_for_it() -> None:
@@ -102,7 +102,9 @@ async def test_a_refused_service_is_not_asked_for_with_every_datagram(monkeypatc
         with client(listener) as sock:
             for _ in range(3):
                 sock.send(b"hello")
-                await until(lambda: bool(session.dialer_observer.flow_errors) and not session.dialer.flow_count)
+                await until(
+                    lambda: bool(session.dialer_observer.flow_errors) and not session.dialer.snapshot().flows_open
+                )
             await until(lambda: listener.waiting_count == 2)
             assert len(session.acceptor.headers) == 1
             monkeypatch.setattr(listener, "_refused_until", 0.0)
@@ -118,7 +120,7 @@ async def test_a_source_whose_flow_has_ended_gets_another() -> None:
             for number in range(2):
                 sock.send(b"hello")
                 await until(lambda n=number: len(session.acceptor.ports) == n + 1)  # type: ignore[misc]
-                await until(lambda: session.dialer.flow_count == 0)
+                await until(lambda: session.dialer.snapshot().flows_open == 0)
 
 
 async def test_sessions_may_change_under_it() -> None:
