@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from p2p.defaults import RELAY_SILENT_S
 from p2p.errors import RelayError
@@ -16,6 +18,8 @@ from p2p.path.carriers import CODE_STREAM_ENDED
 from p2p.path.endpoint import Endpoint
 from p2p.path.relay_base import RelayBase
 from p2p.proto.turn.events import CODE_NO_ANSWER
+
+logger = logging.getLogger(__name__)
 
 
 class RelayKeeper:
@@ -29,6 +33,7 @@ class RelayKeeper:
         on_gained: Called with each new base.
         on_lost: Called with a base that is no more, before its replacement is looked for.
         on_problem: Called when no relay gives an address; the keeper goes on trying.
+        on_silent: Called when the relay has been silent for long, and no other one is known that gives an address.
         ssl_context: Trust for TLS.
 
     Attributes:
@@ -44,6 +49,7 @@ class RelayKeeper:
         on_gained: Callable[[RelayBase], None],
         on_lost: Callable[[RelayBase, RelayError], None],
         on_problem: Callable[[RelayError], None],
+        on_silent: Callable[[], None],
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.current: RelayBase | None = None
@@ -55,6 +61,7 @@ class RelayKeeper:
         self._on_problem = on_problem
         self._ssl_context = ssl_context
         self._servers: tuple[RelayServer, ...] = ()
+        self._on_silent = on_silent
         self._wake = asyncio.Event()
 
     def update(self, servers: Sequence[RelayServer]) -> None:
@@ -149,14 +156,23 @@ class RelayKeeper:
                 break
             relay.probe()
         self.current = None
+        # A relay that has restarted takes the nonce of before, which saves each of its clients a round trip.
+        if relay.challenge is not None:
+            self._servers = tuple(_with_challenge(server, relay, *relay.challenge) for server in self._servers)
         self._on_lost(relay, lost.result())
         self._endpoint.remove(relay.base_id)
         return other
 
     async def _allocate_elsewhere(self, silent: RelayBase) -> RelayBase | None:
-        others = [server for server in self._servers if server.host != silent.host]
-        try:
-            return await self._allocate(others)
-        except RelayError as error:
-            self._on_problem(error)
-            return None
+        if others := [server for server in self._servers if server.host != silent.host]:
+            try:
+                return await self._allocate(others)
+            except RelayError as error:
+                logger.info("no other relay in the place of %s: %s", silent.server, error)
+        self._on_silent()
+        return None
+
+
+def _with_challenge(server: RelayServer, relay: RelayBase, realm: str, nonce: str) -> RelayServer:
+    is_its = (server.host, server.port, server.protocol) == (relay.host, relay.server.port, relay.protocol)
+    return replace(server, realm=realm, nonce=nonce) if is_its else server

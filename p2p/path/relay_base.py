@@ -112,6 +112,11 @@ class RelayBase:
         return self._relayed_address
 
     @property
+    def challenge(self) -> tuple[str, str] | None:
+        """The realm and the nonce that the relay last gave us: good for our next allocation there, too."""
+        return self._client.credentials.challenge
+
+    @property
     def silent_s(self) -> float:
         """How long the relay has owed us an answer, in seconds; 0 when it owes none."""
         since = self._client.silent_since

@@ -140,6 +140,7 @@ class Node:
             on_gained=self._relay_gained,
             on_lost=self._relay_lost,
             on_problem=self._relay_problem,
+            on_silent=self.signalling.ask_for_relays,
             ssl_context=self.ssl_context,
         )
         self._sockets = HostSockets(
@@ -357,8 +358,7 @@ class Node:
     def _relay_problem(self, error: RelayError) -> None:
         logger.warning("no relay: %s", error)
         self.last_relay_error = error
-        if self.signalling.rendezvous is not None:
-            self.signalling.rendezvous.renewal.ask_soon()
+        self.signalling.ask_for_relays()
         self._announce(CandidateChange(removed=self._take_replaced()))
 
     def _take_replaced(self) -> tuple[Candidate, ...]:

@@ -122,6 +122,11 @@ class SignallingWays:
         if self.rendezvous is not None:
             self.rendezvous.reconnect()
 
+    def ask_for_relays(self) -> None:
+        """Ask the rendezvous which relays there are now: none at hand serves us."""
+        if self.rendezvous is not None:
+            self.rendezvous.renewal.ask_soon()
+
     def can_reach(self, peer: PeerId, instance: str) -> bool:
         """Whether a signal to a peer would leave at once."""
         return self.connected or (self.direct is not None and self.direct.knows(peer, instance))

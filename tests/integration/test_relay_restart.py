@@ -8,14 +8,18 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from tests.support.peers import echo_service
+from p2p.aio.tasks import TaskScope
+from relay.service import RelayService
+from rendezvous.service import RendezvousService
+from tests.support.peers import World, echo_service
 from tests.support.ports import free_ports
-from tests.support.relay import SECRET
+from tests.support.relay import SECRET, loopback_config
+from tests.support.rendezvous_world import BASE, until, url_of
 
 BACK_WITHIN_S = 5.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,6 +172,29 @@ async def test_sessions_that_are_silent_notice_it_too(tmp_path: Path) -> None:
     silences = await _restart(tmp_path, exposers=2, dialers=6, pause_s=0.0, stay_s=stay_s)
     assert not [silence.error for silence in silences if silence.error]
     assert max(silence.back_s for silence in silences) < stay_s + 2.0
+
+
+async def test_a_client_has_its_address_again_after_one_round_trip(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as before, TaskScope() as scope, contextlib.AsyncExitStack() as stack:
+        config = loopback_config(tcp=(), tls=())
+        first = await before.enter_async_context(RelayService(config))
+        addresses = first.udp_addresses
+        urls = tuple(f"turn:{address}?transport=udp" for address in addresses)
+        rendezvous = RendezvousService(replace(BASE, relay_urls=urls, relay_secret=SECRET))
+        await stack.enter_async_context(rendezvous)
+        here = World(tmp_path, stack, scope, url_of(rendezvous))
+        offer, _, _ = await here.expose(9)
+        await until(lambda: offer.status.relay is not None)
+        held = offer.status.relay
+        await before.aclose()
+        second = await stack.enter_async_context(RelayService(replace(config, udp=addresses)))
+        offer.node.look_around()
+        await until(lambda: second.allocations == 1)
+        await until(lambda: offer.status.relay is not None)
+        assert offer.status.relay == held
+        # Neither challenged: the nonce of before is still good.
+        assert set(second.counters.requests) == {("refresh", "437"), ("allocate", "success")}
+        await stack.aclose()
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from p2p.aio import loop
 from p2p.aio.descriptors import raise_descriptor_limit
 from p2p.aio.tasks import TaskScope
 from p2p.session.exposer import Exposer
@@ -148,6 +149,6 @@ async def _main(folder: Path, url: str, port: int, exposers: int, dialers: int, 
 
 
 if __name__ == "__main__":
-    asyncio.run(
+    loop.run(
         _main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]), float(sys.argv[6]))
     )

@@ -74,6 +74,7 @@ class AllocationClient:
         state: Where it is in its life.
         relayed_address: Where peers send to; None before there is one.
         mapped_address: Our address as the server sees it; None before it is known.
+        credentials: What requests are authenticated with.
         dropped: How many datagrams of the server were of no use.
         silent_since: The monotonic instant since when the server owes an answer to a refresh; None when it owes none.
     """
@@ -101,8 +102,8 @@ class AllocationClient:
         self._reliable = reliable
         self._lifetime_s = lifetime_s
         self._address_family = address_family
-        credentials = LongTermCredentials(username, password, realm, nonce)
-        self._requests = RequestTable(server, credentials, random_bytes, reliable=reliable)
+        self.credentials = LongTermCredentials(username, password, realm, nonce)
+        self._requests = RequestTable(server, self.credentials, random_bytes, reliable=reliable)
         self._events: deque[AllocationEvent] = deque()
         self._peers = PeerRequests(self._requests, self._events, self._lost)
         self._refresh_at = self._expires_at = 0.0

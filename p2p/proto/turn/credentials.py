@@ -92,6 +92,11 @@ class LongTermCredentials:
         if realm is not None and nonce is not None:
             self._derive()
 
+    @property
+    def challenge(self) -> tuple[str, str] | None:
+        """The realm and the nonce that the server last gave; None before there are any."""
+        return None if self._realm is None or self._nonce is None else (self._realm, self._nonce)
+
     def _derive(self) -> None:
         assert self._realm is not None
         self.key = long_term_key(self._username, self._realm, self._password, self._algorithm)
