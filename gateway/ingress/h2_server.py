@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Any, cast
 
 from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from h2.errors import ErrorCodes
 from h2.events import (
@@ -25,11 +23,11 @@ from h2.events import (
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from gateway.core.h2_head import RequestHead, fields_of, request_head_untrusted
+from gateway.core.h2_head import RequestHead, request_head_untrusted
 from gateway.core.h2_limits import REQUESTS_MAX, SMALL_WINDOW_BYTES, Nuisance, Patience
-from gateway.core.headers import Headers
 from gateway.ingress.connection import CONNECTION, KEEP_ALIVE_S, Connection, Handler
 from gateway.ingress.h2_wire import H2Stream, H2Wire
+from gateway.ingress.h2_writer import H2Carrier, H2Writer
 from p2p.aio.tasks import TaskScope
 from p2p.errors import DecodeError
 
@@ -185,93 +183,9 @@ class _Request(H2Stream):
         return web.BaseRequest(
             message,
             EMPTY_PAYLOAD if is_bodiless else cast("Any", self.body),
-            cast("Any", _Carrier(self)),
+            cast("Any", H2Carrier(self)),
             writer,
             cast("Any", asyncio.current_task()),
             asyncio.get_running_loop(),
             state={CONNECTION: connection},
         )
-
-
-class _Carrier:
-    """What aiohttp asks of a request's connection."""
-
-    ssl_context = None
-    peername = None
-    sockname = None
-
-    def __init__(self, stream: H2Stream) -> None:
-        self._stream = stream
-
-    @property
-    def transport(self) -> _Carrier:
-        return self
-
-    def abort(self) -> None:
-        """Break the response off so that the visitor can tell it from an end."""
-        self._stream.wire.end(self._stream.number, ErrorCodes.INTERNAL_ERROR)
-
-
-class H2Writer(AbstractStreamWriter):
-    """Writes a response as HTTP/2.
-
-    Attributes:
-        trailers: Fields to send after the body.
-    """
-
-    def __init__(self, stream: H2Stream) -> None:
-        self.trailers: Headers = []
-        self._stream = stream
-        self._head: list[tuple[bytes, bytes]] | None = None
-        self._sending: asyncio.Handle | None = None
-        self._has_ended = False
-
-    async def write_headers(self, status_line: str, headers: CIMultiDict[str]) -> None:
-        """Take the head; it is sent a moment later, together with what follows at once."""
-        self._head = [(b":status", status_line.split(" ", 2)[1].encode()), *fields_of(headers.items())]
-        self._sending = asyncio.get_running_loop().call_soon(self._send_waiting_head)
-
-    async def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Send a part of the body."""
-        self._send_head()
-        await self._stream.wire.send_data(self._stream.number, memoryview(chunk))
-
-    async def write_eof(self, chunk: bytes = b"") -> None:
-        """Send the rest of the body, and the trailers."""
-        if self._has_ended:
-            return
-        self._has_ended = True
-        wire, number = self._stream.wire, self._stream.number
-        # gRPC tells a response that is a head only from one with an empty body.
-        if self._head is not None and not chunk and not self.trailers:
-            self._send_head(is_end=True)
-            return
-        self._send_head()
-        if chunk or not self.trailers:
-            await wire.send_data(number, chunk, is_end=not self.trailers)
-        if self.trailers:
-            wire.send_headers(number, fields_of(self.trailers), is_end=True)
-
-    async def drain(self) -> None:
-        """See ``AbstractStreamWriter``; writing has waited already."""
-
-    def enable_compression(self, encoding: str = "deflate", strategy: int | None = None) -> None:
-        """See ``AbstractStreamWriter``; bodies pass as they are."""
-
-    def enable_chunking(self) -> None:
-        """See ``AbstractStreamWriter``; HTTP/2 has frames instead."""
-
-    def cancel(self) -> None:
-        """Send nothing more by itself."""
-        if self._sending is not None:
-            self._sending.cancel()
-
-    def _send_waiting_head(self) -> None:
-        with contextlib.suppress(ConnectionResetError):  # whoever writes next is told
-            self._send_head()
-
-    def _send_head(self, *, is_end: bool = False) -> None:
-        self.cancel()
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._stream.wire.send_headers(self._stream.number, head, is_end=is_end)

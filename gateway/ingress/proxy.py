@@ -23,7 +23,7 @@ from gateway.core.registry import Service
 from gateway.core.sticky import COOKIE, StickyCookies, cookie_in, set_cookie, without_cookies
 from gateway.ingress.answer import Answer
 from gateway.ingress.connection import RECORD
-from gateway.ingress.h2_server import H2Writer
+from gateway.ingress.h2_writer import H2Writer
 from gateway.ingress.request_body import RequestBody
 from gateway.ingress.upstream import Upstreams
 from gateway.ingress.websocket import relay_websocket

@@ -5,8 +5,18 @@ from __future__ import annotations
 import pytest
 
 from p2p.errors import ConfigError
-from p2p.session.options import HeaderRule, Health, IssuerOptions, Webhook
-from p2p.session.public_access import parse_header_rules, parse_health, parse_issuer, parse_webhook
+from p2p.session.options import HeaderRule, Health, IssuerOptions, OidcOptions, Webhook
+from p2p.session.public_access import (
+    parse_header_rules,
+    parse_health,
+    parse_issuer,
+    parse_oidc,
+    parse_path,
+    parse_size,
+    parse_webhook,
+    read_authorities,
+)
+from tests.support.authority import Authority
 
 
 @pytest.mark.parametrize(
@@ -76,3 +86,55 @@ def test_health():
 def test_what_is_no_health(text):
     with pytest.raises(ConfigError):
         parse_health(text)
+
+
+def test_oidc(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hidden\n")
+    text = f"https://auth.example,client=blog,secret-file={secret},allow=Ann@Example.org,allow=@b.example,allow=sub:X"
+    assert parse_oidc(text) == OidcOptions(
+        issuer="https://auth.example",
+        client="blog",
+        secret="hidden",
+        allow=("ann@example.org", "@b.example", "sub:X"),
+    )
+    assert "hidden" not in repr(parse_oidc(text))
+
+
+@pytest.mark.parametrize("more", ["", ",client=", ",client=a,client=b", ",client=a,allow=ann", ",client=a,secret=x"])
+def test_what_is_no_oidc(more):
+    with pytest.raises(ConfigError, match="--oidc"):
+        parse_oidc(f"https://auth.example{more}")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        parse_oidc("https://auth.example,client=a,secret-file=/nowhere")
+
+
+def test_paths():
+    assert [parse_path(text) for text in ("/api", "/api/", "/a/b.c_d~")] == ["/api", "/api", "/a/b.c_d~"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/", "api", "/a//b", "/a/../b", "/./a", "/a b", "/a%20", "/a?b", "/a;b", "/" + "a" * 255]
+)
+def test_what_is_no_path(text):
+    with pytest.raises(ConfigError, match="--path"):
+        parse_path(text)
+
+
+def test_sizes():
+    assert [parse_size(text) for text in ("1", "2k", "3MB", "4GiB")] == [1, 2 << 10, 3 << 20, 4 << 30]
+    for text in ("", "0", "-1", "1.5m", "m", "1t"):
+        with pytest.raises(ConfigError):
+            parse_size(text)
+
+
+def test_authorities(tmp_path):
+    root = Authority(tmp_path).root
+    root.write_text(f"Our authority:\n{root.read_text()}")
+    text = read_authorities(root)
+    assert text.startswith("-----BEGIN CERTIFICATE-----")
+    root.write_text(text * 100)
+    for path in (root, tmp_path / "key.pem", tmp_path / "nowhere"):
+        with pytest.raises(ConfigError) as caught:
+            read_authorities(path)
+        assert caught.value.code == "P2P-1512"
