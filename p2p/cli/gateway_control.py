@@ -11,6 +11,8 @@ from p2p.cli import flags
 
 SUFFIX: Final = ".gateway"
 """Of control sockets in the folder of local programs, behind the process's number."""
+SOCKET_PATH_MAX_BYTES: Final = 103
+"""The least that a system allows: macOS, with the zero byte at the end."""
 
 Socket = Annotated[
     Path | None,
@@ -79,13 +81,16 @@ def control_path(given: Path | None) -> Path | None:
 
     from p2p.cli.local_status import make_private_folder, runtime_folder
 
+    path = runtime_folder() / f"{os.getpid()}{SUFFIX}"
     try:
-        make_private_folder(runtime_folder())
+        make_private_folder(path.parent)
+        if len(os.fsencode(path)) > SOCKET_PATH_MAX_BYTES:
+            raise OSError(f"{path} is too long for a socket")
     except OSError as error:
         # It must not stop a gateway that nobody wants to ask.
         logging.getLogger(__name__).warning("no control socket: %s", error)
         return None
-    return runtime_folder() / f"{os.getpid()}{SUFFIX}"
+    return path
 
 
 def ask_gateway(socket: Path | None, *words: str, as_json: bool = False) -> dict[str, Any]:
@@ -121,7 +126,13 @@ def _only_socket() -> Path:
     from p2p.errors import ConfigError
 
     folder = runtime_folder()
-    found = [path for path in sorted(folder.glob(f"*{SUFFIX}")) if is_answered(path)]
+    found = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        if is_answered(path):
+            found.append(path)
+        else:
+            # What a gateway that was killed has left.
+            path.unlink(missing_ok=True)
     if len(found) == 1:
         return found[0]
     if found:
