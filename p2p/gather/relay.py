@@ -12,7 +12,13 @@ from dataclasses import replace
 from p2p.address import TransportAddress
 from p2p.aio.race import race
 from p2p.aio.tasks import deadline
-from p2p.defaults import RELAY_ALLOCATE_TIMEOUT_S, RELAY_RACE_SPACING_BLOCKED_S, RELAY_RACE_SPACING_S
+from p2p.defaults import (
+    RELAY_ALLOCATE_TIMEOUT_S,
+    RELAY_RACE_SPACING_BLOCKED_S,
+    RELAY_RACE_SPACING_S,
+    STUN_INITIAL_RTO_S,
+    TURN_BACKOFF,
+)
 from p2p.errors import DeadlineExceededError, P2PError, RelayError
 from p2p.gather.relay_distances import RelayDistances
 from p2p.gather.relay_server import CODE_NO_RELAY, RelayServer, resolve
@@ -56,6 +62,7 @@ async def allocate_first(
     udp_is_blocked: bool = False,
     ssl_context: ssl.SSLContext | None = None,
     distances: RelayDistances | None = None,
+    ended: RelayServer | None = None,
 ) -> RelayBase:
     """Get an address on the first relay that gives one: all over UDP first, then TCP, then TLS, with a head start.
 
@@ -70,6 +77,7 @@ async def allocate_first(
         udp_is_blocked: Whether UDP seems not to pass, so that it is tried last.
         ssl_context: Trust for TLS; None means the system's authorities.
         distances: How far the relays are, as far as it is known; None leaves them in their order.
+        ended: One of them that has ended our connection: it is asked again and again, for it may be back in a moment.
 
     Raises:
         RelayError: None did; the text has each one's reason.
@@ -86,8 +94,9 @@ async def allocate_first(
         near = waiting if distances is None else distances.order(waiting)
         server = min(near, key=lambda server: preference.index(server.protocol))
         waiting.remove(server)
+        ask = _allocate_when_back if server is ended else allocate
         try:
-            return await allocate(endpoint, server, ssl_context=ssl_context)
+            return await ask(endpoint, server, ssl_context=ssl_context)
         except RelayError as error:
             return f"{server.url}: {error.detail}"
 
@@ -101,6 +110,23 @@ async def allocate_first(
         return results[0]
     problems = [result for result in results if isinstance(result, str)]
     raise RelayError("; ".join(problems) or "the rendezvous names no relay", code=CODE_NO_RELAY)
+
+
+async def _allocate_when_back(
+    endpoint: Endpoint, server: RelayServer, *, ssl_context: ssl.SSLContext | None
+) -> RelayBase:
+    """As ``allocate``, but a refusal is no answer for as long as silence would not be one."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + RELAY_ALLOCATE_TIMEOUT_S
+    pause_s = STUN_INITIAL_RTO_S
+    while True:
+        try:
+            return await allocate(endpoint, server, ssl_context=ssl_context)
+        except RelayError:
+            if loop.time() + pause_s > ends_at:
+                raise
+        await asyncio.sleep(pause_s)
+        pause_s *= TURN_BACKOFF
 
 
 async def _release(result: RelayBase | str) -> None:

@@ -62,6 +62,7 @@ class RelayKeeper:
         self._ssl_context = ssl_context
         self._servers: tuple[RelayServer, ...] = ()
         self._on_silent = on_silent
+        self._ended: RelayBase | None = None
         self._wake = asyncio.Event()
 
     def update(self, servers: Sequence[RelayServer]) -> None:
@@ -132,6 +133,7 @@ class RelayKeeper:
             udp_is_blocked=self.udp_is_blocked,
             ssl_context=self._ssl_context,
             distances=self._distances,
+            ended=next((server for server in servers if self._ended is not None and _is_of(self._ended, server)), None),
         )
 
     async def _hold(self, relay: RelayBase, probe_s: Callable[[], float]) -> RelayBase | None:
@@ -159,6 +161,7 @@ class RelayKeeper:
         # A relay that has restarted takes the nonce of before, which saves each of its clients a round trip.
         if relay.challenge is not None:
             self._servers = tuple(_with_challenge(server, relay, *relay.challenge) for server in self._servers)
+        self._ended = relay if lost.result().error_code is CODE_STREAM_ENDED else None
         self._on_lost(relay, lost.result())
         self._endpoint.remove(relay.base_id)
         return other
@@ -173,6 +176,9 @@ class RelayKeeper:
         return None
 
 
+def _is_of(relay: RelayBase, server: RelayServer) -> bool:
+    return (server.host, server.port, server.protocol) == (relay.host, relay.server.port, relay.protocol)
+
+
 def _with_challenge(server: RelayServer, relay: RelayBase, realm: str, nonce: str) -> RelayServer:
-    is_its = (server.host, server.port, server.protocol) == (relay.host, relay.server.port, relay.protocol)
-    return replace(server, realm=realm, nonce=nonce) if is_its else server
+    return replace(server, realm=realm, nonce=nonce) if _is_of(relay, server) else server

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -194,6 +195,30 @@ async def test_a_client_has_its_address_again_after_one_round_trip(tmp_path: Pat
         assert offer.status.relay == held
         # Neither challenged: the nonce of before is still good.
         assert set(second.counters.requests) == {("refresh", "437"), ("allocate", "success")}
+        await stack.aclose()
+
+
+async def test_a_client_over_tcp_is_back_although_udp_is_silent(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with contextlib.AsyncExitStack() as before, TaskScope() as scope, contextlib.AsyncExitStack() as stack:
+        config = loopback_config(udp=(), tls=(), relay_addresses=("127.0.0.1",))
+        first = await before.enter_async_context(RelayService(config))
+        (address,) = first.tcp_addresses
+        nobody = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        nobody.bind(("127.0.0.1", 0))
+        urls = (f"turn:127.0.0.1:{nobody.getsockname()[1]}?transport=udp", f"turn:{address}?transport=tcp")
+        rendezvous = RendezvousService(replace(BASE, relay_urls=urls, relay_secret=SECRET))
+        await stack.enter_async_context(rendezvous)
+        here = World(tmp_path, stack, scope, url_of(rendezvous))
+        offer, _, _ = await here.expose(9)
+        await until(lambda: offer.status.relay is not None)
+        held = offer.status.relay
+        await before.aclose()
+        await asyncio.sleep(2.0)
+        await stack.enter_async_context(RelayService(replace(config, tcp=(address,))))
+        listens_at = loop.time()
+        await until(lambda: offer.status.relay == held)
+        assert loop.time() - listens_at < 1.5
         await stack.aclose()
 
 
