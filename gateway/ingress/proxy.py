@@ -24,7 +24,7 @@ from gateway.core.sticky import COOKIE, StickyCookies, cookie_in, set_cookie, wi
 from gateway.ingress.answer import Answer
 from gateway.ingress.connection import RECORD
 from gateway.ingress.h2_writer import H2Writer
-from gateway.ingress.request_body import RequestBody
+from gateway.ingress.request_body import BODY_SILENT_S, RequestBody
 from gateway.ingress.upstream import Upstreams
 from gateway.ingress.websocket import relay_websocket
 from gateway.metrics import Metrics
@@ -80,7 +80,9 @@ class Exchange:
     ) -> None:
         self._cookies = cookies
         largest = service.policy.access.body_max_bytes
-        self._body = RequestBody(request, largest, body) if request.body_exists else None
+        # A client of gRPC may listen for hours before it says something more.
+        silent_s = None if any(instance.speaks_h2 for instance in service.instances) else BODY_SILENT_S
+        self._body = RequestBody(request, largest, body, silent_s) if request.body_exists else None
         self._request = request
         self._record = request[RECORD]
         self._service = service

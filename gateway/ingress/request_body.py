@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Final
 
 from aiohttp import web
 
 from gateway.core.headers import Headers, trailers_for_service
 from gateway.ingress.connection import RECORD
 from gateway.ingress.h2_body import Body
+from gateway.ingress.signed_body import SlowError
+
+BODY_SILENT_S: Final = 300.0
+"""How long a visitor may be silent in the middle of a body; as long as a service may be silent."""
 
 
 class RequestBody:
@@ -18,15 +24,19 @@ class RequestBody:
         request: The visitor's.
         largest_bytes: What the service takes at most; 0 for any size.
         held: The whole body, if it was read.
+        silent_max_s: How long the visitor may send nothing in the middle of it; None for as long as it likes.
 
     Attributes:
         fault: Why the visitor's side of it broke off, if it did: no instance is to blame then.
     """
 
-    def __init__(self, request: web.BaseRequest, largest_bytes: int, held: bytes | None) -> None:
+    def __init__(
+        self, request: web.BaseRequest, largest_bytes: int, held: bytes | None, silent_max_s: float | None
+    ) -> None:
         self._request = request
         self._largest_bytes = largest_bytes
         self._held = held
+        self._silent_max_s = silent_max_s
         self.fault: Exception | None = None
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -34,6 +44,7 @@ class RequestBody:
 
         Raises:
             web.HTTPRequestEntityTooLarge: It is larger than the service takes.
+            SlowError: The visitor is silent.
         """
         if self._held is not None:
             self._request[RECORD].bytes_in = len(self._held)
@@ -50,7 +61,11 @@ class RequestBody:
 
     async def _next(self) -> bytes:
         try:
-            return await self._request.content.readany()
+            async with asyncio.timeout(self._silent_max_s):
+                return await self._request.content.readany()
+        except TimeoutError:
+            self.fault = SlowError()
+            raise self.fault from None
         except Exception as error:
             self.fault = error
             raise

@@ -198,6 +198,17 @@ async def test_slow_visitors_are_left_and_the_others_served(tmp_path, monkeypatc
         assert all(drop.result() < 5 for drop in drops)
 
 
+async def test_a_body_that_stops_coming_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.ingress.proxy.BODY_SILENT_S", 0.3)
+    async with two_sites(tmp_path) as (there, _):
+        head = b"POST / HTTP/1.1\r\nHost: blog.gw.test\r\nContent-Length: 100\r\n\r\nhello"
+        assert b" 408 " in (await say(there, head, 3.0))[:13]
+        async with raw_h2(there.gateway.http_addresses[0]) as client:
+            outcome = await client.answer([(b":method", b"POST"), *GET[1:]], body=b"hello", ends=False)
+            assert outcome.status == 408
+        await is_well(there)
+
+
 @pytest.mark.parametrize("count", [200])
 async def test_visitors_that_leave_early_blame_no_instance(tmp_path, count):
     async with two_sites(tmp_path) as (there, _):
