@@ -157,7 +157,7 @@ class Exchange:
             async with self._upstreams.session_for(publisher, addresses) as session:
                 # The path as it came: decoding and encoding it again could make another one of it.
                 url = URL(f"http://service{target}", encoded=True)
-                return await relay_websocket(request, session, url, headers)
+                return await relay_websocket(request, session, url, headers, publisher.patience)
         head = RequestHead(request.method, target, headers)
         async with AsyncExitStack() as stack:
             async with publisher.patience.waiting(can_move=self._may_repeat()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Final
 
 import aiohttp
@@ -11,6 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.core.headers import Headers
+from gateway.patience import Patience
 
 MESSAGE_MAX_BYTES: Final = 64 << 20
 """A larger message ends the connection; it would have to be held in memory."""
@@ -28,7 +30,7 @@ _OF_THE_HANDSHAKE: Final = frozenset(
 
 
 async def relay_websocket(
-    request: web.BaseRequest, session: aiohttp.ClientSession, url: URL, headers: Headers
+    request: web.BaseRequest, session: aiohttp.ClientSession, url: URL, headers: Headers, patience: Patience
 ) -> web.StreamResponse:
     """Join a visitor's WebSocket to one of the service.
 
@@ -37,12 +39,14 @@ async def relay_websocket(
         session: Reaches the service.
         url: What to ask it for.
         headers: Of the request to the service.
+        patience: For the service's answer to the upgrade.
 
     Returns:
         The response to the visitor, when the connection is over.
 
     Raises:
         aiohttp.ClientError: The service does not take the upgrade, and nothing was sent to the visitor.
+        TimeoutError: The same, because nobody is heard there.
     """
     offered = [
         protocol.strip()
@@ -50,7 +54,7 @@ async def relay_websocket(
         for protocol in value.split(",")
     ]
     plain = CIMultiDict((name, value) for name, value in headers if name.lower() not in _OF_THE_HANDSHAKE)
-    async with session.ws_connect(
+    connecting = session.ws_connect(
         url,
         headers=plain,
         protocols=offered,
@@ -59,7 +63,10 @@ async def relay_websocket(
         compress=0,
         max_msg_size=MESSAGE_MAX_BYTES,
         timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_WITHIN_S),
-    ) as service:
+    )
+    async with AsyncExitStack() as stack:
+        async with patience.waiting(can_move=True):
+            service = await stack.enter_async_context(connecting)
         visitor = web.WebSocketResponse(
             protocols=[service.protocol] if service.protocol else (),
             autoclose=False,
@@ -72,7 +79,7 @@ async def relay_websocket(
         async with asyncio.TaskGroup() as group:
             group.create_task(_pump(visitor, service))
             group.create_task(_pump(service, visitor))
-        return visitor
+    return visitor
 
 
 _Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse

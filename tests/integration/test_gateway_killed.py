@@ -44,6 +44,12 @@ class Programs:
         command.wait_for("public")
         return command
 
+    async def open_websocket(self) -> str:
+        """Open a WebSocket as a visitor, and hear who answers."""
+        url = f"http://{self._address}/ws"
+        async with self._visitor.ws_connect(url, headers={"Host": "blog.gw.test"}) as socket:
+            return await socket.receive_str()
+
     async def get(self) -> str:
         """Ask as a visitor."""
         async with self._visitor.get(f"http://{self._address}/", headers={"Host": "blog.gw.test"}) as response:
@@ -62,8 +68,14 @@ async def programs(folder: Path) -> AsyncIterator[Programs]:
 
 
 def says(name: str) -> Callable[[web.BaseRequest], Any]:
-    async def answer(_: web.BaseRequest) -> web.Response:
-        return web.Response(text=name)
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path != "/ws":
+            return web.Response(text=name)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_str(name)
+        await socket.close()
+        return socket
 
     return answer
 
@@ -111,6 +123,16 @@ async def test_a_publisher_is_killed_and_its_url_serves_again(tmp_path):
         assert [await there.get() for _ in range(4)] == ["here"] * 4
         assert time.monotonic() - started_at < 1
         assert await waiting == "here"
+
+
+async def test_websockets_open_at_another_instance_when_one_was_killed(tmp_path):
+    async with programs(tmp_path) as there, website(says("one")) as first, website(says("two")) as second:
+        killed = there.expose("a", first)
+        there.expose("b", second)
+        assert await there.open_websocket() in ("one", "two")
+        killed.kill()
+        async with asyncio.timeout(15):
+            assert await asyncio.gather(*(there.open_websocket() for _ in range(6))) == ["two"] * 6
 
 
 async def test_urls_go_on_serving_without_the_rendezvous(tmp_path):
