@@ -14,7 +14,17 @@ from benchmarks.harness.place import DIALER, EXPOSER, Place
 from benchmarks.harness.program import Program
 from benchmarks.peers.base import Peer, Tunnel
 
-_TRAFFIC = (sys.executable, "-m", "benchmarks.harness.traffic")
+_PROGRAMS = {
+    "source": "benchmarks.harness.traffic",
+    "echo": "benchmarks.harness.traffic",
+    "datagrams": "benchmarks.harness.datagrams",
+    "send": "benchmarks.harness.datagrams",
+}
+"""Which program has a service or a client; the first is the usual one."""
+
+
+def _program(what: str) -> list[str]:
+    return [sys.executable, "-m", _PROGRAMS.get(what, _PROGRAMS["source"])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +39,9 @@ class Bench:
     """How long to measure what flows."""
 
     @contextmanager
-    def tunnel(self, service: Literal["source", "echo"]) -> Iterator[Tunnel]:
+    def tunnel(self, service: Literal["source", "echo", "datagrams"]) -> Iterator[Tunnel]:
         """Start the services, and open the peer's way to one of them."""
-        command = self.place.command(EXPOSER, [*_TRAFFIC, "serve", "--host", self.place.service_address])
+        command = self.place.command(EXPOSER, [*_program(service), "serve", "--host", self.place.service_address])
         with Program(command, log=self.folder / "services.log") as services:
             port = json.loads(services.wait_for("^{.*}")[0])[service]
             with self.peer.tunnel(self.place, port, self.folder) as tunnel:
@@ -39,11 +49,11 @@ class Bench:
 
     @contextmanager
     def client(self, what: str, tunnel: Tunnel, **options: float) -> Iterator[Program]:
-        """Start a client of ``benchmarks.harness.traffic`` on the dialer, at the tunnel's near end."""
+        """Start a client on the dialer, at the tunnel's near end."""
         arguments = [what, str(tunnel.port), "--host", tunnel.host]
         for name, value in options.items():
-            arguments += [f"--{name}", f"{value:g}"]
-        command = self.place.command(DIALER, [*_TRAFFIC, *arguments])
+            arguments += [f"--{name.replace('_', '-')}", f"{value:g}"]
+        command = self.place.command(DIALER, [*_program(what), *arguments])
         with Program(command, log=self.folder / f"{what}.log") as client:
             yield client
 

@@ -57,7 +57,10 @@ class Program:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.send_signal(signal.SIGTERM)
+        # A forwarder that forks leaves its children, and they our pipe open.
+        for pid in tuple(self._pids()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         try:
             self._process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:

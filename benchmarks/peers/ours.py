@@ -54,10 +54,14 @@ class Ours:
         name: What the results call it.
         flags: More flags for both peers.
         path: The path that the session must be on before anything is measured.
+        kind: What stands before a port: ``udp:`` for datagrams.
     """
 
-    def __init__(self, name: str = "ours", flags: tuple[str, ...] = (), path: str = "direct") -> None:
+    def __init__(
+        self, name: str = "ours", flags: tuple[str, ...] = (), path: str = "direct", *, kind: str = ""
+    ) -> None:
         self.name = name
+        self._kind = kind
         self._flags = flags
         self._path = path
 
@@ -74,9 +78,10 @@ class Ours:
         """See ``Peer``."""
         with serving(place, folder) as servers:
             shared = ("--json", "--rendezvous", servers.url, *self._flags)
-            with _start(place, EXPOSER, folder, "expose", str(service_port), *shared) as exposing:
+            with _start(place, EXPOSER, folder, "expose", f"{self._kind}{service_port}", *shared) as exposing:
                 ticket = json.loads(exposing.wait_for('^{"event": "ready".*')[0])["ticket"]
-                with _start(place, DIALER, folder, "connect", ticket, *shared, "--listen", "127.0.0.1:0") as dialing:
+                listen = f"{self._kind}127.0.0.1:0"
+                with _start(place, DIALER, folder, "connect", ticket, *shared, "--listen", listen) as dialing:
                     listening = json.loads(dialing.wait_for('^{"event": "listening".*')[0])
                     dialing.wait_for(f'"event": "(path|connected)".*"path": "{self._path}"')
                     dialing.wait_for('"event": "connected"')

@@ -15,9 +15,14 @@ from benchmarks.peers.base import Tunnel, free_port, opened, version_of
 
 
 class Tcp:
-    """The client connects to the service: no tunnel, no encryption, and nothing in user space."""
+    """The client talks to the service: no tunnel, no encryption, and nothing in user space.
 
-    name = "tcp"
+    Args:
+        name: What the results call it.
+    """
+
+    def __init__(self, name: str = "tcp") -> None:
+        self.name = name
 
     def missing(self) -> str | None:
         """See ``Peer``."""
@@ -33,9 +38,15 @@ class Tcp:
 
 
 class Socat:
-    """One forwarder in C that encrypts nothing."""
+    """One forwarder in C that encrypts nothing.
 
-    name = "socat"
+    Args:
+        protocol: ``TCP`` or ``UDP``.
+    """
+
+    def __init__(self, protocol: str = "TCP") -> None:
+        self._protocol = protocol
+        self.name = "socat" if protocol == "TCP" else "socat_udp"
 
     def missing(self) -> str | None:
         """See ``Peer``."""
@@ -49,8 +60,10 @@ class Socat:
     def tunnel(self, place: Place, service_port: int, folder: Path) -> Iterator[Tunnel]:
         """See ``Peer``."""
         port = free_port()
-        listen = f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,backlog=1024"
-        command = ["socat", "-b", "262144", "-d", "-d", listen, f"TCP:{place.exposer_address}:{service_port}"]
+        backlog = ",backlog=1024" if self._protocol == "TCP" else ""
+        listen = f"{self._protocol}-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr{backlog}"
+        target = f"{self._protocol}:{place.exposer_address}:{service_port}"
+        command = ["socat", "-b", "262144", "-d", "-d", listen, target]
         with Program(place.command(DIALER, command), log=folder / "socat.log") as dialing:
             dialing.wait_for("listening on")
             yield Tunnel("127.0.0.1", port, dialing)
