@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from gateway.audit import AuditLog
@@ -22,12 +21,13 @@ from gateway.core.seals import SECRET_BYTES, Seals
 from gateway.core.shared import shared_secrets
 from gateway.core.sticky import StickyCookies
 from gateway.error_pages import ErrorPages
-from gateway.ingress.connection import SERVER, Tls
+from gateway.ingress.connection import Tls
 from gateway.ingress.drains import Drains
 from gateway.ingress.front import HELLO_WITHIN_S, Arrival, Front, Handle
 from gateway.ingress.health import HealthChecks
 from gateway.ingress.http import HttpIngress
 from gateway.ingress.liveness import Liveness
+from gateway.ingress.own_site import OwnSite
 from gateway.ingress.port_audit import PortAudit
 from gateway.ingress.ports import PublishedPorts
 from gateway.ingress.raw import RawForwarder
@@ -37,6 +37,7 @@ from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
 from gateway.publishers import Publisher, PublisherDesk
 from gateway.renewal import renew
+from gateway.urls import PublicUrls
 from p2p.address import TransportAddress
 from p2p.aio.control_socket import ControlSocket
 from p2p.aio.tasks import TaskScope
@@ -96,8 +97,7 @@ class Gateway(Exposer):
         self.metrics = Metrics(registry, lambda: sum(1 for _ in self.services))
         if audit is not None:
             self.metrics.watch_audit(registry, lambda: audit.dropped)
-        self.http_addresses: tuple[TransportAddress, ...] = ()
-        self.https_addresses: tuple[TransportAddress, ...] = ()
+        self._urls = PublicUrls(config)
         self._certificates = Certificates(config.certificates) if config.certificates else None
         self._error_pages = None if config.error_pages is None else ErrorPages(config.error_pages)
         self._audit = audit
@@ -114,7 +114,7 @@ class Gateway(Exposer):
         self._control = GatewayControl(
             self.services,
             self.metrics,
-            urls_of=self.urls_of,
+            urls_of=self._urls.of,
             changed=self._drains.look,
             about=self._about,
             now=lambda: asyncio.get_running_loop().time(),
@@ -125,7 +125,7 @@ class Gateway(Exposer):
             published=self._published,
             withdrawn=self._withdrawn,
             drains=self._drains.begin,
-            urls_of=self.urls_of,
+            urls_of=self._urls.of,
         )
 
     async def __aenter__(self) -> Self:
@@ -133,8 +133,8 @@ class Gateway(Exposer):
             await stack.enter_async_context(self._upstreams)
             fronts = [(self._front(address, self._arrived_http), False) for address in self.config.http]
             fronts += [(self._front(address, self._arrived_tls), True) for address in self.config.https]
-            self.https_addresses = tuple(front.address for front, is_tls in fronts if is_tls)
-            self.http_addresses = tuple(front.address for front, is_tls in fronts if not is_tls)
+            self._urls.https = tuple(front.address for front, is_tls in fronts if is_tls)
+            self._urls.http = tuple(front.address for front, is_tls in fronts if not is_tls)
             self._http = await stack.enter_async_context(self._make_http())
             await stack.enter_async_context(self._work)
             files = [each for each in (self._certificates, self._error_pages) if each is not None]
@@ -178,11 +178,15 @@ class Gateway(Exposer):
         super().closed(session, error)
         self._port_audit.closed(session)
 
-    def urls_of(self, service: Service[Publisher]) -> tuple[str, ...]:
-        """How the public reaches a service."""
-        if service.port:
-            return (f"{service.kind}://{self.config.domain or self.config.port_hosts[0]}:{service.port}",)
-        return tuple(f"{self._scheme(service)}://{host}{self._port(service)}{service.path}" for host in service.hosts)
+    @property
+    def http_addresses(self) -> tuple[TransportAddress, ...]:
+        """Where it listens for HTTP."""
+        return self._urls.http
+
+    @property
+    def https_addresses(self) -> tuple[TransportAddress, ...]:
+        """Where it listens for HTTPS."""
+        return self._urls.https
 
     async def drain(self) -> None:
         """Tell fronts that visitors should go elsewhere, and return when those that are here have gone.
@@ -202,24 +206,6 @@ class Gateway(Exposer):
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    @property
-    def _https_port(self) -> int | None:
-        if self.config.public_https_port is not None:
-            return self.config.public_https_port
-        return self.https_addresses[0].port if self.https_addresses else None
-
-    def _scheme(self, service: Service[Publisher]) -> str:
-        if service.kind in ("tls", "tcpmux"):
-            return service.kind
-        return "http" if self._https_port is None else "https"
-
-    def _port(self, service: Service[Publisher]) -> str:
-        if self._scheme(service) in ("http", "tcpmux"):
-            port, usual = self.http_addresses[0].port if self.http_addresses else 80, 80
-        else:
-            port, usual = self._https_port or 443, 443
-        return "" if port == usual and service.kind == "http" else f":{port}"
-
     def _make_http(self) -> HttpIngress:
         derive = shared_secrets(self.config.shared_secret)
         if derive is None:
@@ -230,14 +216,14 @@ class Gateway(Exposer):
             self.services,
             self._upstreams,
             self.metrics,
-            own_site=self._own_site,
+            own_site=OwnSite(lambda: self.draining),
             domain=self.config.domain,
             fronts=self.config.fronts,
             balance=self.config.balance,
             cookies=cookies,
             logins=Logins(Seals(derive("logins", SECRET_BYTES), os.urandom), os.urandom),
             tcpmux=Tcpmux(self.services, self._raw, self.metrics),
-            https_port=self._https_port if self.config.redirect else None,
+            https_port=self._urls.https_port if self.config.redirect else None,
             audit=None if self._audit is None else self._audit.write,
             page=problems.as_page if self._error_pages is None else self._error_pages.page,
         )
@@ -308,12 +294,3 @@ class Gateway(Exposer):
         if name is None or not authorities:
             return Tls(self._certificates.context)
         return Tls(self._certificates.for_clients(name, authorities), authorities)
-
-    def _own_site(self, request: web.BaseRequest) -> web.Response:
-        if request.path == "/healthz":
-            status = 503 if self.draining else 200
-            return web.Response(
-                status=status, text="draining\n" if status == 503 else "ok\n", headers={"Server": SERVER}
-            )
-        text = "This is a p2p gateway: services that their owners publish appear below this name.\n"
-        return web.Response(status=200 if request.path == "/" else 404, text=text, headers={"Server": SERVER})
