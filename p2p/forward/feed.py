@@ -123,8 +123,10 @@ class Feeder:
             if not flow.can_feed:
                 flow.parked = True
                 moved_any = True  # it may have queued its end
-            elif queue is fresh and busy:
-                busy.append(flow)  # once round before it may be fresh again, or it would always go first
+            elif moved and busy:
+                # Once round before it may be fresh again, or whoever has a little at each turn would always go first.
+                flow.deficit = quantum
+                busy.append(flow)
             else:
                 flow.watch(True)
         return moved_any

@@ -167,3 +167,22 @@ def test_nothing_is_read_for_a_connection_that_is_gone() -> None:
     feeder.ready(program)
     assert program.fed == []
     assert not program.watched
+
+
+def test_who_runs_dry_in_its_turn_and_has_more_at_once_gets_no_more_than_the_others() -> None:
+    transport, feeder, programs = make(*[50 * QUANTUM] * 3)
+    for program in programs:
+        feeder.ready(program)
+    dry = programs[0]
+    totals = [0, 0, 0]
+    for _ in range(40):
+        transport.unsent = 0
+        before = [sum(program.fed) for program in programs]
+        feeder.pull()
+        for index, program in enumerate(programs):
+            totals[index] += sum(program.fed) - before[index]
+        # Its program writes nearly a quantum at a time.
+        dry.has = QUANTUM - 1
+        if dry.watched:
+            feeder.ready(dry)
+    assert 0.8 * totals[1] < totals[0] < 1.1 * totals[1]
