@@ -208,6 +208,9 @@ QUIC_PACKET_BYTES: Final = 1200
 """What a path must carry to be one, and is sent before it has proven more. Source: RFC 9000 section 14: all must."""
 QUIC_PACKET_BYTES_MAX: Final = 1452
 """The longest packet: what Ethernet leaves behind the headers of IPv6 and UDP; 45 fit into one send of the kernel's."""
+QUIC_IDLE_MOMENTS_S: Final = 3.0
+"""How long after its begin a connection is fed only when it has sent all it had, for a library that looks for longer
+packets in such moments: it needs three of them, a round trip apart."""
 QUIC_NARROW_AFTER_S: Final = 10.0
 """How long packets are cut for a path that carries less, until shorter ones are made: one of the libraries cannot take
 that back, and a path is often left within seconds of a session's begin."""

@@ -213,6 +213,10 @@ class FacadeConnection:
     def shorten_packets(self, size: int) -> None:
         """See ``EngineConnection``; not by the public interface."""
 
+    def wants_idle(self, now: float) -> bool:
+        """See ``EngineConnection``; not by the public interface."""
+        return False
+
     @property
     def loss_mark(self) -> object:
         """See ``EngineConnection``; the public interface does not tell."""

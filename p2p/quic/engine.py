@@ -202,6 +202,10 @@ class EngineConnection(Protocol):
         """
         ...
 
+    def wants_idle(self, now: float) -> bool:
+        """Whether to wait with more until what it has is sent: it looks for longer packets in idle moments only."""
+        ...
+
     @property
     def loss_mark(self) -> object:
         """Something that changes when packets count as lost or a probe timeout passes; None where nobody tells."""

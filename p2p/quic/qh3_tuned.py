@@ -9,7 +9,7 @@ from qh3._hazmat import QuicConnectionCore
 from qh3.quic import connection as library
 from qh3.quic.configuration import QuicConfiguration
 
-from p2p.defaults import QUIC_PATH_CHANGE_FLIGHT_BYTES, QUIC_PATH_CHANGE_PACKETS
+from p2p.defaults import QUIC_IDLE_MOMENTS_S, QUIC_PATH_CHANGE_FLIGHT_BYTES, QUIC_PATH_CHANGE_PACKETS
 from p2p.quic.adapter import SecretSink, terminated
 from p2p.quic.engine import PEER_ADDRESS, ConnectionStats, EngineConfig, EngineEvent, HandshakeCompleted
 from p2p.quic.qh3_plain import Qh3Connection
@@ -176,6 +176,7 @@ class TunedQh3Connection(Qh3Connection):
     def __init__(self, quic: Any, config: EngineConfig, sink: SecretSink) -> None:
         super().__init__(quic, config, sink)
         self._cap: _FlightCap | None = None
+        self._idle_until: float | None = None
         self._probes = 0
 
     def receive(self, buffer: bytes, segment_size: int, now: float) -> None:
@@ -272,6 +273,17 @@ class TunedQh3Connection(Qh3Connection):
         """See ``EngineConnection``; for good."""
         if self._is_handshake_complete:
             self._limit_packets(size)
+
+    def wants_idle(self, now: float) -> bool:
+        """See ``EngineConnection``; only a client, and only for a while: a probe that is lost ends the search."""
+        if self._idle_until is None:
+            self._idle_until = now + QUIC_IDLE_MOMENTS_S if self.is_client else 0.0
+        if now >= self._idle_until:
+            return False
+        if self.packet_bytes >= self._config.max_packet_bytes:
+            self._idle_until = 0.0
+            return False
+        return self.unsent_bytes() > 0
 
     @property
     def loss_mark(self) -> object:

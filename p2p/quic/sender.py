@@ -61,7 +61,7 @@ class PacketSender:
                 self._count(len(packets))
                 if not self._send(packets):
                     return False
-            if len(packets) < QUIC_POLL_PACKETS and not self._ask_for_more():
+            if len(packets) < QUIC_POLL_PACKETS and (engine.wants_idle(now) or not self._ask_for_more()):
                 return False
         return True
 

@@ -70,6 +70,33 @@ def test_packets_become_shorter_at_once_and_what_is_lost_is_sent_again(make: Mak
     assert world.client.stats.guarded_errors == world.server.stats.guarded_errors == 0
 
 
+def test_an_upload_that_never_pauses_gets_long_packets_too() -> None:
+    engine = load_engine("qh3")
+    world = make_world(engine, engine, credentials(), public_key(), bits_per_s=100e6)
+    client = world.client
+    streams: list[int] = []
+
+    def feed() -> bool:
+        if client.unsent_bytes() >= 1 << 17:
+            return False
+        client.send(streams[0], bytes(1 << 16))
+        return True
+
+    def begin() -> None:
+        streams.append(client.open_stream())
+        world.client_handler.feed = feed
+        client.kick()
+
+    world.client_handler.on_connected = begin
+    world.connect()
+    world.loop.run_for(0.5)
+    assert client.stats.packet_bytes == 1452
+    # And the path is as full as before.
+    before = len(world.server_handler.data[streams[0]])
+    world.loop.run_for(1)
+    assert len(world.server_handler.data[streams[0]]) - before > 10_000_000
+
+
 def test_only_aioquic_makes_longer_ones_again() -> None:
     for name, back in (("qh3", 1200), ("aioquic", 1452)):
         engine = load_engine(name)
