@@ -59,8 +59,15 @@ async def say(there: GatewayWorld, data: bytes, patience_s: float = 0.3) -> byte
     except (ConnectionError, TimeoutError):
         pass
     finally:
-        writer.close()
+        await hang_up(writer)
     return answer
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """End a connection, and see to it that its socket is closed before the test ends."""
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def is_well(there: GatewayWorld) -> None:
@@ -186,7 +193,7 @@ async def test_slow_visitors_are_left_and_the_others_served(tmp_path, monkeypatc
                 await reader.read()
         except ConnectionError:
             pass
-        writer.close()
+        await hang_up(writer)
         return asyncio.get_running_loop().time() - began_at
 
     async with two_sites(tmp_path) as (there, _):
@@ -217,7 +224,7 @@ async def test_visitors_that_leave_early_blame_no_instance(tmp_path, count):
                 _, writer = await asyncio.open_connection(*there.gateway.http_addresses[0])
                 writer.write(data)
                 await asyncio.sleep(0.01)
-                writer.transport.abort()
+                await hang_up(writer)
             async with raw_h2(there.gateway.http_addresses[0]) as client:
                 client.ask([(b":method", b"POST"), *GET[1:]], body=b"hello", ends=False)
                 await asyncio.sleep(0.01)

@@ -115,4 +115,6 @@ async def raw_h2(address: TransportAddress) -> AsyncIterator[RawH2]:
             yield client
         finally:
             listening.cancel()
-            writer.close()
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
