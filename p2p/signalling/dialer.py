@@ -119,12 +119,12 @@ async def _leave(result: Link | SignallingError) -> None:
 
 
 async def close_unused(dialing: asyncio.Task[Link | SignallingError] | None) -> None:
-    """Close a connection that was made in the moment in which its owner ended, and that nobody has taken.
+    """Close the last connection, should nobody have taken it or begun to close it when its owner ended.
 
     Args:
-        dialing: The last ``Dialer.dial``, if there was one; what it gave may be in use or closed already.
+        dialing: The last ``Dialer.dial``, if there was one; what it gave may be closed already.
     """
     if dialing is not None and dialing.done() and not dialing.cancelled() and dialing.exception() is None:
         link = dialing.result()
-        if isinstance(link, Link) and not link.is_closed:
+        if isinstance(link, Link):
             await link.close()
