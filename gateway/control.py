@@ -21,7 +21,9 @@ CODE_CONTROL: Final = ErrorCode("P2P-1520", "Choose another path for the gateway
 CODE_NO_GATEWAY: Final = ErrorCode("P2P-1521", "Start the gateway, or name its control socket with --socket.")
 CODE_NO_INSTANCE: Final = ErrorCode("P2P-1522", "Name what `p2p gateway status` lists.")
 
-GATEWAY: Final = Controlled("gateway", ConfigError, taken=CODE_CONTROL, silent=CODE_NO_GATEWAY)
+GATEWAY: Final = Controlled(
+    "gateway", ConfigError, taken=CODE_CONTROL, silent=CODE_NO_GATEWAY, refused=CODE_NO_INSTANCE
+)
 WEIGHT_MAX: Final = 1000
 
 

@@ -40,12 +40,14 @@ class Controlled(NamedTuple):
         error: What a refused command raises on the operator's side.
         taken: When the socket cannot be made.
         silent: When no such server answers.
+        refused: When it does not do what it was told; None for the usual code of the error.
     """
 
     name: str
     error: type[P2PError]
     taken: ErrorCode
     silent: ErrorCode
+    refused: ErrorCode | None = None
 
 
 class ControlSocket:
@@ -151,7 +153,7 @@ def ask(path: Path, server: Controlled, *words: str) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise server.error(f"{path} is no {server.name}'s control socket", code=server.silent)
     if "error" in answer:
-        raise server.error(str(answer["error"]))
+        raise server.error(str(answer["error"]), code=server.refused)
     return answer
 
 

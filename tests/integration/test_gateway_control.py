@@ -104,5 +104,5 @@ async def test_the_operator_sees_and_changes_who_gets_visitors(tmp_path):
             ("weight", "blog", other, "0"),
             ("weight",),
         ):
-            with pytest.raises(ConfigError):
+            with pytest.raises(ConfigError, check=lambda error: error.code == "P2P-1522"):
                 await tell(control, *words)
