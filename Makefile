@@ -61,6 +61,7 @@ soak: install interop-packages  ## Tests that run for minutes; as root, a sessio
 	@if [ "$$(id -u)" = 0 ]; then netns-scripts/lab survive --check; else echo "Not root: no survival run in the lab."; fi
 
 bench: install interop-packages  ## Everything that forwards TCP beside ours: rate, latency, CPU, memory; BENCH_RUNS=5 for medians
+	@netns-scripts/install-packages --optional wrk
 	benchmarks/install-peers
 	benchmarks/run all --runs $(BENCH_RUNS) --json bench.json
 

@@ -48,16 +48,16 @@ class Bench:
                 yield tunnel
 
     @contextmanager
-    def client(self, what: str, tunnel: Tunnel, **options: float) -> Iterator[Program]:
+    def client(self, what: str, tunnel: Tunnel, **options: float | str) -> Iterator[Program]:
         """Start a client on the dialer, at the tunnel's near end."""
         arguments = [what, str(tunnel.port), "--host", tunnel.host]
         for name, value in options.items():
-            arguments += [f"--{name.replace('_', '-')}", f"{value:g}"]
+            arguments += [f"--{name.replace('_', '-')}", value if isinstance(value, str) else f"{value:g}"]
         command = self.place.command(DIALER, [*_program(what), *arguments])
         with Program(command, log=self.folder / f"{what}.log") as client:
             yield client
 
-    def ask(self, what: str, tunnel: Tunnel, **options: float) -> dict[str, Any]:
+    def ask(self, what: str, tunnel: Tunnel, **options: float | str) -> dict[str, Any]:
         """Run a client to its end and return what it found."""
         with self.client(what, tunnel, **options) as client:
             return result_of(client)

@@ -5,6 +5,7 @@
     python -m benchmarks.harness.traffic ask PORT --count 300          one byte there and back, on one connection
     python -m benchmarks.harness.traffic open PORT --seconds 3 --parallel 32
     python -m benchmarks.harness.traffic hold PORT --count 500         opens connections, says so, keeps them
+    python -m benchmarks.harness.traffic hold PORT --asks HOST         the same, with a request for HOST on each
 
 A client prints one JSON object. They use the standard library only, so that any Python may run them.
 """
@@ -138,13 +139,15 @@ async def open_many(host: str, port: int, *, seconds: float, parallel: int) -> d
     return {"per_s": done / (time.perf_counter() - started), "failed": failed}
 
 
-def hold(host: str, port: int, *, count: int) -> None:
-    """Open connections, let each say a byte, and keep them until standard input ends."""
+def hold(host: str, port: int, *, count: int, asks: str) -> None:
+    """Open connections, let each say a byte, or ask for a page of a host that is named, and keep them for a minute."""
+    says = f"GET / HTTP/1.1\r\nHost: {asks}\r\n\r\n".encode() if asks else b"x"
     connections = []
     for _ in range(count):
         connection = socket.create_connection((host, port), TIMEOUT_S)
-        connection.sendall(b"x")
-        connection.recv(1)
+        connection.sendall(says)
+        if not connection.recv(4096):
+            sys.exit("the connection ended")
         connections.append(connection)
     print(json.dumps({"held": len(connections)}), flush=True)
     time.sleep(60)
@@ -160,6 +163,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=1)
     parser.add_argument("--mbit", type=float, default=0.0)
     parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--asks", metavar="HOST", default="")
     parser.add_argument("--parallel", type=int, default=32)
     given = parser.parse_args()
     result: dict[str, object]
@@ -168,7 +172,7 @@ def main() -> None:
             serve(given.host)
             return
         case "hold":
-            hold(given.host, given.port, count=given.count)
+            hold(given.host, given.port, count=given.count, asks=given.asks)
             return
         case "pull":
             result = pull(given.host, given.port, seconds=given.seconds, streams=given.streams, mbit=given.mbit)

@@ -10,6 +10,7 @@ from benchmarks.peers.hyperdht import Hyperdht
 from benchmarks.peers.iroh import Iroh
 from benchmarks.peers.ours import Ours
 from benchmarks.peers.plain import Iperf3, Socat, Tcp
+from benchmarks.peers.public import FrpPublic, NginxProxy, OurGateway
 from benchmarks.peers.ssh import Ssh
 
 OURS: Final = "ours"
@@ -32,6 +33,11 @@ PEERS: Final[dict[str, Peer]] = {
         Frp("xtcp"),
         Iroh(),
         Hyperdht(),
+        OurGateway("http"),
+        OurGateway("tcp"),
+        FrpPublic("http"),
+        FrpPublic("tcp"),
+        NginxProxy(),
     )
 }
 """In the order in which they are measured."""

@@ -32,6 +32,8 @@ class Tunnel:
     """The program on the dialer, where there is one."""
     exposing: Program | None = None
     """The program on the exposer, where there is one."""
+    public: Program | None = None
+    """The program that visitors without a program of their own come to, where there is one."""
 
     @property
     def programs(self) -> tuple[Program, ...]:

@@ -41,7 +41,7 @@ def serving(place: Place, folder: Path) -> Iterator[Servers]:
         "open = true\ndanger_allow_private_peers = true\n",
         encoding="ascii",
     )
-    with _start(place, SERVER, folder, "serve", "--config", str(config)) as server:
+    with start(place, SERVER, folder, "serve", "--config", str(config)) as server:
         server.wait_for("p2p connect TICKET")
         address = place.server_addresses[0]
         yield Servers(f"ws://{address}:{http_port}", f"{address}:{stun_port}")
@@ -78,10 +78,10 @@ class Ours:
         """See ``Peer``."""
         with serving(place, folder) as servers:
             shared = ("--json", "--rendezvous", servers.url, *self._flags)
-            with _start(place, EXPOSER, folder, "expose", f"{self._kind}{service_port}", *shared) as exposing:
+            with start(place, EXPOSER, folder, "expose", f"{self._kind}{service_port}", *shared) as exposing:
                 ticket = json.loads(exposing.wait_for('^{"event": "ready".*')[0])["ticket"]
                 listen = f"{self._kind}127.0.0.1:0"
-                with _start(place, DIALER, folder, "connect", ticket, *shared, "--listen", listen) as dialing:
+                with start(place, DIALER, folder, "connect", ticket, *shared, "--listen", listen) as dialing:
                     listening = json.loads(dialing.wait_for('^{"event": "listening".*')[0])
                     dialing.wait_for(f'"event": "(path|connected)".*"path": "{self._path}"')
                     dialing.wait_for('"event": "connected"')
@@ -89,7 +89,16 @@ class Ours:
                     yield Tunnel("127.0.0.1", port, dialing, exposing)
 
 
-def _start(place: Place, host: str, folder: Path, command: str, *arguments: str) -> Program:
+def start(place: Place, host: str, folder: Path, command: str, *arguments: str) -> Program:
+    """Start a subcommand with files of its own.
+
+    Args:
+        place: Where.
+        host: Which of its hosts.
+        folder: Gets the program's files and its log.
+        command: Such as ``expose``.
+        *arguments: What follows.
+    """
     home = folder / command
     home.mkdir(exist_ok=True)
     kept = {f"XDG_{kind}_HOME": str(home) for kind in ("CONFIG", "DATA", "STATE", "CACHE")}

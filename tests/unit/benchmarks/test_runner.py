@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bulk, connections, latency, startup
+from benchmarks import bulk, connections, latency, public, startup
 from benchmarks.harness import runner
 from benchmarks.harness.figure import Bench, Figure
 from benchmarks.harness.place import Place
@@ -88,7 +88,7 @@ def test_only_the_peers_that_were_asked_for(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_every_figure_compares_known_peers() -> None:
-    figures = (*bulk.FIGURES, *latency.FIGURES, *connections.FIGURES, *startup.FIGURES)
+    figures = (*bulk.FIGURES, *latency.FIGURES, *connections.FIGURES, *startup.FIGURES, *public.FIGURES)
     assert len({figure.name for figure in figures}) == len(figures)
     assert {peer for figure in figures for peer in figure.peers} <= set(PEERS)
 
