@@ -121,6 +121,11 @@ class ObservedProgram:
             self._process.wait()
         self._reader.join()
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def kill(self) -> None:
         """End it without a warning, as a crash would, and wait until it is gone."""
         self._process.kill()
