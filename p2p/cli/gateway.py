@@ -20,6 +20,9 @@ EPILOG: Final = flags.examples(
     "",
     "Names need a wildcard in DNS (*.tunnels.example) and in the certificate. It prints a ticket for publishers.",
 )
+_NEW_OBJECTS_MAX: Final = 10_000
+"""After how many new objects garbage is looked for. At Python's own 700 that is with every tenth request, among the
+objects of all that are under way, and finds half an object for each."""
 
 
 app = typer.Typer(rich_markup_mode=None, epilog=EPILOG)
@@ -162,6 +165,8 @@ def gateway(
 
         registry = CollectorRegistry()
 
+        _collect_garbage_rarely()
+
         async def serve() -> None:
             async with AsyncExitStack() as stack:
                 audit_log = None if audit is None else await stack.enter_async_context(AuditLog(audit))
@@ -176,6 +181,15 @@ def gateway(
                 )
 
         asyncio.run(serve())
+
+
+def _collect_garbage_rarely() -> None:
+    """Look for garbage rarely, and not among what was imported: all visitors wait for the end of each look."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS_MAX)
 
 
 def _config(
