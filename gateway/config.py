@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway.core import names
 from gateway.core.balance import Policy
+from gateway.core.order_plan import NEW_PER_WEEK
 from gateway.ingress.tls import CertificateFiles
 from p2p.address import TransportAddress
 from p2p.errors import ConfigError, ErrorCode
@@ -17,11 +18,40 @@ from p2p.proto.publication import Kind
 
 CODE_CONTRADICTION: Final = ErrorCode("P2P-1503", "Change one of the settings; `p2p gateway --help` explains them.")
 
+LETS_ENCRYPT: Final = "https://acme-v02.api.letsencrypt.org/directory"
+
 SHARED_SECRET_MIN_CHARACTERS: Final = 16
 """Whoever has a cookie could try shorter ones until one fits."""
 
 RESERVED: Final = frozenset({"www", "api", "admin", "mail", "ns1", "ns2", "gateway", "status"})
 """Labels below the domain that an operator will want, or that visitors would take for the operator's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcmeOptions:
+    """How the gateway asks for certificates by itself (RFC 8555).
+
+    Raises:
+        ConfigError: The server is no HTTPS URL, or the mail address is none.
+    """
+
+    email: str
+    """Whom the authority writes to."""
+    folder: Path
+    """Where the account's key and the certificates are kept."""
+    server: str = LETS_ENCRYPT
+    """The URL of the authority's directory."""
+    ca: Path | None = None
+    """Who signed the authority's own certificate (PEM); None: one that the system's programs trust."""
+    per_week: int = NEW_PER_WEEK
+    """New certificates of all publishers in a week."""
+
+    def __post_init__(self) -> None:
+        if not self.server.startswith("https://"):
+            raise _contradiction(f"{self.server!r} is no URL of an ACME directory: it begins with https://")
+        name, at, host = self.email.partition("@")
+        if not (name and at and host) or not self.email.isprintable() or " " in self.email:
+            raise _contradiction(f"{self.email!r} is no mail address")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +70,8 @@ class GatewayConfig:
     """Where to listen for HTTPS, and for TLS that is passed through."""
     certificates: tuple[CertificateFiles, ...] = ()
     """For HTTPS; the first one for names that none of the others has."""
+    acme: AcmeOptions | None = None
+    """For names that these certificates do not have; None leaves them without."""
     port_hosts: tuple[str, ...] = ()
     """IP addresses on which ports are published."""
     ports: Mapping[Kind, tuple[int, int]] = field(default_factory=dict)
@@ -70,8 +102,10 @@ class GatewayConfig:
             raise _contradiction(f"{self.domain!r} is not a host name")
         if not (self.http or self.https or self.ports):
             raise _contradiction("there is nothing to listen on")
-        if self.https and not self.certificates:
+        if self.https and not (self.certificates or self.acme):
             raise _contradiction("HTTPS needs a certificate")
+        if self.acme and not (self.http and self.https):
+            raise _contradiction("ACME is for HTTPS, and the authority asks on the HTTP port")
         if self.has_proxy_header and not self.fronts:
             raise _contradiction("PROXY headers are taken from trusted fronts only, and none is named")
         if 0 < len(self.shared_secret) < SHARED_SECRET_MIN_CHARACTERS:

@@ -37,6 +37,9 @@ class Metrics:
         self.health_checks = Counter(
             "p2p_gateway_health_checks", "What instances said about themselves.", ["result"], registry=registry
         )
+        self.certificate_orders = Counter(
+            "p2p_gateway_certificate_orders", "What became of orders of certificates.", ["result"], registry=registry
+        )
 
     def watch_audit(self, registry: CollectorRegistry, dropped: Callable[[], int]) -> None:
         """Show how many records the audit log has lost."""

@@ -11,10 +11,14 @@ from typing import Any, Final, Self
 
 from prometheus_client import CollectorRegistry
 
+from gateway.acme.hosts import make_keeper
+from gateway.acme.issuer import Issuer
+from gateway.acme.keeper import certificate_rows
 from gateway.audit import AuditLog
 from gateway.config import GatewayConfig
 from gateway.control import GATEWAY, GatewayControl
 from gateway.core import problems
+from gateway.core.http01 import Challenges
 from gateway.core.login import Logins
 from gateway.core.registry import Registry, Service
 from gateway.core.seals import SECRET_BYTES, Seals
@@ -23,7 +27,7 @@ from gateway.core.sticky import StickyCookies
 from gateway.error_pages import ErrorPages
 from gateway.ingress.connection import Tls
 from gateway.ingress.drains import Drains
-from gateway.ingress.front import HELLO_WITHIN_S, Arrival, Front, Handle
+from gateway.ingress.front import Arrival, Front, Handle
 from gateway.ingress.health import HealthChecks
 from gateway.ingress.http import HttpIngress
 from gateway.ingress.liveness import Liveness
@@ -32,17 +36,17 @@ from gateway.ingress.port_audit import PortAudit
 from gateway.ingress.ports import PublishedPorts
 from gateway.ingress.raw import RawForwarder
 from gateway.ingress.tcpmux import Tcpmux
-from gateway.ingress.tls import Certificates, server_name
+from gateway.ingress.tls import Certificates
 from gateway.ingress.upstream import Upstreams
 from gateway.metrics import Metrics
 from gateway.publishers import Publisher, PublisherDesk
 from gateway.renewal import renew
+from gateway.tls_arrivals import TlsArrivals
 from gateway.urls import PublicUrls
 from p2p.address import TransportAddress
 from p2p.aio.control_socket import ControlSocket
 from p2p.aio.tasks import TaskScope
-from p2p.errors import ConfigError, DecodeError, P2PError
-from p2p.forward.sockets import close
+from p2p.errors import P2PError
 from p2p.forward.target import FlowAcceptor
 from p2p.identity import Identity
 from p2p.session.events import Event, GatewayReady, Ready
@@ -69,6 +73,7 @@ class Gateway(Exposer):
         allow: Peer ids that may publish; empty admits every holder of the ticket.
         registry: Where its metrics are registered.
         audit: Takes a record of each visit, and stays open for longer than this object; None keeps none.
+        issuer: Who issues certificates instead of the ACME server of the configuration.
 
     Raises:
         ConfigError: An address cannot be bound, a certificate is wrong, or there is no rendezvous.
@@ -83,6 +88,7 @@ class Gateway(Exposer):
         allow: tuple[str, ...] = (),
         registry: CollectorRegistry | None = None,
         audit: AuditLog | None = None,
+        issuer: Issuer | None = None,
     ) -> None:
         super().__init__(ExposeOptions(targets={}, name=SERVICE_NAME, allow=allow), peer, on_event=on_event)
         self.config = config
@@ -98,7 +104,20 @@ class Gateway(Exposer):
         if audit is not None:
             self.metrics.watch_audit(registry, lambda: audit.dropped)
         self._urls = PublicUrls(config)
-        self._certificates = Certificates(config.certificates) if config.certificates else None
+        self._certificates = Certificates(config.certificates, config.domain)
+        self._keeper = (
+            None
+            if config.acme is None
+            else make_keeper(
+                config.acme,
+                self.services,
+                self._certificates,
+                self.metrics,
+                domain=config.domain,
+                tell_problem=self.tell_problem,
+                issuer=issuer,
+            )
+        )
         self._error_pages = None if config.error_pages is None else ErrorPages(config.error_pages)
         self._audit = audit
         self._port_audit = PortAudit(None if audit is None else audit.write)
@@ -111,6 +130,14 @@ class Gateway(Exposer):
         self._liveness = Liveness(self.services, self._work)
         self._stack = AsyncExitStack()
         self._http: HttpIngress | None = None
+        self._tls = TlsArrivals(
+            self.services,
+            self._certificates,
+            self._keeper,
+            self._raw,
+            serve=self._serve_http,
+            tell_problem=self.tell_problem,
+        )
         self._control = GatewayControl(
             self.services,
             self.metrics,
@@ -131,13 +158,15 @@ class Gateway(Exposer):
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._upstreams)
-            fronts = [(self._front(address, self._arrived_http), False) for address in self.config.http]
-            fronts += [(self._front(address, self._arrived_tls), True) for address in self.config.https]
+            fronts = [(self._front(address, self._serve_http), False) for address in self.config.http]
+            fronts += [(self._front(address, self._tls.take), True) for address in self.config.https]
             self._urls.https = tuple(front.address for front, is_tls in fronts if is_tls)
             self._urls.http = tuple(front.address for front, is_tls in fronts if not is_tls)
             self._http = await stack.enter_async_context(self._make_http())
             await stack.enter_async_context(self._work)
             files = [each for each in (self._certificates, self._error_pages) if each is not None]
+            if self._keeper is not None:
+                self._work.start(self._keeper.run(), name="certificates")
             self._work.start(renew(files, self.tell_problem), name="renewal of files")
             self._work.start(self._liveness.run(), name="liveness")
             stack.push_async_callback(self._ports.close)
@@ -224,6 +253,7 @@ class Gateway(Exposer):
             logins=Logins(Seals(derive("logins", SECRET_BYTES), os.urandom), os.urandom),
             tcpmux=Tcpmux(self.services, self._raw, self.metrics),
             https_port=self._urls.https_port if self.config.redirect else None,
+            challenges=Challenges() if self._keeper is None else self._keeper.challenges,
             audit=None if self._audit is None else self._audit.write,
             page=problems.as_page if self._error_pages is None else self._error_pages.page,
         )
@@ -239,11 +269,14 @@ class Gateway(Exposer):
             "https": [str(address) for address in self.https_addresses],
             "port_hosts": list(self.config.port_hosts),
             "proxy_header": self.config.has_proxy_header,
+            "certificates": certificate_rows(self._certificates) if self._keeper is None else self._keeper.status(),
         }
 
     async def _published(self, service: Service[Publisher], publisher: Publisher) -> None:
         if service.port:
             await self._ports.open(service)
+        if self._keeper is not None:
+            self._keeper.look()
         self._liveness.joined(service, publisher)
         self._control.joined(service, publisher)
         self._port_audit.joined(service, publisher)
@@ -263,34 +296,6 @@ class Gateway(Exposer):
     def _front(self, address: TransportAddress, handle: Handle) -> Front:
         return Front(address, handle, fronts=self.config.fronts, has_proxy_header=self.config.has_proxy_header)
 
-    async def _arrived_http(self, arrival: Arrival) -> None:
+    async def _serve_http(self, arrival: Arrival, tls: Tls | None = None) -> None:
         assert self._http is not None
-        await self._http.serve(arrival)
-
-    async def _arrived_tls(self, arrival: Arrival) -> None:
-        assert self._http is not None
-        assert self._certificates is not None
-        try:
-            async with asyncio.timeout(HELLO_WITHIN_S):
-                name = await server_name(arrival.sock)
-        except (OSError, DecodeError, TimeoutError):
-            close(arrival.sock, reset=True)
-            return
-        service = None if name is None else self.services.of_host(name)
-        if service is not None and service.kind == "tls":
-            self._raw.forward(service, arrival)
-        else:
-            try:
-                tls = self._tls(name, service)
-            except ConfigError as error:
-                self.tell_problem(error)
-                close(arrival.sock, reset=True)
-                return
-            await self._http.serve(arrival, tls)
-
-    def _tls(self, name: str | None, service: Service[Publisher] | None) -> Tls:
-        assert self._certificates is not None
-        authorities = "" if service is None else service.policy.access.client_ca
-        if name is None or not authorities:
-            return Tls(self._certificates.context)
-        return Tls(self._certificates.for_clients(name, authorities), authorities)
+        await self._http.serve(arrival, tls)

@@ -18,6 +18,7 @@ from gateway.core.access import AccessPolicy, Verdict
 from gateway.core.audit import Record, path_of, time_of
 from gateway.core.balance import Policy
 from gateway.core.headers import Visit, size_of
+from gateway.core.http01 import Challenges
 from gateway.core.login import Logins, claims_for_service
 from gateway.core.names import host_of_header, may_be_host
 from gateway.core.problems import Problem
@@ -66,6 +67,7 @@ class HttpIngress:
         cookies: For visitors that stay with an instance.
         logins: For visitors that log in with their browser.
         tcpmux: For those that want no HTTP.
+        challenges: What an authority of certificates is answered.
         https_port: Where visitors without TLS are sent to; None serves them as they are.
         audit: Takes a record of each request; None keeps none.
         page: Writes a problem for a browser.
@@ -84,6 +86,7 @@ class HttpIngress:
         cookies: StickyCookies,
         logins: Logins,
         tcpmux: Tcpmux,
+        challenges: Challenges,
         https_port: int | None = None,
         audit: Callable[[Record], None] | None = None,
         page: Callable[[Problem, str], str] = problems.as_page,
@@ -97,6 +100,7 @@ class HttpIngress:
         self._balance = balance
         self._cookies = cookies
         self._login = LoginPages(logins, SERVER)
+        self._challenges = challenges
         self._https_port = https_port
         self._audit = audit
         self._page = page
@@ -143,6 +147,10 @@ class HttpIngress:
         is_one = may_be_host(host) and len(request.headers.getall("Host")) == 1
         if not is_one or request.version not in (HttpVersion10, HttpVersion11):
             return self._problem(request, problems.BAD_REQUEST, host if is_one else "")
+        if (answer := self._challenges.answer(host, request.raw_path)) is not None:
+            return web.Response(
+                body=answer.encode(), content_type="application/octet-stream", headers={"Server": SERVER}
+            )
         if host == self._domain:
             return self._own_site(request)
         visit = self._visit(request)

@@ -1,4 +1,4 @@
-"""TLS: certificates by host name, read again without a restart, and the name a visitor asks for."""
+"""TLS: certificates by host name, taken anew without a restart, and the name a visitor asks for."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ _HELLO_MAX_BYTES: Final = 16_384 + 5
 _CONTEXTS_MAX: Final = 1024
 """Services whose visitors show certificates, before all contexts are made anew."""
 
+_UNRECOGNIZED_NAME: Final = bytes([21, 3, 3, 0, 2, 2, 112])
+"""A fatal alert (RFC 8446 section 6, RFC 6066 section 3)."""
+
 
 class CertificateFiles(NamedTuple):
     """A certificate chain and its private key, both PEM."""
@@ -30,51 +33,92 @@ class CertificateFiles(NamedTuple):
     key: Path
 
 
+class _Entry(NamedTuple):
+    """A certificate that is in use."""
+
+    files: CertificateFiles
+    names: frozenset[str]
+    ends: float
+    context: ssl.SSLContext
+
+
 class Certificates:
-    """The certificates of a gateway.
+    """The certificates of a gateway: those of its operator, and those that it has asked for itself.
 
     Args:
-        files: The first one serves the names that none of the others has.
+        files: The operator's; the first one serves the names that no certificate has.
+        default: Whose issued certificate does so when there are no files.
 
     Raises:
         ConfigError: A file cannot be read or does not fit the other.
     """
 
-    def __init__(self, files: Sequence[CertificateFiles]) -> None:
+    def __init__(self, files: Sequence[CertificateFiles], default: str = "") -> None:
         self._files = tuple(files)
+        self._default = default
         self._written = _written(self._files)
-        self._contexts = self._load()
+        self._given = [_entry(pair) for pair in self._files]
+        self._issued: dict[str, _Entry] = {}
         self._for_clients: dict[tuple[CertificateFiles, str], ssl.SSLContext] = {}
 
-    @property
-    def context(self) -> ssl.SSLContext:
-        """What new connections use."""
-        return self._contexts[0][1]
+    def of(self, name: str | None) -> ssl.SSLContext | None:
+        """What a new connection uses.
 
-    def for_clients(self, name: str, authorities: str) -> ssl.SSLContext:
+        Args:
+            name: The host name that it asks for, in lower case.
+
+        Returns:
+            The context, with the default certificate for a name that none has; None when there is no certificate.
+        """
+        entry = self._find(name)
+        return None if entry is None else entry.context
+
+    def covers(self, name: str) -> bool:
+        """Whether a certificate of the operator's has the name."""
+        return self._given_for(name) is not None
+
+    def take(self, name: str, files: CertificateFiles) -> None:
+        """Use a certificate that was issued for a name from now on.
+
+        Raises:
+            ConfigError: The files cannot be read.
+        """
+        self._issued[name] = _entry(files)
+        self._for_clients.clear()
+
+    def ends(self) -> dict[str, float]:
+        """When the operator's certificates end, in seconds since 1970, by their names."""
+        return {", ".join(sorted(entry.names)) or str(entry.files.chain): entry.ends for entry in self._given}
+
+    def for_clients(self, name: str, authorities: str) -> ssl.SSLContext | None:
         """What a new connection uses whose visitor must show a certificate.
 
         Args:
             name: The host name that it asks for, in lower case.
             authorities: Certificates (PEM) of those who sign the visitors'.
 
+        Returns:
+            As ``of``.
+
         Raises:
             ConfigError: A file cannot be read.
         """
-        files = self._files[[context for _, context in self._contexts].index(_find(self._contexts, name))]
-        context = self._for_clients.get((files, authorities))
+        entry = self._find(name)
+        if entry is None:
+            return None
+        context = self._for_clients.get((entry.files, authorities))
         if context is None:
-            # The SNI callback could change the certificate of a connection, but not whom it asks for one.
-            context = _context(files)
+            # One of its own: a context asks all of its visitors, or none.
+            context = _context(entry.files)
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(cadata=authorities)
             if len(self._for_clients) >= _CONTEXTS_MAX:
                 self._for_clients.clear()
-            self._for_clients[files, authorities] = context
+            self._for_clients[entry.files, authorities] = context
         return context
 
     def reload_if_changed(self) -> None:
-        """Read the files again if they were written; connections that are open keep what they have.
+        """Read the operator's files again if they were written; connections that are open keep what they have.
 
         Raises:
             ConfigError: A file is wrong; nothing has changed then.
@@ -82,27 +126,29 @@ class Certificates:
         written = _written(self._files)
         if written != self._written:
             self._written = written
-            self._contexts = self._load()
+            self._given = [_entry(pair) for pair in self._files]
             self._for_clients.clear()
 
-    def _load(self) -> list[tuple[frozenset[str], ssl.SSLContext]]:
-        contexts = [(_names_of(files), _context(files)) for files in self._files]
+    def _find(self, name: str | None) -> _Entry | None:
+        if name is not None and (entry := self._given_for(name) or self._issued.get(name)) is not None:
+            return entry
+        return self._given[0] if self._given else self._issued.get(self._default)
 
-        def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-            if name is not None:
-                connection.context = _find(contexts, name.lower())
+    def _given_for(self, name: str) -> _Entry | None:
+        for wanted in (name, "*." + name.partition(".")[2]):
+            for entry in self._given:
+                if wanted in entry.names:
+                    return entry
+        return None
 
-        contexts[0][1].sni_callback = choose
-        return contexts
 
-
-def _find(contexts: Sequence[tuple[frozenset[str], ssl.SSLContext]], name: str) -> ssl.SSLContext:
-    wildcard = "*." + name.partition(".")[2]
-    for wanted in (name, wildcard):
-        for names, context in contexts:
-            if wanted in names:
-                return context
-    return contexts[0][1]
+def _entry(files: CertificateFiles) -> _Entry:
+    context = _context(files)
+    try:
+        certificate = x509.load_pem_x509_certificate(files.chain.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{files.chain}: {error}", code=CODE_CERTIFICATE) from error
+    return _Entry(files, _names_of(certificate), certificate.not_valid_after_utc.timestamp(), context)
 
 
 def _context(files: CertificateFiles) -> ssl.SSLContext:
@@ -116,14 +162,11 @@ def _context(files: CertificateFiles) -> ssl.SSLContext:
     return context
 
 
-def _names_of(files: CertificateFiles) -> frozenset[str]:
+def _names_of(certificate: x509.Certificate) -> frozenset[str]:
     try:
-        certificate = x509.load_pem_x509_certificate(files.chain.read_bytes())
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return frozenset()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{files.chain}: {error}", code=CODE_CERTIFICATE) from error
     return frozenset(name.lower() for name in names.get_values_for_type(x509.DNSName))
 
 
@@ -153,6 +196,15 @@ async def server_name(sock: socket.socket) -> str | None:
             return hello.name
         if len(data) >= _HELLO_MAX_BYTES:
             raise DecodeError("a TLS hello without an end")
+
+
+def refuse(sock: socket.socket) -> None:
+    """Tell a visitor whose hello was read in advance that there is no certificate for that name; closes the socket."""
+    with contextlib.suppress(OSError):
+        # What was not taken would turn the end of the connection into a reset, which can overtake the alert.
+        sock.recv(_HELLO_MAX_BYTES)
+        sock.send(_UNRECOGNIZED_NAME)
+    sock.close()
 
 
 class _Hello:

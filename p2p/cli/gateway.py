@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from p2p.cli import flags, gateway_control, gateway_export
 
 if TYPE_CHECKING:
-    from gateway.config import GatewayConfig
+    from gateway.config import AcmeOptions, GatewayConfig
 
 EPILOG: Final = flags.examples(
     "p2p gateway --domain tunnels.example --tls-cert fullchain.pem --tls-key privkey.pem",
+    "p2p gateway --domain tunnels.example --acme you@example.com     certificates from Let's Encrypt",
     "p2p gateway --domain tunnels.example --http 127.0.0.1:8080 --front 127.0.0.1 --https-port 443",
     "                                          behind nginx or HAProxy on the same machine, which end TLS",
     "p2p gateway --domain tunnels.example --tcp-ports 20000-20999     TCP ports as well",
     "",
-    "Names need a wildcard in DNS (*.tunnels.example) and in the certificate. It prints a ticket for publishers.",
+    "Names need a wildcard in DNS (*.tunnels.example) and in a given certificate. It prints a ticket for publishers.",
 )
 _NEW_OBJECTS_MAX: Final = 10_000
 """After how many new objects garbage is looked for. At Python's own 700 that is with every tenth request, among the
@@ -54,6 +55,31 @@ def gateway(
     ] = None,
     tls_key: Annotated[
         list[Path] | None, typer.Option("--tls-key", metavar="FILE", help="Its private key (PEM).")
+    ] = None,
+    acme: Annotated[
+        str,
+        typer.Option(
+            "--acme",
+            metavar="MAIL",
+            help="Ask Let's Encrypt for a certificate of each published host, as this mail address; "
+            "accepts its terms of service. The HTTP port must be reached as port 80.",
+        ),
+    ] = "",
+    acme_server: Annotated[
+        str | None,
+        typer.Option("--acme-server", metavar="URL", help="Another ACME directory; accepts its terms."),
+    ] = None,
+    acme_ca: Annotated[
+        Path | None,
+        typer.Option("--acme-ca", metavar="FILE", help="Who signed that server's own certificate (PEM), if private."),
+    ] = None,
+    acme_folder: Annotated[
+        Path | None,
+        typer.Option("--acme-folder", metavar="FOLDER", help="Where account key and certificates are kept, mode 0600."),
+    ] = None,
+    acme_weekly: Annotated[
+        int | None,
+        typer.Option("--acme-weekly", metavar="N", min=1, help="New certificates in a week at most. Default: 45."),
     ] = None,
     tcp_ports: Annotated[
         str | None, typer.Option("--tcp-ports", metavar="A-B", help="TCP ports that may be published.")
@@ -141,6 +167,7 @@ def gateway(
             http=http,
             https=https,
             certificates=list(zip(tls_cert or [], tls_key or [], strict=False)),
+            acme=_acme(acme, acme_server, acme_ca, acme_folder, acme_weekly),
             pairs_match=len(tls_cert or []) == len(tls_key or []),
             ports={"tcp": tcp_ports, "udp": udp_ports},
             port_listen=port_listen,
@@ -198,6 +225,7 @@ def _config(
     http: list[str] | None,
     https: list[str] | None,
     certificates: list[tuple[Path, Path]],
+    acme: AcmeOptions | None,
     pairs_match: bool,
     ports: dict[Literal["tcp", "udp"], str | None],
     port_listen: list[str] | None,
@@ -232,13 +260,14 @@ def _config(
     except ValueError as error:
         raise ConfigError(str(error), code=CODE_CONTRADICTION) from error
     everywhere = "0.0.0.0"  # noqa: S104
-    wants_https = https or (["443"] if certificates else [])
+    wants_https = https or (["443"] if certificates or acme else [])
     wants_http = http if http is not None else ["80"]
     return GatewayConfig(
         domain=domain,
         http=tuple(parse_public_listen(text) for text in wants_http),
         https=tuple(parse_public_listen(text) for text in wants_https),
         certificates=tuple(CertificateFiles(*pair) for pair in certificates),
+        acme=acme,
         port_hosts=tuple(TransportAddress.parse(text, default_port=0).host for text in port_listen or [everywhere]),
         ports={kind: parse_port_range(text) for kind, text in ports.items() if text is not None},
         fronts=networks,
@@ -250,3 +279,26 @@ def _config(
         shared_secret=shared_secret,
         error_pages=error_pages,
     )
+
+
+def _acme(
+    email: str, server: str | None, ca: Path | None, folder: Path | None, per_week: int | None
+) -> AcmeOptions | None:
+    """Turn the flags of ACME into options.
+
+    Raises:
+        ConfigError: A value is wrong, or they miss ``--acme``.
+    """
+    import platformdirs
+
+    from gateway.config import CODE_CONTRADICTION, AcmeOptions
+    from p2p.errors import ConfigError
+
+    chosen: dict[str, Any] = {"server": server, "ca": ca, "per_week": per_week}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if not email:
+        # A folder alone is for units of systemd, which name it for whoever adds the rest.
+        if chosen:
+            raise ConfigError("--acme-server, --acme-ca and --acme-weekly need --acme", code=CODE_CONTRADICTION)
+        return None
+    return AcmeOptions(email=email, folder=folder or platformdirs.user_state_path("p2p") / "acme", **chosen)

@@ -162,7 +162,18 @@ def summary(answer: dict[str, Any]) -> list[str]:
         f"Requests     {counts('requests')}; {totals['retries']} went to another instance",
         f"Connections  {counts('connections')}",
         f"Refused      {counts('refused')}; {totals['ejections']} ejections",
+        *map(_certificate, answer["certificates"]),
     ]
+
+
+def _certificate(row: dict[str, Any]) -> str:
+    from datetime import UTC, datetime
+
+    from p2p.cli.text import printable
+
+    ends = row["ends"] and f"until {datetime.fromtimestamp(row['ends'], UTC):%Y-%m-%d %H:%M} UTC"
+    problem = row["problem"] and f"; last error: {printable(row['problem'])}"
+    return f"Certificate  {printable(row['name'])} {ends or 'none yet'} ({row['source']}){problem}"
 
 
 def table(answer: dict[str, Any]) -> list[str]:

@@ -319,16 +319,16 @@ async def test_what_is_no_tls_is_dropped(tmp_path):
 def test_certificates_are_taken_as_they_are_renewed(tmp_path):
     files, _ = own_certificate(tmp_path / "a", "a.gw.test")
     certificates = Certificates((files,))
-    before = certificates.context
+    before = certificates.of(None)
     certificates.reload_if_changed()
-    assert certificates.context is before
+    assert certificates.of(None) is before
     files.key.write_text("broken")
     with pytest.raises(ConfigError, match=r"key\.pem"):
         certificates.reload_if_changed()
-    assert certificates.context is before
+    assert certificates.of(None) is before
     Authority(tmp_path / "a", "a.gw.test")
     certificates.reload_if_changed()
-    assert certificates.context is not before
+    assert certificates.of(None) is not before
     assert tls.CODE_CERTIFICATE.code == "P2P-1502"
 
 
