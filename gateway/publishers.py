@@ -196,7 +196,9 @@ class PublisherDesk:
             return None
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
-        self._scope.start(self._converse(session, ours), name="publisher")
+        conversing = self._scope.start(self._converse(session, ours), name="publisher")
+        # Also when it is cancelled before it has begun.
+        conversing.add_done_callback(lambda _: ours.close())
         return theirs
 
     async def _converse(self, session: PeerSession, sock: socket.socket) -> None:

@@ -138,17 +138,23 @@ class Publisher(Connector):
         ours = connect_flow(session.multiplexer, PUBLICATION_SERVICE, make_pair=socket.socketpair)
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_MAX_BYTES)
-        writer.write(line)
+        publication = _Publication(reader, writer)
         try:
+            writer.write(line)
             async with asyncio.timeout(PUBLICATION_ANSWER_S):
                 answer = await _read(reader)
         except TimeoutError:
             answer = Refused(reason="it does not answer", is_final=False)
+        except BaseException:
+            publication.close()
+            raise
         if isinstance(answer, Published):
             self.tell(Public(t_s=self.t_s, urls=answer.urls, instances=answer.instances))
-            self._scope.start(self._listen(session, _Publication(reader, writer)), name="news of the gateway")
+            listening = self._scope.start(self._listen(session, publication), name="news of the gateway")
+            # Also when it is cancelled before it has begun.
+            listening.add_done_callback(lambda _: publication.close())
             return
-        writer.close()
+        publication.close()
         reason = answer.reason if isinstance(answer, Refused) else "it says something else"
         is_final = isinstance(answer, Refused) and answer.is_final
         raise NotPublishedError(f"the gateway: {reason}", code=CODE_REFUSED if is_final else CODE_NOT_NOW)
@@ -178,7 +184,6 @@ class Publisher(Connector):
             session.close(reason=str(error))
         finally:
             renewal.cancel()
-            publication.close()
             self._publications.discard(publication)
 
     async def _renew_keys(self, writer: asyncio.StreamWriter, wanted: asyncio.Event) -> None:

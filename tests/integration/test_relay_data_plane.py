@@ -228,28 +228,32 @@ async def test_a_client_hears_that_nobody_listens_at_a_peer(host, uses_channel):
                 told.append((message.get(XOR_PEER_ADDRESS), icmp.type, icmp.code))
             super()._take(data)
 
-    nobody = TransportAddress(host, free_udp_port(host))
-    address = TransportAddress(host, 0)
-    async with (
-        RelayService(loopback_config(udp=(address,), tcp=(), tls=())) as service,
-        Listening(service.udp_addresses[0], address_family=2 if ":" in host else None) as client,
-        EchoPeer(host) as peer,
-    ):
-        await client.allocate()
-        await client.permit(nobody)
-        if uses_channel:
-            await client.bind(nobody)
-        await client.permit(peer.address)
-        for number in range(200):
-            # What goes to others meanwhile is not lost by the errors.
-            client.send(nobody, bytes(300))
-            client.send(peer.address, b"%d" % number)
-            assert (await client.receive())[1] == b"%d" % number
-        await eventually(lambda: told, "an ICMP error")
-        assert set(told) == {(nobody, 1, 4) if ":" in host else (nobody, 3, 3)}
-        # A peer that has gone costs its client a few datagrams a second.
-        assert len(told) <= RELAY_ICMP_BURST + RELAY_ICMP_PER_S * 30
-        assert not service.counters.drops
+    # Taken, so that nobody else gets it, and deaf to all but one.
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind((host, 0))
+        deaf.connect((host, 9))
+        nobody = TransportAddress(host, deaf.getsockname()[1])
+        address = TransportAddress(host, 0)
+        async with (
+            RelayService(loopback_config(udp=(address,), tcp=(), tls=())) as service,
+            Listening(service.udp_addresses[0], address_family=2 if ":" in host else None) as client,
+            EchoPeer(host) as peer,
+        ):
+            await client.allocate()
+            await client.permit(nobody)
+            if uses_channel:
+                await client.bind(nobody)
+            await client.permit(peer.address)
+            for number in range(200):
+                # What goes to others meanwhile is not lost by the errors.
+                client.send(nobody, bytes(300))
+                client.send(peer.address, b"%d" % number)
+                assert (await client.receive())[1] == b"%d" % number
+            await eventually(lambda: told, "an ICMP error")
+            assert set(told) == {(nobody, 1, 4) if ":" in host else (nobody, 3, 3)}
+            # A peer that has gone costs its client a few datagrams a second.
+            assert len(told) <= RELAY_ICMP_BURST + RELAY_ICMP_PER_S * 30
+            assert not service.counters.drops
 
 
 @linux_only
