@@ -196,9 +196,7 @@ class PublisherDesk:
             return None
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
-        conversing = self._scope.start(self._converse(session, ours), name="publisher")
-        # Also when it is cancelled before it has begun.
-        conversing.add_done_callback(lambda _: ours.close())
+        self._scope.start(self._converse(session, ours), name="publisher", closing=(ours,))
         return theirs
 
     async def _converse(self, session: PeerSession, sock: socket.socket) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from p2p.errors import DeadlineExceededError, ErrorCode, LocalProtocolError
 
 ResultT = TypeVar("ResultT")
+
+
+class Closable(Protocol):
+    """A socket, a file, or what else is closed when nobody uses it any more; a second time does nothing."""
+
+    def close(self) -> object:
+        """Close it."""
 
 
 class TaskScope:
@@ -46,12 +53,16 @@ class TaskScope:
         """Whether ``start`` takes work: from the block's beginning until its end."""
         return self._is_open
 
-    def start(self, work: Coroutine[Any, Any, ResultT], *, name: str) -> asyncio.Task[ResultT]:
+    def start(
+        self, work: Coroutine[Any, Any, ResultT], *, name: str, closing: Sequence[Closable] = ()
+    ) -> asyncio.Task[ResultT]:
         """Run a coroutine until it ends or the scope does.
 
         Args:
             work: The coroutine; it is closed unrun when the scope is not open.
             name: What logs and debuggers call the task.
+            closing: What belongs to the task and is closed when it is over. A task that is cancelled before its first
+                step never reaches a ``finally`` of its own.
 
         Returns:
             The task, for those who want to cancel it early or await its result.
@@ -61,11 +72,19 @@ class TaskScope:
         """
         if not self._is_open:
             work.close()
+            _close(closing)
             raise LocalProtocolError(f"task {name!r} started outside of its scope")
         task = self._group.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if closing:
+            task.add_done_callback(lambda _: _close(closing))
         return task
+
+
+def _close(things: Sequence[Closable]) -> None:
+    for thing in things:
+        thing.close()
 
 
 @asynccontextmanager

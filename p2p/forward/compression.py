@@ -42,7 +42,7 @@ class Compression:
 
     def __init__(self, *, at_most: int | None = None) -> None:
         self._at_most = at_most
-        self._open: set[tuple[socket.socket, socket.socket]] = set()
+        self._open = 0
         self._scope = TaskScope()
 
     async def __aenter__(self) -> Self:
@@ -53,15 +53,11 @@ class Compression:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._scope.__aexit__(None, None, None)
-        # Of tasks that were cancelled before they began.
-        for pair in self._open:
-            for sock in pair:
-                sock.close()
 
     @property
     def is_full(self) -> bool:
         """Whether there are as many connections as there may be."""
-        return self._at_most is not None and len(self._open) >= self._at_most
+        return self._at_most is not None and self._open >= self._at_most
 
     def before(self, plain: socket.socket) -> socket.socket:
         """Compress a connection from now on.
@@ -74,8 +70,8 @@ class Compression:
         """
         sockets.prepare(plain)
         near, far = stream_pair()
-        self._open.add((plain, near))
-        self._scope.start(self._join(plain, near), name="compression")
+        self._open += 1
+        self._scope.start(self._join(plain, near), name="compression", closing=(plain, near))
         return far
 
     async def _join(self, plain: socket.socket, packed: socket.socket) -> None:
@@ -88,7 +84,7 @@ class Compression:
         except* (OSError, zlib.error) as errors:
             logger.info("compressed connection ended: %s", errors.exceptions[0])
         finally:
-            self._open.discard((plain, packed))
+            self._open -= 1
             for sock in (plain, packed):
                 sockets.close(sock, reset=is_broken)
 

@@ -56,7 +56,7 @@ class InspectingAcceptor:
             visitor = "" if header.origin is None else str(header.origin)
             tap = Tap(self._recorder, service=header.service, visitor=visitor)
             self._used(header.service, self._others)
-            self._scope.start(relay(far, result, tap), name="inspection")
+            self._scope.start(relay(far, result, tap), name="inspection", closing=(far, result))
             done(near)
 
         return self._others.dial(header, dialled)

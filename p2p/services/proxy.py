@@ -56,7 +56,7 @@ class ProxyService:
         self._rules = tuple(rules)
         self._resolve = resolve or _ask_system
         self._max_connections = max_connections
-        self._open: set[socket.socket] = set()
+        self._open = 0
         self._scope = TaskScope()
 
     async def __aenter__(self) -> Self:
@@ -67,9 +67,6 @@ class ProxyService:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._scope.__aexit__(None, None, None)
-        # Of tasks that were cancelled before they began.
-        for sock in self._open:
-            sock.close()
 
     def connect(self) -> socket.socket | None:
         """Begin to serve one more client.
@@ -77,11 +74,11 @@ class ProxyService:
         Returns:
             The other end of it, or None while there are too many.
         """
-        if len(self._open) >= self._max_connections:
+        if self._open >= self._max_connections:
             return None
         ours, theirs = stream_pair()
-        self._open.add(ours)
-        self._scope.start(self._serve(ours), name="proxy")
+        self._open += 1
+        self._scope.start(self._serve(ours), name="proxy", closing=(ours,))
         return theirs
 
     async def _serve(self, client: socket.socket) -> None:
@@ -95,8 +92,7 @@ class ProxyService:
             logger.info("proxy: connection ended: %s", error)
             reset_on_close(client)
         finally:
-            client.close()
-            self._open.discard(client)
+            self._open -= 1
             if target is not None:
                 target.close()
 

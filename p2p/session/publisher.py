@@ -150,9 +150,7 @@ class Publisher(Connector):
             raise
         if isinstance(answer, Published):
             self.tell(Public(t_s=self.t_s, urls=answer.urls, instances=answer.instances))
-            listening = self._scope.start(self._listen(session, publication), name="news of the gateway")
-            # Also when it is cancelled before it has begun.
-            listening.add_done_callback(lambda _: publication.close())
+            self._scope.start(self._listen(session, publication), name="news of the gateway", closing=(publication,))
             return
         publication.close()
         reason = answer.reason if isinstance(answer, Refused) else "it says something else"

@@ -67,6 +67,40 @@ async def test_nothing_starts_outside_of_the_block() -> None:
         scope.start(forever([]), name="late")
 
 
+class Door:
+    """Counts how often it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+async def test_what_belongs_to_a_task_is_closed_at_its_end_and_not_before() -> None:
+    door, may_end = Door(), asyncio.Event()
+    async with TaskScope() as scope:
+        task = scope.start(may_end.wait(), name="work", closing=(door,))
+        await asyncio.sleep(0)
+        assert door.closed == 0
+        may_end.set()
+        await task
+        assert door.closed == 1
+    assert door.closed == 1
+
+
+async def test_what_belongs_to_a_task_that_never_began_is_closed() -> None:
+    log: list[str] = []
+    first, second, late = Door(), Door(), Door()
+    async with TaskScope() as scope:
+        scope.start(forever(log), name="servant", closing=(first, second))
+    assert log == []
+    assert (first.closed, second.closed) == (1, 1)
+    with pytest.raises(LocalProtocolError, match="outside"):
+        scope.start(forever(log), name="late", closing=(late,))
+    assert late.closed == 1
+
+
 async def test_cancelling_the_owner_cancels_the_tasks() -> None:
     log: list[str] = []
 
