@@ -16,7 +16,6 @@ from p2p import defaults
 from p2p.forward.compression import Compression
 from p2p.forward.connect import connect_flow
 from p2p.forward.multiplexer import Multiplexer
-from p2p.proto.tunnel.header import FlowKind
 
 _STDIN: Final = 0
 _STDOUT: Final = 1
@@ -67,14 +66,9 @@ class StdioFlow:
         Raises:
             ForwardError: The session takes no flow.
         """
-
-        def pair() -> tuple[socket.socket, socket.socket]:
-            # A socket pair blocks, as the threads want it.
-            ours, theirs = socket.socketpair()
-            return ours, theirs if compression is None else compression.before(theirs)
-
-        kind = FlowKind.STREAM if compression is None else FlowKind.COMPRESSED
-        ours = self._socket = connect_flow(multiplexer, service, make_pair=pair, kind=kind)
+        # A socket pair blocks, as the threads want it.
+        ours = connect_flow(multiplexer, service, make_pair=socket.socketpair, compression=compression)
+        self._socket = ours
         for copy, over in ((self._copy_in, self._input_over), (self._copy_out, self._output_over)):
             threading.Thread(target=self._run, args=(copy, ours, over), name="stdio", daemon=True).start()
 
