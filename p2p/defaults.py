@@ -1068,4 +1068,4 @@ ISSUER_KEYS_EVERY_S: Final = 300.0
 ISSUER_KEYS_WITHIN_S: Final = 10.0
 """How long one of their documents may take."""
 ISSUER_CLOCK_SKEW_S: Final = 60.0
-"""How far the clock of an issuer of logins and ours may be apart."""
+"""How far the clock of an issuer of tokens and ours may be apart."""

@@ -13,15 +13,17 @@ from enum import Enum
 from typing import Final
 
 from gateway.core.client_certificates import check_authorities
-from gateway.core.tokens import TokenCheck, UnknownKeyError
 from gateway.core.webhooks import WebhookCheck
 from p2p.errors import ConfigError, IntegrityError
 from p2p.proto.observed import IpNetwork, is_within
 from p2p.proto.publication import Access, Issuer
 from p2p.proto.token_bucket import TokenBucket
+from p2p.tokens import TokenCheck, UnknownKeyError
 
 ADDRESSES_REMEMBERED: Final = 10_000
 """Visitors whose rate is remembered for a service; the one that came longest ago is forgotten first."""
+_TOKEN_MAX_CHARACTERS: Final = 8192
+_SUBJECT_MAX_CHARACTERS: Final = 256
 _BURST_S: Final = 2.0
 """A visitor that was quiet may do at once what it may do in this time."""
 
@@ -190,15 +192,16 @@ class AccessPolicy:
         return digest in self._credentials or (scheme.lower() == "bearer" and self._knows_token(value, now_wall))
 
     def _knows_token(self, token: str, now_wall: float) -> bool:
-        if not self.access.jwt:
+        if not self.access.jwt or len(token) > _TOKEN_MAX_CHARACTERS:
             return False
         try:
-            self.who = self._tokens.check(token, now_wall)
+            claims = self._tokens.check(token, now_wall)
         except UnknownKeyError:
             self.misses_key = True
             return False
         except IntegrityError:
             return False
+        self.who = str(claims.get("sub", ""))[:_SUBJECT_MAX_CHARACTERS]
         return True
 
 

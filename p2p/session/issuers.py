@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,7 +24,7 @@ CODE_NO_KEYS: Final = ErrorCode(
 )
 
 _DOCUMENT_MAX_BYTES: Final = 1 << 20
-DISCOVERY: Final = "/.well-known/openid-configuration"
+_DISCOVERY: Final = "/.well-known/openid-configuration"
 
 
 class IssuerKeysError(ConfigError):
@@ -33,9 +33,14 @@ class IssuerKeysError(ConfigError):
     default_code = CODE_NO_KEYS
 
 
-class _Discovery(Struct):
+class Discovery(Struct):
+    """What an issuer says of itself. Source: OpenID Connect Discovery 1.0 section 3."""
+
     issuer: str
     jwks_uri: str
+
+
+DiscoveryT = TypeVar("DiscoveryT", bound=Discovery)
 
 
 class Issuers:
@@ -101,8 +106,8 @@ async def _read(options: IssuerOptions) -> Issuer:
             # A key set has a URL of any form, so what is there tells which of both it is.
             keys = decode_key_set_untrusted(await fetch(location) or b"")
         except DecodeError:
-            issuer, location = await _discover(location.rstrip("/"))
-            keys = _keys(location, await fetch(location) or b"")
+            found = await discover(location, Discovery)
+            issuer, keys = found.issuer, await fetch_keys(found.jwks_uri)
     else:
         keys = _keys(location, await asyncio.to_thread(_read_file, location))
     return Issuer(keys=keys, issuer=issuer, audience=options.audience)
@@ -115,16 +120,36 @@ def _read_file(location: str) -> bytes:
         raise IssuerKeysError(f"{location}: {error.strerror}") from error
 
 
-async def _discover(issuer: str) -> tuple[str, str]:
-    """Find an issuer's key set. Source: OpenID Connect Discovery 1.0 section 4."""
-    data = await fetch(issuer + DISCOVERY)
+async def discover(issuer: str, kind: type[DiscoveryT]) -> DiscoveryT:
+    """Ask an issuer about itself.
+
+    Args:
+        issuer: Its URL.
+        kind: What there is to know.
+
+    Raises:
+        IssuerKeysError: It cannot be reached, or is none.
+
+    Source: OpenID Connect Discovery 1.0 section 4.
+    """
+    issuer = issuer.rstrip("/")
+    data = await fetch(issuer + _DISCOVERY)
     try:
-        found = msgspec.json.decode(data or b"", type=_Discovery)
+        found = msgspec.json.decode(data or b"", type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise IssuerKeysError(f"{issuer} is neither a key set nor an issuer") from error
+        raise IssuerKeysError(f"{issuer} is neither a key set nor an issuer of OpenID Connect") from error
     if found.issuer.rstrip("/") != issuer:
         raise IssuerKeysError(f"{issuer} calls itself {found.issuer}")
-    return found.issuer, found.jwks_uri
+    return found
+
+
+async def fetch_keys(url: str) -> tuple[Jwk, ...]:
+    """Get a key set.
+
+    Raises:
+        IssuerKeysError: It cannot be had, or is none.
+    """
+    return _keys(url, await fetch(url) or b"")
 
 
 def _keys(location: str, data: bytes) -> tuple[Jwk, ...]:

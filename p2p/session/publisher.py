@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -32,10 +32,12 @@ from p2p.proto.publication import (
 from p2p.session.connector import Connector
 from p2p.session.events import Event, Public, Report, Visit
 from p2p.session.issuers import IssuerKeysError, Issuers
-from p2p.session.oidc import OidcProvider
-from p2p.session.options import ConnectOptions, ExposeOptions, PeerOptions, PublicOptions
+from p2p.session.options import ConnectOptions, ExposeOptions, OidcOptions, PeerOptions, PublicOptions
 from p2p.session.peer_session import PeerSession
 from p2p.session.services import OfferedServices
+
+if TYPE_CHECKING:
+    from p2p.session.oidc import OidcProvider
 
 CODE_REFUSED: Final = ErrorCode("P2P-1504", "Choose another name or port, or ask the operator of the gateway.")
 CODE_NOT_NOW: Final = ErrorCode(
@@ -86,7 +88,7 @@ class Publisher(Connector):
             _request(public, name, wants_address=options.proxy_protocol is not None) for name in self._targets
         ]
         self._issuers = Issuers(public.issuers)
-        self._oidc = None if public.oidc is None else OidcProvider(public.oidc)
+        self._oidc = None if public.oidc is None else _provider(public.oidc)
         self._publications: set[_Publication] = set()
         if len(self._requests) > 1:
             if public.name or public.hosts or public.path or public.port:
@@ -211,6 +213,13 @@ class _Publication:
         """Close the flow, which withdraws the service."""
         self.writer.close()
         self._closed.set()
+
+
+def _provider(options: OidcOptions) -> OidcProvider:
+    # A long import, for the few who need it.
+    from p2p.session.oidc import OidcProvider
+
+    return OidcProvider(options)
 
 
 async def _redeem(oidc: OidcProvider, question: Redeem, writer: asyncio.StreamWriter) -> None:

@@ -11,7 +11,6 @@ import sys
 import atheris
 
 with atheris.instrument_imports():
-    from gateway.core.tokens import TokenCheck
     from gateway.core.webhooks import WebhookCheck
     from p2p.errors import ConfigError, DecodeError, IntegrityError
     from p2p.proto.publication import (
@@ -22,6 +21,7 @@ with atheris.instrument_imports():
         decode_publisher_line_untrusted,
         encode_line,
     )
+    from p2p.tokens import TokenCheck
 
 KEYS = b'{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
 """Source: RFC 8037 appendix A.2."""

@@ -9,9 +9,10 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway.core.tokens import CLOCK_SKEW_S, TokenCheck, UnknownKeyError
+from p2p.defaults import ISSUER_CLOCK_SKEW_S as CLOCK_SKEW_S
 from p2p.errors import ConfigError, IntegrityError
 from p2p.proto.publication import Issuer, Jwk
+from p2p.tokens import TokenCheck, UnknownKeyError
 from tests.support.tokens import SigningKey
 
 NOW = 1_800_000_000.0
@@ -94,6 +95,14 @@ def test_a_key_that_is_not_known_is_told_apart():
 def test_nonsense(token):
     with pytest.raises(IntegrityError):
         check(token)
+
+
+def test_keys_for_other_algorithms_are_left_out():
+    other = [
+        Jwk(kty="RSA", alg="RSA-OAEP", n="AQAB", e="AQAB"),
+        Jwk(kty="EC", alg="ECDH-ES", crv="P-256", x="x", y="y"),
+    ]
+    TokenCheck([Issuer(keys=(*other, KEY.public))]).check(KEY.token(exp=LATER), NOW)
 
 
 def test_what_is_no_key():
