@@ -25,7 +25,8 @@ from p2p.tokens import TokenCheck, UnknownKeyError
 
 logger = logging.getLogger(__name__)
 
-_NOT_IN_A_HEADER: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_A_HEADER: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""JSON can name half of a character, which no text of ours can hold."""
 _CLAIM_MAX_CHARACTERS: Final = 255
 
 
@@ -94,7 +95,7 @@ class OidcProvider:
         issued = claims.get("iat")
         if "sub" not in claims or not (isinstance(issued, int | float) and issued <= now_wall + ISSUER_CLOCK_SKEW_S):
             raise IdentityError("the token does not say who logged in, or when")
-        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), question.nonce.encode()):
+        if not hmac.compare_digest(str(claims.get("nonce", "")).encode(errors="replace"), question.nonce.encode()):
             raise IdentityError("the token is for another login")
         if claims.get("azp", self._options.client) != self._options.client:
             raise IdentityError("the token is for another client")

@@ -117,6 +117,15 @@ async def test_who_may_not_come_does_not(tmp_path, lies):
         assert (await browser.get("/"))[0] == 303
 
 
+@pytest.mark.parametrize("lies", [{"name": "\ud800x"}, {"sub": "\ud800"}, {"nonce": "\ud800"}, {"azp": [1]}])
+async def test_half_a_character_ends_no_publisher(tmp_path, lies):
+    async with blog(tmp_path) as (there, provider):
+        provider.lies = lies
+        await Browser(there).log_in()
+        provider.lies = {}
+        assert (await Browser(there).log_in())[0] == 303
+
+
 async def test_a_token_that_somebody_else_signed_is_not_taken(tmp_path):
     async with blog(tmp_path) as (there, provider):
         provider.key = SigningKey("ES256", "k1")
