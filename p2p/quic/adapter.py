@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import importlib
 import logging
 from collections.abc import Callable
 from types import ModuleType
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 from p2p.defaults import QUIC_ENGINE_ERROR_PAUSE_S
 from p2p.errors import IdentityError, LocalProtocolError
+from p2p.quic.endings import CLOSE_HANDLER_FAILED
 from p2p.quic.engine import (
     CHANNEL_BINDING_LABEL,
     PEER_ADDRESS,
@@ -44,6 +44,9 @@ _ED25519_SPKI_PREFIX: Final = bytes.fromhex("302a300506032b6570032100")
 """DER of a SubjectPublicKeyInfo up to the 32 bytes of an Ed25519 key. Source: RFC 8410 section 4."""
 
 _UNLIMITED_ROOM: Final = 1 << 30
+
+_INTERNAL_ERROR: Final = 0x01
+"""Source: RFC 9000 section 20.1."""
 
 
 def ed25519_key_of(spki: bytes) -> bytes:
@@ -100,6 +103,7 @@ class FacadeConnection:
         self._guarded_errors = 0
         self._timer_not_before = 0.0
         self._is_terminated = False
+        self._failure: ConnectionTerminated | None = None
 
     @property
     def host_connection_id(self) -> bytes:
@@ -137,13 +141,15 @@ class FacadeConnection:
         try:
             return [data for data, _address in self._quic.datagrams_to_send(now)]
         except Exception as error:
-            self._count(error, now)
+            self._spoilt(error, now)
             return []
 
     def get_timer(self) -> float | None:
         """See ``EngineConnection``."""
         if not self._is_started:
             return None
+        if self._failure is not None:
+            return self._timer_not_before
         at: float | None = self._quic.get_timer()
         # After an error in a timer's handling the same timer would be due again at once, for ever.
         return at if at is None else max(at, self._timer_not_before)
@@ -157,6 +163,8 @@ class FacadeConnection:
 
     def next_event(self) -> EngineEvent | None:
         """See ``EngineConnection``."""
+        if self._failure is not None:
+            return self._terminate(self._failure)
         while (event := self._quic.next_event()) is not None:
             if type(event) is self._stream_data:  # nearly all of them
                 return StreamDataReceived(event.stream_id, event.data, event.end_stream)
@@ -320,6 +328,18 @@ class FacadeConnection:
         self._timer_not_before = now + QUIC_ENGINE_ERROR_PAUSE_S
         logger.debug("the QUIC library failed: %r", error)
 
+    def _spoilt(self, error: Exception, now: float) -> None:
+        """End the connection: the packet being built is lost with all that was in it, and streams would hang.
+
+        Handshakes repeat what is lost, and one library cannot yet be asked for packets when they begin.
+        """
+        self._count(error, now)
+        if self._is_handshake_complete and self._failure is None:
+            self._failure = ConnectionTerminated(
+                code=_INTERNAL_ERROR, reason="the QUIC library failed", by_application=False, is_idle_timeout=False
+            )
+            self.close(CLOSE_HANDLER_FAILED, "internal error", now)
+
     def _forgiving(self, operation: Callable[..., object], *arguments: int) -> None:
         """Do something that is pointless, and refused in different ways, once a stream or connection is over."""
         try:
@@ -350,43 +370,3 @@ def _translations(events: ModuleType) -> dict[type, Callable[[Any], EngineEvent]
         events.ConnectionIdRetired: lambda e: ConnectionIdRetired(e.connection_id),
         events.ConnectionTerminated: terminated,
     }
-
-
-class _LibraryLog(logging.Handler):
-    """Sends what the libraries log under a name of their own to ours, where it is for debugging only."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        logger.debug("%s", record.getMessage())
-
-
-def adopt_library_log() -> None:
-    """Take over the logger both libraries share: they warn about every connection that closes."""
-    library = logging.getLogger("quic")
-    if not any(isinstance(handler, _LibraryLog) for handler in library.handlers):
-        library.addHandler(_LibraryLog())
-    library.propagate = False
-    # Formatting nothing is much cheaper than formatting for a handler that drops it.
-    library.setLevel(logging.DEBUG if logger.isEnabledFor(logging.DEBUG) else logging.CRITICAL)
-
-
-def load_tuned(module: str, version: str, known_versions: tuple[str, ...]) -> ModuleType | None:
-    """Import an adapter's tuned half, if the installed library is one whose insides it knows.
-
-    Args:
-        module: The tuned half; its ``check()`` looks whether every private name it uses exists.
-        version: The library's version.
-        known_versions: Beginnings of the versions it was written for.
-
-    Returns:
-        The module, or None: then the adapter works through the public interface, slower and with fewer streams.
-    """
-    if version.startswith(known_versions):
-        try:
-            tuned = importlib.import_module(module)
-            tuned.check()
-        except (ImportError, AttributeError) as error:
-            logger.warning("%s does not fit the library's version %s: %s", module, version, error)
-        else:
-            return tuned
-    logger.warning("using the public interface of an unknown library version (%s %s): it is slower", module, version)
-    return None

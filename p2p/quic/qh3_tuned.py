@@ -9,9 +9,12 @@ from qh3._hazmat import QuicConnectionCore
 from qh3.quic import connection as library
 from qh3.quic.configuration import QuicConfiguration
 
-from p2p.defaults import QUIC_IDLE_MOMENTS_S, QUIC_PATH_CHANGE_FLIGHT_BYTES, QUIC_PATH_CHANGE_PACKETS
+from p2p.defaults import QUIC_IDLE_MOMENTS_S
+from p2p.errors import LocalProtocolError
 from p2p.quic.adapter import SecretSink, terminated
 from p2p.quic.engine import PEER_ADDRESS, ConnectionStats, EngineConfig, EngineEvent, HandshakeCompleted
+from p2p.quic.qh3_builder import PACKET_BYTES_AT, PacketBuilder
+from p2p.quic.qh3_feed import StreamFeed
 from p2p.quic.qh3_plain import Qh3Connection
 from p2p.quic.varint import replace_parameter
 
@@ -21,9 +24,6 @@ _INITIAL_MAX_STREAMS_BIDI: Final = 0x08  # Source: RFC 9000 section 18.2
 _UNIDIRECTIONAL_STREAMS: Final = 103  # the library's own number; the tunnel has none
 _ACK_DELAY_EXPONENT: Final = 3
 _MAX_ACK_DELAY_S: Final = 0.025
-_NO_CAP_BYTES: Final = 1 << 40
-_PACKET_BYTES_AT: Final = 5
-"""Where ``active_path`` has the size of a full packet."""
 
 _CONNECTION_NAMES: Final = (
     "_applied_transport_parameters",
@@ -141,86 +141,86 @@ class _UncappedQuicConnection(library.QuicConnection):
         return bridge
 
 
-class _FlightCap:
-    """A slow start of our own after a change of path: the core has no way to reset its congestion window.
-
-    Doubles each round trip without loss, shrinks with losses, and ends when the core's own window is the smaller one.
-    """
-
-    __slots__ = ("_lost", "_next_at", "_not_before", "bytes")
-
-    def __init__(self, now: float, lost: int) -> None:
-        self.bytes = QUIC_PATH_CHANGE_FLIGHT_BYTES
-        self._lost = lost
-        # The first round trip's losses are those of the old path.
-        self._next_at = now + 0.1
-        self._not_before = now + 1.0
-
-    def is_over(self, core: Any, now: float) -> bool:
-        """Adapt to what happened since the last call; True when the core can be left alone."""
-        if now < self._next_at:
-            return False
-        lost = core.loss_total - self._lost
-        self._lost = core.loss_total
-        self._next_at = now + (core.latest_rtt or 0.1)
-        if not lost:
-            self.bytes *= 2
-        elif lost > QUIC_PATH_CHANGE_PACKETS:
-            self.bytes = max(self.bytes * 7 // 10, QUIC_PATH_CHANGE_FLIGHT_BYTES // 2)
-        return now > self._not_before and core.congestion_window <= self.bytes
-
-
 class TunedQh3Connection(Qh3Connection):
     """A qh3 connection whose native core is called without detours."""
 
     def __init__(self, quic: Any, config: EngineConfig, sink: SecretSink) -> None:
         super().__init__(quic, config, sink)
-        self._cap: _FlightCap | None = None
+        self._builder = PacketBuilder(quic)
+        self._feed = StreamFeed(quic, config.packet_bytes, config.max_packet_bytes)
         self._idle_until: float | None = None
-        self._probes = 0
 
     def receive(self, buffer: bytes, segment_size: int, now: float) -> None:
         """See ``EngineConnection``."""
         if not self._is_handshake_complete:
             super().receive(buffer, segment_size, now)
             return
-        quic = self._quic
-        core = quic._core
+        core = self._quic._core
         try:
             if len(buffer) <= segment_size:
                 core.receive_datagram(buffer, PEER_ADDRESS, now)
             else:
                 core.receive_gro_buffer(buffer, segment_size, PEER_ADDRESS, now)
-            quic._drain_core()
+            self._builder.take_events(now)
         except Exception as error:
             self._count(error, now)
 
     def poll(self, now: float, limit: int) -> list[bytes]:
         """See ``EngineConnection``."""
         # The public method parses every packet again for a log that nobody asked for.
+        packets = self._builder.early()
         core = self._quic._core
-        packets: list[bytes] = []
         if core is None:
             return packets
-        poll_transmit, append = core.poll_transmit, packets.append
         try:
-            if self._cap is not None:
-                self._poll_capped(core, self._cap, packets, now, limit)
-                return packets
-            for _ in range(limit):
-                transmit = poll_transmit(now)
-                if transmit is None:
-                    break
-                append(transmit[0])
+            self._builder.build(packets, now, limit)
+            while self._feed and len(packets) < limit and self._feed_core(core):
+                self._builder.build(packets, now, limit)
+            self._feed.sent()
         except Exception as error:
             # What was built so far is good and on the books of the core: it must leave.
-            self._count(error, now)
+            self._spoilt(error, now)
         return packets
+
+    def get_timer(self) -> float | None:
+        """See ``EngineConnection``."""
+        at, hold_until = super().get_timer(), self._builder.hold_until
+        return at if hold_until is None or at is None else min(at, hold_until)
 
     def handle_timer(self, now: float) -> None:
         """See ``EngineConnection``."""
-        self._probes = 2  # a probe timeout may send as many. Source: RFC 9002 section 6.2.4
-        super().handle_timer(now)
+        if self._quic._core is None:
+            return
+        try:
+            self._builder.handle_timer(now)
+            self._builder.take_events(now)
+        except Exception as error:
+            self._count(error, now)
+
+    def send(self, stream_id: int, data: bytes | memoryview, *, end: bool = False) -> None:
+        """See ``EngineConnection``."""
+        if not self._is_handshake_complete or self._is_closed():
+            super().send(stream_id, data, end=end)
+            return
+        try:
+            self._feed.send(stream_id, data, end, self._builder.room_bytes)
+        except Exception as error:
+            if not self._is_closed():
+                raise LocalProtocolError(f"stream {stream_id} takes no more data: {error}") from error
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """See ``EngineConnection``."""
+        self._feed.forget(stream_id)
+        super().reset(stream_id, code)
+
+    def stop(self, stream_id: int, code: int) -> None:
+        """See ``EngineConnection``."""
+        self._builder.stop_requested()
+        super().stop(stream_id, code)
+
+    def unsent_bytes(self, stream_id: int | None = None) -> int:
+        """See ``EngineConnection``."""
+        return super().unsent_bytes(stream_id) + self._feed.unsent_bytes(stream_id)
 
     def next_event(self) -> EngineEvent | None:
         """See ``EngineConnection``."""
@@ -238,9 +238,7 @@ class TunedQh3Connection(Qh3Connection):
     @property
     def congestion_room_bytes(self) -> int:
         """See ``EngineConnection``."""
-        core = self._quic._core
-        window = core.congestion_window if self._cap is None else min(core.congestion_window, self._cap.bytes)
-        return int(window - core.bytes_in_flight)
+        return self._builder.room_bytes
 
     def path_up(self, now: float) -> None:
         """See ``EngineConnection``."""
@@ -257,17 +255,15 @@ class TunedQh3Connection(Qh3Connection):
 
     def path_changed(self, now: float) -> None:
         """See ``EngineConnection``."""
-        core = self._quic._core
-        if core is not None:
-            self._cap = _FlightCap(now, core.loss_total)
-            self._probes = QUIC_PATH_CHANGE_PACKETS
+        if self._quic._core is not None:
+            self._builder.path_changed(now)
         self.path_up(now)
 
     @property
     def packet_bytes(self) -> int:
         """See ``EngineConnection``."""
         core = self._quic._core
-        return self._config.packet_bytes if core is None else int(core.active_path[_PACKET_BYTES_AT])
+        return self._config.packet_bytes if core is None else int(core.active_path[PACKET_BYTES_AT])
 
     def shorten_packets(self, size: int) -> None:
         """See ``EngineConnection``; for good."""
@@ -329,20 +325,5 @@ class TunedQh3Connection(Qh3Connection):
         except Exception as error:
             logger.debug("qh3 does not change the size of packets: %r", error)
 
-    def _poll_capped(self, core: Any, cap: _FlightCap, packets: list[bytes], now: float, limit: int) -> None:
-        if cap.is_over(core, now):
-            self._cap = None
-            cap.bytes = _NO_CAP_BYTES
-        while len(packets) < limit:
-            if core.bytes_in_flight >= cap.bytes:
-                # ACKs and probes are never held back: without them nothing would ever be in flight less.
-                timer = core.get_timer()
-                is_ack_due = timer is not None and timer[0].startswith("ack") and timer[1] <= now
-                if not is_ack_due:
-                    if self._probes <= 0:
-                        return
-                    self._probes -= 1
-            transmit = core.poll_transmit(now)
-            if transmit is None:
-                return
-            packets.append(transmit[0])
+    def _feed_core(self, core: Any) -> bool:
+        return self._feed.feed(self._builder.room_bytes, is_idle=not core.bytes_in_flight)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from p2p.errors import ConfigError, DecodeError, IdentityError, LocalProtocolError
 from p2p.quic import ENGINE_NAMES, Engine, EngineConfig, load_engine
-from p2p.quic.adapter import SecretSink, ed25519_key_of, load_tuned
+from p2p.quic.adapter import SecretSink, ed25519_key_of
 from p2p.quic.aioquic_engine import AioquicEngine
+from p2p.quic.library import load_tuned
 from p2p.quic.qh3_engine import Qh3Engine
 from p2p.quic.varint import decode_varint_untrusted, encode_varint, replace_parameter
 from tests.support.quic_credentials import credentials, public_key
@@ -113,7 +114,7 @@ def test_the_libraries_log_through_us_only(
     load_engine("qh3")
     logging.getLogger("quic").warning("peer closed")
     assert not capsys.readouterr().err
-    with caplog.at_level(logging.DEBUG, "p2p.quic.adapter"):
+    with caplog.at_level(logging.DEBUG, "p2p.quic.library"):
         load_engine("aioquic")
         logging.getLogger("quic").warning("peer closed")
     assert [record.levelname for record in caplog.records if record.name.startswith("p2p.")] == ["DEBUG"]
@@ -184,33 +185,44 @@ def test_a_connection_that_was_not_started_is_silent() -> None:
         assert server.poll(1.0, 10) == []
 
 
+class FailingLibrary:
+    """The library's connection, or its core, with every call failing, or some of them."""
+
+    def __init__(self, real: Any, only: tuple[str, ...] = ()) -> None:
+        self._real = real
+        self._only = only
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute in {"get_timer", "next_event", "stats"} and not self._only:
+            return lambda *_: 0.0 if attribute == "get_timer" else None
+        if attribute == "_core":
+            return FailingLibrary(self._real._core, self._only) if self._only else self
+        is_told = attribute.startswith("_") or attribute in {"state", "loss_total", "pto_total"}
+        if is_told or (self._only and attribute not in self._only):
+            return getattr(self._real, attribute)
+
+        def fail(*_: object, **__: object) -> None:
+            raise ValueError(f"{attribute} failed")
+
+        return fail
+
+
+def replace_library(connection: Any, library: Any) -> None:
+    """Have a connection's adapter, and its parts, talk to another library."""
+    for part in (connection, getattr(connection, "_builder", None), getattr(connection, "_feed", None)):
+        if part is not None:
+            part._quic = library
+
+
 @pytest.mark.parametrize("name", ENGINE_NAMES)
 def test_a_library_that_fails_costs_packets_not_the_program(name: str) -> None:
     engine = load_engine(name)
     world = make_world(engine, engine, credentials(), public_key()).connect()
     connection: Any = world.server._engine
     real = connection._quic
-
-    class Failing:
-        """The library's connection, or its core, with every call failing."""
-
-        def __getattr__(self, attribute: str) -> Any:
-            if attribute in {"get_timer", "next_event", "stats"}:
-                return lambda *_: 0.0 if attribute == "get_timer" else None
-            if attribute == "_core":
-                return self
-            if attribute.startswith("_") or attribute in {"state", "loss_total"}:
-                return getattr(real, attribute)
-
-            def fail(*_: object, **__: object) -> None:
-                raise ValueError(f"{attribute} failed")
-
-            return fail
-
-    connection._quic = Failing()
+    replace_library(connection, FailingLibrary(real))
     now = world.loop.now
     connection.receive(b"\x40" * 50, 25, now)
-    assert connection.poll(now, 10) == []
     connection.handle_timer(now)
     connection.ping()
     connection.reset(0, 1)
@@ -219,10 +231,28 @@ def test_a_library_that_fails_costs_packets_not_the_program(name: str) -> None:
     for misuse in (lambda: connection.send(0, b"x"), lambda: connection.open_stream()):
         with pytest.raises(LocalProtocolError):
             misuse()
-    assert connection._guarded_errors >= 3
+    assert connection._guarded_errors >= 2
     # A timer that fails is not due again at once.
     assert connection.get_timer() > now
-    connection._quic = real
+    replace_library(connection, real)
     stream_id = world.client.open_stream()
     world.client.send(stream_id, b"still here", end=True)
     assert world.loop.run_for(5, until=lambda: stream_id in world.server_handler.ended)
+
+
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_a_library_that_spoils_a_packet_ends_the_connection(name: str) -> None:
+    engine = load_engine(name)
+    world = make_world(engine, engine, credentials(), public_key()).connect()
+    connection: Any = world.server._engine
+    real = connection._quic
+    world.server.send(world.server.open_stream(), b"lost for good")
+    replace_library(connection, FailingLibrary(real, only=("poll_transmit", "datagrams_to_send")))
+    world.loop.run_for(0)
+    replace_library(connection, real)
+    assert world.loop.run_for(5, until=lambda: bool(world.server_handler.errors and world.client_handler.errors))
+    assert world.server_handler.errors[0].code == "P2P-7202"
+    assert "the QUIC library failed" in str(world.server_handler.errors[0])
+    assert "internal error" in str(world.client_handler.errors[0])
+    world.loop.run_for(30)
+    assert world.loop.pending == 0
