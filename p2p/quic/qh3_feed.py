@@ -32,17 +32,15 @@ class StreamFeed:
 
     Args:
         quic: The library's connection.
-        packet_bytes: The shortest size a full packet may have.
-        max_packet_bytes: The longest.
+        packet_bytes: The size of a full packet at first.
     """
 
-    __slots__ = ("_given", "_given_packets", "_packet_bytes", "_payload_bytes", "_quic", "_waiting", "waiting_bytes")
+    __slots__ = ("_given", "_given_packets", "_packet_bytes", "_quic", "_waiting", "waiting_bytes")
 
-    def __init__(self, quic: Any, packet_bytes: int, max_packet_bytes: int) -> None:
+    def __init__(self, quic: Any, packet_bytes: int) -> None:
         self.waiting_bytes = 0
         self._quic = quic
-        self._packet_bytes = max(packet_bytes, max_packet_bytes)
-        self._payload_bytes = packet_bytes - FRAME_ROOM_BYTES
+        self._packet_bytes = packet_bytes
         self._waiting: dict[int, _Waiting] = {}
         self._given: dict[int, int] = {}
         self._given_packets = 0
@@ -80,16 +78,18 @@ class StreamFeed:
         waiting.end = end
         self.waiting_bytes += len(data)
 
-    def feed(self, room_bytes: int, *, is_idle: bool) -> bool:
+    def feed(self, room_bytes: int, packet_bytes: int, *, is_idle: bool) -> bool:
         """Give the core as much as may leave now, a piece of each stream in turn.
 
         Args:
             room_bytes: What may be in flight beside what is.
+            packet_bytes: The size of a full packet now.
             is_idle: Whether nothing is in flight: then at least one packet's worth is given.
 
         Returns:
             Whether anything was.
         """
+        self._packet_bytes = packet_bytes
         self._look()
         room = room_bytes // self._packet_bytes - self._given_packets
         if is_idle:
@@ -98,7 +98,7 @@ class StreamFeed:
         while room > 0 and self._waiting:
             stream_id, waiting = next(iter(self._waiting.items()))
             del self._waiting[stream_id]
-            piece = waiting.data[: room * self._payload_bytes]
+            piece = waiting.data[: room * (packet_bytes - FRAME_ROOM_BYTES)]
             self.waiting_bytes -= len(piece)
             is_whole = len(piece) == len(waiting.data)
             try:
@@ -146,4 +146,4 @@ class StreamFeed:
                 del self._given[stream_id]
 
     def _packets(self, length: int) -> int:
-        return -(-length // self._payload_bytes)
+        return -(-length // (self._packet_bytes - FRAME_ROOM_BYTES))

@@ -147,7 +147,7 @@ class TunedQh3Connection(Qh3Connection):
     def __init__(self, quic: Any, config: EngineConfig, sink: SecretSink) -> None:
         super().__init__(quic, config, sink)
         self._builder = PacketBuilder(quic)
-        self._feed = StreamFeed(quic, config.packet_bytes, config.max_packet_bytes)
+        self._feed = StreamFeed(quic, config.packet_bytes)
         self._idle_until: float | None = None
 
     def receive(self, buffer: bytes, segment_size: int, now: float) -> None:
@@ -173,8 +173,10 @@ class TunedQh3Connection(Qh3Connection):
         if core is None:
             return packets
         try:
-            self._builder.build(packets, now, limit)
-            while self._feed and len(packets) < limit and self._feed_core(core):
+            is_fed = True
+            while is_fed and len(packets) < limit:
+                # Fed first: the core's pacer counts a packet each time it is asked, even if there is none.
+                is_fed = self._feed_core(core)
                 self._builder.build(packets, now, limit)
             self._feed.sent()
         except Exception as error:
@@ -326,4 +328,6 @@ class TunedQh3Connection(Qh3Connection):
             logger.debug("qh3 does not change the size of packets: %r", error)
 
     def _feed_core(self, core: Any) -> bool:
-        return self._feed.feed(self._builder.room_bytes, is_idle=not core.bytes_in_flight)
+        return bool(self._feed) and self._feed.feed(
+            self._builder.room_bytes, self.packet_bytes, is_idle=not core.bytes_in_flight
+        )
