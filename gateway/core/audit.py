@@ -48,8 +48,12 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def line_of(record: Record) -> bytes:
-    """Write a record as a line of JSON."""
-    return _encoder.encode(record) + b"\n"
+    """Write a record as a line of JSON; bytes of the visitor's that are no text become question marks."""
+    try:
+        return _encoder.encode(record) + b"\n"
+    except UnicodeEncodeError:
+        texts = {name: value for name, value in msgspec.structs.asdict(record).items() if isinstance(value, str)}
+        return line_of(msgspec.structs.replace(record, **{name: _plain(value) for name, value in texts.items()}))
 
 
 def time_of(now_wall: float) -> str:
@@ -61,3 +65,7 @@ def time_of(now_wall: float) -> str:
 def path_of(raw_path: str) -> str:
     """A path without its query, in which programs like to put secrets."""
     return raw_path.partition("?")[0][:PATH_MAX_CHARACTERS]
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

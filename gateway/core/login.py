@@ -92,7 +92,9 @@ class Logins:
         """
         is_secure = base.startswith("https:")
         # The same for all tabs, each of which may be about to log in.
-        browser = _cookie(headers, _name(_BROWSER, is_secure=is_secure)) or self._secret()
+        browser = _cookie(headers, _name(_BROWSER, is_secure=is_secure))
+        if not browser or not browser.isascii():
+            browser = self._secret()
         pending = Pending(
             host=host,
             target=target if len(target) <= TARGET_MAX_CHARACTERS else "/",

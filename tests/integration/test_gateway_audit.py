@@ -114,3 +114,14 @@ async def test_sighup_opens_the_file_anew_and_ends_nothing(tmp_path):
             async with asyncio.timeout(10):
                 while not path.exists():
                     await asyncio.sleep(0.02)
+
+
+async def test_a_visitor_s_bytes_that_are_no_text_are_told_as_far_as_they_are(tmp_path):
+    async with AuditLog(tmp_path / "audit") as log, gateway_world(tmp_path, audit=log) as there:
+        reader, writer = await asyncio.open_connection(*there.gateway.http_addresses[0])
+        writer.write(b"GET /a HTTP/1.1\r\nHost: b\xffog.gw.test\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    (refused,) = records(tmp_path / "audit")
+    assert (refused["host"], refused["path"], refused["status"]) == ("b?og.gw.test", "/a", 400)

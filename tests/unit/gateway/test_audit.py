@@ -11,7 +11,7 @@ import pytest
 
 from gateway import audit
 from gateway.audit import AuditLog
-from gateway.core.audit import Record, path_of, time_of
+from gateway.core.audit import Record, line_of, path_of, time_of
 from p2p.errors import ConfigError
 
 
@@ -80,3 +80,9 @@ async def test_a_disk_that_hangs_costs_lines_and_no_time(tmp_path, monkeypatch):
 def test_a_file_that_cannot_be_written_is_an_error_at_once(tmp_path):
     with pytest.raises(ConfigError, match="audit"):
         AuditLog(tmp_path / "nowhere" / "audit")
+
+
+def test_text_that_cannot_be_written_is_marked():
+    record = Record(kind="http", host="b\udcffog", who="\ud800ann", status=200)
+    assert json.loads(line_of(record)) == {"kind": "http", "host": "b?og", "who": "?ann", "status": 200}
+    assert record.who == "\ud800ann"

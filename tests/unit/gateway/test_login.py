@@ -88,3 +88,15 @@ def test_what_was_sealed_as_one_thing_is_no_other():
     assert seals.open(sealed, Claims) == ANN
     with pytest.raises(IntegrityError):
         seals.open(sealed, Pending)
+
+
+def test_a_browser_s_cookie_that_nobody_set_is_replaced():
+    there = logins()
+    for said in ("", "caf\xe9", "\udcff"):
+        headers = [("cookie", f"__Host-p2p_browser={said}")]
+        start = there.begin(LOGIN, "https://blog.example", "blog.example", "/x", headers, 0.0)
+        assert start.cookie.isascii()
+        state = parse_qs(urlsplit(start.location).query)["state"][0]
+        with pytest.raises(IntegrityError):
+            there.resume(state, "blog.example", headers, 0.0, is_secure=True)
+        assert there.resume(state, "blog.example", cookie(start.cookie), 0.0, is_secure=True)
