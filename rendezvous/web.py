@@ -105,11 +105,11 @@ class WebApplication:
         return web.Response(status=204)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        for state, count in self._hub.relays.count(self._hub.loop.time()).items():
-            self._hub.metrics.relays.labels(state).set(count)
         client = self._client(request)
         if not client.ip.is_loopback and not is_within(client.host, self._hub.config.metrics_allowed):
             return web.Response(text="not for you\n", status=403)
+        for state, count in self._hub.relays.count(self._hub.loop.time()).items():
+            self._hub.metrics.relays.labels(state).set(count)
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def _client(self, request: web.Request) -> TransportAddress:
