@@ -127,7 +127,7 @@ class Reporter(Collector):
             addresses=used,
             addresses_max=size,
             mbit_s=round(mbit_s, 3),
-            mbit_s_max=8 * config.rates.total.bytes_per_s / _BITS_OF_A_MBIT,
+            mbit_s_max=config.rates.total.mbit_s,
         )
 
     async def _tell(self, report: RelayReport) -> bool:
