@@ -753,8 +753,11 @@ STUN_STREAM_CONNECTIONS: Final = 1_000
 """STUN connections over TCP at once: each is used for one exchange."""
 
 # --- Inside the connection -----------------------------------------------------------------------------------
-QUIC_HOLD_EVENTS_S: Final = 1.0
-"""How long what happened is held back at most while frames that are sent again wait for the congestion window."""
+QUIC_HOLD_EVENTS_S: Final = 0.5
+"""How long what happens while packets arrive is held back at most, until frames that are sent again have left."""
+
+QUIC_STUCK_ACK_S: Final = 0.025
+"""How long an acknowledgement may be behind frames that wait; as long as peers are told to expect one to take."""
 
 QUIC_ENGINE_ERROR_PAUSE_S: Final = 0.05
 """How long an engine's timers rest after it raised: often enough to recover, too seldom to burn a core."""

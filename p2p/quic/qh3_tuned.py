@@ -13,7 +13,7 @@ from p2p.defaults import QUIC_IDLE_MOMENTS_S
 from p2p.errors import LocalProtocolError
 from p2p.quic.adapter import SecretSink, terminated
 from p2p.quic.engine import PEER_ADDRESS, ConnectionStats, EngineConfig, EngineEvent, HandshakeCompleted
-from p2p.quic.qh3_builder import PACKET_BYTES_AT, PacketBuilder
+from p2p.quic.qh3_builder import PACKET_BYTES_AT, PacketBuilder, SpoiltPacketError
 from p2p.quic.qh3_feed import StreamFeed
 from p2p.quic.qh3_plain import Qh3Connection
 from p2p.quic.varint import replace_parameter
@@ -161,7 +161,9 @@ class TunedQh3Connection(Qh3Connection):
                 core.receive_datagram(buffer, PEER_ADDRESS, now)
             else:
                 core.receive_gro_buffer(buffer, segment_size, PEER_ADDRESS, now)
-            self._builder.take_events(now)
+            self._builder.received(now)
+        except SpoiltPacketError as error:
+            self._spoilt(error, now)
         except Exception as error:
             self._count(error, now)
 
@@ -179,15 +181,14 @@ class TunedQh3Connection(Qh3Connection):
                 is_fed = self._feed_core(core)
                 self._builder.build(packets, now, limit)
             self._feed.sent()
-        except Exception as error:
-            # What was built so far is good and on the books of the core: it must leave.
+        except SpoiltPacketError as error:
             self._spoilt(error, now)
         return packets
 
     def get_timer(self) -> float | None:
         """See ``EngineConnection``."""
-        at, hold_until = super().get_timer(), self._builder.hold_until
-        return at if hold_until is None or at is None else min(at, hold_until)
+        at, wake_at = super().get_timer(), self._builder.wake_at
+        return at if wake_at is None or at is None else min(at, wake_at)
 
     def handle_timer(self, now: float) -> None:
         """See ``EngineConnection``."""
@@ -195,7 +196,8 @@ class TunedQh3Connection(Qh3Connection):
             return
         try:
             self._builder.handle_timer(now)
-            self._builder.take_events(now)
+        except SpoiltPacketError as error:
+            self._spoilt(error, now)
         except Exception as error:
             self._count(error, now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -83,8 +84,35 @@ class Crowd:
             side.reset(stream_id, 7)
 
 
-@pytest.mark.parametrize("seed", [0, 2, 6, 18, 23, 58, 210, 287])
-def test_every_stream_ends(make_same: MakeWorld, seed: int) -> None:
+def stall_now_and_then(world: World, chance: random.Random) -> None:
+    for link in (world.up, world.down):
+        stall = Stall(link)
+        for _ in range(4):
+            begin_s = chance.random()
+            world.loop.call_later(begin_s, stall.begin)
+            world.loop.call_later(begin_s + chance.random() * 0.3, stall.end)
+
+
+def lose(world: World, chance: random.Random) -> None:
+    world.up.loss, world.down.loss = chance.choice((0.01, 0.05)), chance.choice((0.01, 0.05))
+
+
+def change_paths(world: World, chance: random.Random) -> None:
+    for side in (world.client, world.server):
+        for _ in range(3):
+            world.loop.call_later(chance.random(), side.path_changed)
+    world.loop.call_later(chance.random(), world.set_up, False)
+    back_s = 1 + chance.random()
+    world.loop.call_later(back_s, world.set_up, True)
+    for side in (world.client, world.server):
+        world.loop.call_later(back_s, side.path_up)
+
+
+@pytest.mark.parametrize("troubles", [(), (lose,), (lose, change_paths)], ids=["", "loss", "loss-and-paths"])
+@pytest.mark.parametrize("seed", [0, 2, 6, 18, 23, 210])
+def test_every_stream_ends(
+    make_same: MakeWorld, seed: int, troubles: tuple[Callable[[World, random.Random], None], ...]
+) -> None:
     chance = random.Random(seed)
     world = make_same(
         bits_per_s=chance.choice((5e6, 20e6, 100e6)),
@@ -94,13 +122,9 @@ def test_every_stream_ends(make_same: MakeWorld, seed: int) -> None:
     crowd = Crowd(world, chance)
     for _ in range(STREAMS):
         world.loop.call_later(chance.random() * 0.5, crowd.start)
-    for link in (world.up, world.down):
-        stall = Stall(link)
-        for _ in range(4):
-            begin_s = chance.random()
-            world.loop.call_later(begin_s, stall.begin)
-            world.loop.call_later(begin_s + chance.random() * 0.3, stall.end)
-    assert world.loop.run_for(60, until=crowd.is_done)
+    for trouble in (stall_now_and_then, *troubles):
+        trouble(world, chance)
+    assert world.loop.run_for(120, until=crowd.is_done)
     assert world.client_handler.errors == world.server_handler.errors == []
     assert world.client.stats.guarded_errors == world.server.stats.guarded_errors == 0
     for stream_id in crowd.whole:
