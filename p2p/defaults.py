@@ -812,8 +812,8 @@ TUNNEL_CREDIT_SHARE: Final = 8
 """One stream may take at most this fraction of what the pool has left, so that it never runs quite dry."""
 TUNNEL_EARLY_STREAMS: Final = 4
 """Streams a dialer may open before it is accepted, with the initial credit each: saves the first flow a round trip."""
-TUNNEL_MAX_FLOWS: Final = 8192
-"""Flows of one session: above the 5,000 that are asked for, below the usual limit of descriptors once raised."""
+TUNNEL_MAX_FLOWS: Final = 12_288
+"""Flows of one session: 10,000 idle WebSockets of a gateway, and some more; fewer than the streams that QUIC allows."""
 TUNNEL_QUANTUM_BYTES: Final = 128 << 10
 """What one flow feeds into QUIC before the next has its turn; smaller ones cost throughput, larger ones latency."""
 TUNNEL_FEED_BELOW_BYTES: Final = 16 << 10

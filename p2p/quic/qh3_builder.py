@@ -65,11 +65,16 @@ class PacketBuilder:
         return 0.0 if self._hold_until is not None and not self._may_frames_wait else self._stuck_until
 
     @property
+    def window_bytes(self) -> int:
+        """How much may be in flight now."""
+        window: int = self._quic._core.congestion_window
+        return window if self._cap is None else min(window, self._cap.bytes)
+
+    @property
     def room_bytes(self) -> int:
         """How much more may be in flight now."""
-        core = self._quic._core
-        window = core.congestion_window if self._cap is None else min(core.congestion_window, self._cap.bytes)
-        return int(window - core.bytes_in_flight)
+        in_flight: int = self._quic._core.bytes_in_flight
+        return self.window_bytes - in_flight
 
     def path_changed(self, now: float) -> None:
         """Begin with a small window again: the core has no way to reset its own."""
@@ -150,20 +155,25 @@ class PacketBuilder:
         cap = self._cap
         if cap is not None and cap.is_over(core, now):
             self._cap = cap = None
+        self._owes_ack |= _is_ack_due(core, now)
+        packet_bytes = core.active_path[PACKET_BYTES_AT]
+        room = 0
         while len(packets) < limit:
-            self._owes_ack |= _is_ack_due(core, now)
             # ACKs and probes are never held back: without them nothing would ever be in flight less.
             if cap is not None and core.bytes_in_flight >= cap.bytes and not self._owes_ack:
                 if self._probes <= 0:
                     return
                 self._probes -= 1
-            is_full = core.congestion_window - core.bytes_in_flight < core.active_path[PACKET_BYTES_AT]
+            if room < packet_bytes:
+                room = core.congestion_window - core.bytes_in_flight
+            is_full = room < packet_bytes
             try:
                 transmit = core.poll_transmit(now)
             except Exception as error:
                 raise SpoiltPacketError from error
             if transmit is not None:
                 packets.append(transmit[0])
+                room -= len(transmit[0])
                 self._owes_ack, self._stuck_until = False, None
                 # With a full window a packet leaves only if no frame waits, and the core builds no more of them.
                 self._may_frames_wait = self._has_repeats and (self._is_probing or not is_full)
@@ -173,8 +183,7 @@ class PacketBuilder:
                 if not self._is_ack_stuck(core, now):
                     return
             else:
-                timer = core.get_timer()
-                if timer is None or timer[0] != "pacing":  # a pacer that says no has not looked at what there is
+                if not _may_be_paced(core, now):
                     self._has_repeats = self._may_frames_wait = False
                 return
 
@@ -205,3 +214,9 @@ class PacketBuilder:
 def _is_ack_due(core: Any, now: float) -> bool:
     timer = core.get_timer()
     return timer is not None and timer[0].startswith("ack") and timer[1] <= now
+
+
+def _may_be_paced(core: Any, now: float) -> bool:
+    """Whether the core may have said no without looking at what there is: its pacer asks for less than a round trip."""
+    timer = core.get_timer()
+    return timer is not None and timer[1] < now + (core.smoothed_rtt or 0.1)

@@ -11,6 +11,8 @@ logger = logging.getLogger(__name__)
 
 FRAME_ROOM_BYTES: Final = 64
 """What the core keeps free in a packet that holds a single frame of a stream."""
+SPARE_SHARE: Final = 8
+"""What a stream that is alone is fed beyond the window: an eighth of it, which who comes next has to wait for."""
 
 
 class _Waiting:
@@ -78,21 +80,24 @@ class StreamFeed:
         waiting.end = end
         self.waiting_bytes += len(data)
 
-    def feed(self, room_bytes: int, packet_bytes: int, *, is_idle: bool) -> bool:
+    def feed(self, room_bytes: int, window_bytes: int, packet_bytes: int) -> bool:
         """Give the core as much as may leave now, a piece of each stream in turn.
 
         Args:
             room_bytes: What may be in flight beside what is.
+            window_bytes: What may be in flight in all.
             packet_bytes: The size of a full packet now.
-            is_idle: Whether nothing is in flight: then at least one packet's worth is given.
 
         Returns:
             Whether anything was.
         """
         self._packet_bytes = packet_bytes
-        self._look()
-        room = room_bytes // self._packet_bytes - self._given_packets
-        if is_idle:
+        room = room_bytes // packet_bytes - self._given_packets
+        if self._is_for_one():
+            # It cannot be in its own way. With some in hand it need not be fed for every packet that is acknowledged.
+            spare = window_bytes // SPARE_SHARE // packet_bytes
+            room = 0 if self._given_packets > spare // 2 else room + spare
+        if room_bytes >= window_bytes:  # nothing is in flight that would be acknowledged
             room = max(room, 1)
         has_fed = False
         while room > 0 and self._waiting:
@@ -132,10 +137,8 @@ class StreamFeed:
 
     def sent(self) -> None:
         """The core has sent what it could: count anew what it still has."""
-        if self._given:
-            self._look()
-
-    def _look(self) -> None:
+        if not self._given:
+            return
         unsent_bytes = self._quic._core.get_send_buffer_size
         self._given_packets = 0
         for stream_id in tuple(self._given):
@@ -144,6 +147,12 @@ class StreamFeed:
                 self._given_packets += self._packets(unsent)
             else:
                 del self._given[stream_id]
+
+    def _is_for_one(self) -> bool:
+        if len(self._waiting) != 1:
+            return False
+        (stream_id,) = self._waiting
+        return not self._given or (len(self._given) == 1 and stream_id in self._given)
 
     def _packets(self, length: int) -> int:
         return -(-length // (self._packet_bytes - FRAME_ROOM_BYTES))

@@ -171,16 +171,17 @@ class TunedQh3Connection(Qh3Connection):
         """See ``EngineConnection``."""
         # The public method parses every packet again for a log that nobody asked for.
         packets = self._builder.early()
-        core = self._quic._core
-        if core is None:
+        if self._quic._core is None:
             return packets
         try:
             is_fed = True
             while is_fed and len(packets) < limit:
                 # Fed first: the core's pacer counts a packet each time it is asked, even if there is none.
-                is_fed = self._feed_core(core)
+                is_fed = bool(self._feed) and self._feed.feed(
+                    self._builder.room_bytes, self._builder.window_bytes, self.packet_bytes
+                )
                 self._builder.build(packets, now, limit)
-            self._feed.sent()
+                self._feed.sent()
         except SpoiltPacketError as error:
             self._spoilt(error, now)
         return packets
@@ -328,8 +329,3 @@ class TunedQh3Connection(Qh3Connection):
             )
         except Exception as error:
             logger.debug("qh3 does not change the size of packets: %r", error)
-
-    def _feed_core(self, core: Any) -> bool:
-        return bool(self._feed) and self._feed.feed(
-            self._builder.room_bytes, self.packet_bytes, is_idle=not core.bytes_in_flight
-        )

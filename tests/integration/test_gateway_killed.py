@@ -5,66 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 
-from tests.support.commands import SERVE, Command
+from tests.support.gateway_programs import programs
 from tests.support.gateway_world import website
 
 REQUESTS_PER_S = 250
 """What leaves a small machine that runs other tests, too, some room."""
-
-
-class Programs:
-    """A rendezvous, a gateway and publishers, each in a process of its own, and a visitor."""
-
-    def __init__(self, folder: Path, stack: AsyncExitStack, visitor: aiohttp.ClientSession) -> None:
-        self.seen: Counter[int] = Counter()
-        self._folder = folder
-        self._stack = stack
-        self._visitor = visitor
-        self.serve = self._start("serve", *SERVE)
-        # It would wait for what the killed have left on its relay.
-        stack.callback(self.serve.kill)
-        self._url = self.serve.wait_for("serving")["rendezvous"]
-        at = ("--domain", "gw.test", "--http", "127.0.0.1:0", "--balance", "round-robin")
-        ready = self._start("gateway", "gateway", *at, "--rendezvous", self._url).wait_for("gateway_ready")
-        self._ticket = ready["ticket"]
-        self._address = ready["listeners"][0].split()[1]
-
-    def expose(self, user: str, port: int, *flags: str) -> Command:
-        """Publish a site; a user has one key."""
-        public = ("--public", "--gateway", self._ticket, "--name", "blog", "--group", "ours", *flags)
-        command = self._start(user, "expose", str(port), "--rendezvous", self._url, *public)
-        command.wait_for("public")
-        return command
-
-    async def open_websocket(self) -> str:
-        """Open a WebSocket as a visitor, and hear who answers."""
-        url = f"http://{self._address}/ws"
-        async with self._visitor.ws_connect(url, headers={"Host": "blog.gw.test"}) as socket:
-            return await socket.receive_str()
-
-    async def get(self) -> str:
-        """Ask as a visitor."""
-        async with self._visitor.get(f"http://{self._address}/", headers={"Host": "blog.gw.test"}) as response:
-            self.seen[response.status] += 1
-            return await response.text()
-
-    def _start(self, user: str, *arguments: str) -> Command:
-        (self._folder / user).mkdir(exist_ok=True)
-        return self._stack.enter_context(Command(self._folder / user, arguments))
-
-
-@asynccontextmanager
-async def programs(folder: Path) -> AsyncIterator[Programs]:
-    async with aiohttp.ClientSession() as visitor, AsyncExitStack() as stack:
-        yield Programs(folder, stack, visitor)
 
 
 def says(name: str) -> Callable[[web.BaseRequest], Any]:
