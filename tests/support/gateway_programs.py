@@ -26,7 +26,8 @@ class Programs:
         self._url = self.serve.wait_for("serving")["rendezvous"]
         at = ("--domain", "gw.test", "--http", "127.0.0.1:0", "--balance", "round-robin")
         flags = (*at, "--rendezvous", self._url)
-        self.gateways = [self._start(f"gateway{number}", "gateway", *flags) for number in range(gateways)]
+        # Short names: a socket of the gateway's is below.
+        self.gateways = [self._start(f"g{number}", "gateway", *flags) for number in range(gateways)]
         ready = [gateway.wait_for("gateway_ready") for gateway in self.gateways]
         self._tickets = [told["ticket"] for told in ready]
         self.urls = [f"http://{told['listeners'][0].split()[1]}" for told in ready]
