@@ -326,7 +326,7 @@ class FacadeConnection:
         """Note a failure of the library: the connection loses a packet or times out for it, no more."""
         self._guarded_errors += 1
         self._timer_not_before = now + QUIC_ENGINE_ERROR_PAUSE_S
-        logger.debug("the QUIC library failed: %r", error.__cause__ or error)
+        logger.debug("the QUIC library failed: %r", error)
 
     def _spoilt(self, error: Exception, now: float) -> None:
         """End the connection: the packet being built is lost with all that was in it, and streams would hang.

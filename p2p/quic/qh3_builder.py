@@ -138,7 +138,7 @@ class PacketBuilder:
                     return
                 append(transmit[0])
         except Exception as error:
-            raise SpoiltPacketError from error
+            raise SpoiltPacketError(repr(error)) from error
 
     def _take_events(self, core: Any, now: float, *, is_late: bool) -> None:
         if self._has_repeats:
@@ -170,7 +170,7 @@ class PacketBuilder:
             try:
                 transmit = core.poll_transmit(now)
             except Exception as error:
-                raise SpoiltPacketError from error
+                raise SpoiltPacketError(repr(error)) from error
             if transmit is not None:
                 packets.append(transmit[0])
                 room -= len(transmit[0])

@@ -40,7 +40,9 @@ _CORE_NAMES: Final = (
     "apply_peer_transport_parameters",
     "bytes_in_flight",
     "congestion_window",
+    "get_send_buffer_size",
     "get_timer",
+    "handle_timer",
     "latest_rtt",
     "loss_total",
     "poll_transmit",
@@ -162,10 +164,8 @@ class TunedQh3Connection(Qh3Connection):
             else:
                 core.receive_gro_buffer(buffer, segment_size, PEER_ADDRESS, now)
             self._builder.received(now)
-        except SpoiltPacketError as error:
-            self._spoilt(error, now)
         except Exception as error:
-            self._count(error, now)
+            self._note(error, now)
 
     def poll(self, now: float, limit: int) -> list[bytes]:
         """See ``EngineConnection``."""
@@ -182,8 +182,8 @@ class TunedQh3Connection(Qh3Connection):
                 )
                 self._builder.build(packets, now, limit)
                 self._feed.sent()
-        except SpoiltPacketError as error:
-            self._spoilt(error, now)
+        except Exception as error:
+            self._note(error, now)
         return packets
 
     def get_timer(self) -> float | None:
@@ -197,10 +197,8 @@ class TunedQh3Connection(Qh3Connection):
             return
         try:
             self._builder.handle_timer(now)
-        except SpoiltPacketError as error:
-            self._spoilt(error, now)
         except Exception as error:
-            self._count(error, now)
+            self._note(error, now)
 
     def send(self, stream_id: int, data: bytes | memoryview, *, end: bool = False) -> None:
         """See ``EngineConnection``."""
@@ -306,6 +304,9 @@ class TunedQh3Connection(Qh3Connection):
             lost_packets=core.loss_total,
             guarded_errors=self._guarded_errors,
         )
+
+    def _note(self, error: Exception, now: float) -> None:
+        (self._spoilt if isinstance(error, SpoiltPacketError) else self._count)(error, now)
 
     def _limit_packets(self, size: int) -> None:
         """Repeat the peer's transport parameters, and say that it takes no longer packets."""

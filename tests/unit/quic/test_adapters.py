@@ -19,7 +19,7 @@ from p2p.quic.library import load_tuned
 from p2p.quic.qh3_engine import Qh3Engine
 from p2p.quic.varint import decode_varint_untrusted, encode_varint, replace_parameter
 from tests.support.quic_credentials import credentials, public_key
-from tests.support.quic_world import make_world
+from tests.support.quic_world import World, make_world
 from tests.unit.quic.test_streams import pump
 
 ENGINES: dict[str, type[Any]] = {"qh3": Qh3Engine, "aioquic": AioquicEngine}
@@ -207,6 +207,14 @@ class FailingLibrary:
         return fail
 
 
+def connected(name: str) -> tuple[World, Any, Any]:
+    """Two ends of one engine, with the server's adapter and its library."""
+    engine = load_engine(name)
+    world = make_world(engine, engine, credentials(), public_key()).connect()
+    connection: Any = world.server._engine
+    return world, connection, connection._quic
+
+
 def replace_library(connection: Any, library: Any) -> None:
     """Have a connection's adapter, and its parts, talk to another library."""
     for part in (connection, getattr(connection, "_builder", None), getattr(connection, "_feed", None)):
@@ -216,10 +224,7 @@ def replace_library(connection: Any, library: Any) -> None:
 
 @pytest.mark.parametrize("name", ENGINE_NAMES)
 def test_a_library_that_fails_costs_packets_not_the_program(name: str) -> None:
-    engine = load_engine(name)
-    world = make_world(engine, engine, credentials(), public_key()).connect()
-    connection: Any = world.server._engine
-    real = connection._quic
+    world, connection, real = connected(name)
     replace_library(connection, FailingLibrary(real))
     now = world.loop.now
     connection.receive(b"\x40" * 50, 25, now)
@@ -242,10 +247,7 @@ def test_a_library_that_fails_costs_packets_not_the_program(name: str) -> None:
 
 @pytest.mark.parametrize("name", ENGINE_NAMES)
 def test_a_library_that_spoils_a_packet_ends_the_connection(name: str) -> None:
-    engine = load_engine(name)
-    world = make_world(engine, engine, credentials(), public_key()).connect()
-    connection: Any = world.server._engine
-    real = connection._quic
+    world, connection, real = connected(name)
     world.server.send(world.server.open_stream(), b"lost for good")
     replace_library(connection, FailingLibrary(real, only=("poll_transmit", "datagrams_to_send")))
     world.loop.run_for(0)
