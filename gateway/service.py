@@ -285,13 +285,9 @@ class Gateway(Exposer):
             self._work.start(watching, name=f"health of {service.title}")
 
     def _withdrawn(self, service: Service[Publisher], publisher: Publisher) -> None:
-        if self._work.is_open:
-            self._work.start(self._let_go(service, publisher), name=f"withdrawal of {service.title}")
-
-    async def _let_go(self, service: Service[Publisher], publisher: Publisher) -> None:
-        await self._upstreams.forget(publisher)
-        if service.port:
-            await self._ports.update(service)
+        self._upstreams.forget(publisher)
+        if service.port and self._work.is_open:
+            self._work.start(self._ports.update(service), name=f"withdrawal of {service.title}")
 
     def _front(self, address: TransportAddress, handle: Handle) -> Front:
         return Front(address, handle, fronts=self.config.fronts, has_proxy_header=self.config.has_proxy_header)

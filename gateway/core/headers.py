@@ -73,6 +73,13 @@ class Visit(NamedTuple):
         return proven.get("X-Client-Subject", "") or proven.get("X-Forwarded-User", "")
 
 
+def asks_for_websocket(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether a request wants its connection to become a WebSocket (RFC 6455 section 4.1)."""
+    values = [(name.lower(), value.lower()) for name, value in headers]
+    tokens = {token.strip() for name, value in values if name == "connection" for token in value.split(",")}
+    return "upgrade" in tokens and [value for name, value in values if name == "upgrade"] == ["websocket"]
+
+
 def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
     """Leave out what concerns one connection only, what Connection names included."""
     kept = list(headers)

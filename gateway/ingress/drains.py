@@ -45,5 +45,5 @@ class Drains:
         while publisher.open:  # noqa: ASYNC110 -- requests end in several places, and a moment late is soon enough
             await asyncio.sleep(_LOOK_S)
         # Idle connections are flows, too, and would keep its session from ending.
-        await self._upstreams.forget(publisher)
+        self._upstreams.forget(publisher)
         publisher.tell_drained()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, Event, ResponseReceived
@@ -14,7 +13,7 @@ from h2.exceptions import H2Error
 from gateway.core.h2_head import RequestHead, fields_of, fields_of_request, headers_of
 from gateway.core.h2_limits import STREAMS_MAX
 from gateway.core.headers import Headers
-from gateway.ingress.answer import Answer
+from gateway.ingress.answer import Answer, Outgoing
 from gateway.ingress.h2_wire import H2Stream, H2Wire
 from gateway.publishers import Publisher
 from p2p.aio.tasks import TaskScope
@@ -24,16 +23,6 @@ from p2p.forward.sockets import Addresses
 ResultT = TypeVar("ResultT")
 
 _NOBODY: Final = Addresses(None, None)
-
-
-class Outgoing(Protocol):
-    """The body of a request: pieces, and then trailers."""
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Read it piece by piece."""
-
-    def trailers(self) -> Headers:
-        """The fields after it, when it has ended."""
 
 
 class H2Client(H2Wire):
@@ -71,9 +60,8 @@ class H2Client(H2Wire):
             case _:
                 pass
 
-    @asynccontextmanager
-    async def request(self, head: RequestHead, body: Outgoing | None) -> AsyncIterator[Answer]:
-        """Ask, for the block; what has not come or was not sent at its end is not wanted any more.
+    async def ask(self, head: RequestHead, body: Outgoing | None) -> Answer:
+        """Ask.
 
         Args:
             head: With ``Host``.
@@ -89,17 +77,22 @@ class H2Client(H2Wire):
             raise ConnectionResetError("the HTTP/2 connection is used up") from error
         self.streams[stream.number] = stream
         sending: asyncio.Task[None] | None = None
+
+        def finish() -> None:
+            if sending is not None:
+                sending.cancel()
+            stream.head.cancel()
+            self.end(stream.number, ErrorCodes.CANCEL)
+
         try:
             self.send_headers(stream.number, fields_of_request(head), is_end=body is None)
             if body is not None:
                 sending = self._scope.start(self._send(stream, body), name="HTTP/2 body")
             (_, status), *headers = await stream.wait_for_head()
-            yield Answer(int(status), "", headers, stream.pieces(), stream.body.trailers)
-        finally:
-            if sending is not None:
-                sending.cancel()
-            stream.head.cancel()
-            self.end(stream.number, ErrorCodes.CANCEL)
+        except BaseException:
+            finish()
+            raise
+        return Answer(int(status), "", headers, stream.pieces(), finish, trailers=stream.body.trailers)
 
     async def _send(self, stream: _Response, body: Outgoing) -> None:
         try:
@@ -171,17 +164,36 @@ class H2Pool:
         self._clients: list[H2Client] = []
         self._opening = asyncio.Lock()
 
-    async def client(self, addresses: Addresses | None = None) -> H2Client:
-        """A connection that takes another request: one that is open, if there is, or one of a visitor's own.
+    async def ask(self, head: RequestHead, body: Outgoing | None, addresses: Addresses | None = None) -> Answer:
+        """Ask on a connection that has room, or on a new one.
 
         Args:
-            addresses: The visitor's; None for one that visitors share.
+            head: With ``Host``.
+            body: None without one.
+            addresses: Whose request it is, when each visitor has a flow of its own: it carries no other request.
 
         Raises:
-            ConnectionError: None can be made.
+            ConnectionError: No connection can be made, or there is no answer.
+            TimeoutError: The instance is silent.
         """
-        if addresses is not None:
-            return await self._open(addresses)
+        if addresses is None:
+            return await (await self._shared()).ask(head, body)
+        client = await self._open(addresses)
+        try:
+            answer = await client.ask(head, body)
+        except BaseException:
+            client.close()
+            raise
+        finish = answer.close
+
+        def close() -> None:
+            finish()
+            client.close()
+
+        answer.close = close
+        return answer
+
+    async def _shared(self) -> H2Client:
         async with self._opening:
             self._clients = [client for client in self._clients if client.is_open]
             for client in self._clients:

@@ -45,11 +45,10 @@ class HealthChecks:
 
     async def _ask(self, publisher: Publisher, head: RequestHead) -> bool:
         try:
-            async with (
-                asyncio.timeout(CHECK_WITHIN_S),
-                self._upstreams.ask(publisher, head, None) as answer,
-            ):
-                return answer.status < 400
+            async with asyncio.timeout(CHECK_WITHIN_S):
+                answer = await self._upstreams.ask(publisher, head, None)
         except (aiohttp.ClientError, ConnectionError, TimeoutError, RuntimeError) as error:
             logger.debug("%s is not well: %r", publisher.key, error)
             return False
+        answer.close()
+        return answer.status < 400

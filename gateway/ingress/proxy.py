@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
 from typing import Final
 
 import aiohttp
 from aiohttp import web
-from yarl import URL
 
 from gateway.core import problems
 from gateway.core.audit import BROKE_OFF
 from gateway.core.balance import Policy, choose
 from gateway.core.h2_head import RequestHead
-from gateway.core.headers import Headers, Visit, apply_rules, end_to_end, for_service
+from gateway.core.headers import Headers, Visit, apply_rules, asks_for_websocket, end_to_end, for_service
 from gateway.core.login import COOKIES as LOGIN_COOKIES
 from gateway.core.paths import without_prefix
 from gateway.core.problems import Problem
@@ -23,6 +21,7 @@ from gateway.core.registry import Service
 from gateway.core.sticky import COOKIE, StickyCookies, cookie_in, set_cookie, without_cookies
 from gateway.ingress.answer import Answer
 from gateway.ingress.connection import RECORD
+from gateway.ingress.h1_client import IDEMPOTENT
 from gateway.ingress.h2_writer import H2Writer
 from gateway.ingress.request_body import BODY_SILENT_S, RequestBody
 from gateway.ingress.upstream import Upstreams
@@ -34,8 +33,7 @@ from p2p.proto.publication import Visited
 
 logger = logging.getLogger(__name__)
 
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-"""Source: RFC 9110 section 9.2.2."""
+_UPGRADE: Final = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
 _SUMMARY_MAX_CHARACTERS: Final = 200
 
 
@@ -143,7 +141,7 @@ class Exchange:
         return self._cookies.find(self._service.title, self._service.instances, given)
 
     def _may_repeat(self) -> bool:
-        return self._request.method in _IDEMPOTENT and not self._request.body_exists
+        return self._request.method in IDEMPOTENT and not self._request.body_exists
 
     async def _pass_through(self, publisher: Publisher) -> web.StreamResponse:
         request = self._request
@@ -151,26 +149,26 @@ class Exchange:
         if publisher.strips_path:
             target = without_prefix(target, self._service.path)
             visit = visit._replace(proven=(*visit.proven, ("X-Forwarded-Prefix", self._service.path)))
-        headers = apply_rules(for_service(self._own_headers(), visit), publisher.header_rules)
-        addresses = Addresses(self._visit.visitor, self._visit.local) if publisher.wants_address else None
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            async with self._upstreams.session_for(publisher, addresses) as session:
-                # The path as it came: decoding and encoding it again could make another one of it.
-                url = URL(f"http://service{target}", encoded=True)
-                return await relay_websocket(request, session, url, headers, publisher.patience)
+        given = list(request.headers.items())
+        headers = apply_rules(for_service(self._own_headers(given), visit), publisher.header_rules)
+        upgrades = "Upgrade" in request.headers and not request.body_exists and asks_for_websocket(given)
+        if upgrades:
+            headers += _UPGRADE
         head = RequestHead(request.method, target, headers)
-        async with AsyncExitStack() as stack:
-            async with publisher.patience.waiting(can_move=self._may_repeat()):
-                asking = self._upstreams.ask(publisher, head, self._body, addresses)
-                answer = await stack.enter_async_context(asking)
+        addresses = Addresses(visit.visitor, visit.local) if publisher.wants_address else None
+        async with publisher.patience.waiting(can_move=self._may_repeat()):
+            answer = await self._upstreams.ask(publisher, head, self._body, addresses, upgrades=upgrades)
+        try:
             return await self._respond(answer, publisher)
+        finally:
+            answer.close()
 
-    def _own_headers(self) -> Headers:
+    def _own_headers(self, given: Headers) -> Headers:
         drops_credentials = self._service.policy.reads_authorization
         ours = {COOKIE, *LOGIN_COOKIES} if self._balance is Policy.COOKIE else LOGIN_COOKIES
         return [
             (name, value)
-            for name, value in without_cookies(list(self._request.headers.items()), ours)
+            for name, value in without_cookies(given, ours)
             # What the gateway itself asked for is not for the service; the wait for "100 Continue" is over.
             if not (name.lower() == "expect" or (drops_credentials and name.lower() == "authorization"))
         ]
@@ -185,11 +183,27 @@ class Exchange:
             response.headers.add(
                 "Set-Cookie", set_cookie(value, is_secure=self._visit.scheme == "https", path=self._service.path)
             )
+        if answer.switched is not None:
+            response.headers.extend(_UPGRADE)
+            response.force_close()
         is_bodiless = request.method == "HEAD" or answer.status in (204, 304)
+        is_bodiless = is_bodiless or answer.switched is not None
         if "Content-Length" not in response.headers and not is_bodiless and request.version >= (1, 1):
             response.enable_chunked_encoding()
         try:
             writer = await response.prepare(request)
+            self._record.bytes_out += len(answer.begun)
+            if answer.switched is not None:
+                await response.write_eof()
+                await relay_websocket(request, answer.switched)
+                return response
+            if answer.is_whole:
+                await response.write_eof(answer.begun)
+                return response
+            if answer.begun:
+                await response.write(answer.begun)
+            elif writer is not None:
+                writer.send_headers()
             async for piece in answer.pieces:
                 self._record.bytes_out += len(piece)
                 await response.write(piece)
@@ -223,6 +237,9 @@ def _problem_of(error: Exception, publisher: Publisher) -> Problem:
 
 class _PlainResponse(web.StreamResponse):
     """A response that says what the service said, and nothing of its own."""
+
+    _send_headers_immediately = False
+    """The head goes together with what of the body is there: one packet, one wake-up of the visitor."""
 
     async def _prepare_headers(self) -> None:
         said = set(self.headers)

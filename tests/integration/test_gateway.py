@@ -136,11 +136,14 @@ async def test_access_is_checked(tmp_path):
 
 
 async def test_websockets_pass(tmp_path):
+    heard = asyncio.Queue[int | None]()
+
     async def chat(request: web.BaseRequest) -> web.StreamResponse:
         socket = web.WebSocketResponse(protocols=("chat",))
         await socket.prepare(request)
         async for message in socket:
             await (socket.send_str if message.type is aiohttp.WSMsgType.TEXT else socket.send_bytes)(message.data)
+        heard.put_nowait(socket.close_code)
         return socket
 
     async with gateway_world(tmp_path) as there, website(chat) as port:
@@ -153,7 +156,8 @@ async def test_websockets_pass(tmp_path):
             await socket.send_bytes(bytes(1 << 20))
             assert await socket.receive_bytes() == bytes(1 << 20)
             await socket.close(code=4001)
-            assert socket.close_code == 4001
+            assert await heard.get() == 4001
+            assert socket.close_code == aiohttp.WSCloseCode.OK  # what this service answers
 
 
 async def test_a_tcp_port_is_published(tmp_path):
