@@ -14,9 +14,10 @@ from gateway.core.balance import Instance
 from gateway.core.registry import RefusedError, Registry, Service
 from gateway.patience import Patience
 from gateway.redemptions import Redemptions
+from gateway.telling import Teller
 from p2p.aio.tasks import TaskScope
 from p2p.errors import ConfigError, DecodeError
-from p2p.forward.connect import connect_flow
+from p2p.forward.connect import connect_protocol, forward_socket
 from p2p.forward.datagram_flow import DatagramFlow
 from p2p.forward.sockets import Addresses
 from p2p.forward.target import DialDone, FlowAcceptor
@@ -28,7 +29,6 @@ from p2p.proto.publication import (
     PUBLICATION_SERVICE,
     Drain,
     Drained,
-    GatewayMessage,
     Keys,
     KeysWanted,
     Publish,
@@ -36,7 +36,6 @@ from p2p.proto.publication import (
     Refused,
     Visited,
     decode_publisher_line_untrusted,
-    encode_line,
 )
 from p2p.proto.tunnel.codes import StreamCode
 from p2p.proto.tunnel.header import FlowKind, StreamHeader
@@ -48,8 +47,6 @@ _ASK_WITHIN_S: Final = 10.0
 """How long a publisher may take to say what it wants."""
 KEYS_ASKED_EVERY_S: Final = 10.0
 """How often at most an instance is asked for new keys: every stranger's token can name a key that nobody has."""
-_NEWS_MAX_BYTES: Final = 1 << 18
-"""News of visits that a publisher has not read; more is dropped."""
 
 
 class Publisher(Instance):
@@ -59,12 +56,10 @@ class Publisher(Instance):
         session: The session.
         request: What was asked for.
         now: The monotonic time.
-        tell: Sends the publisher a message.
+        teller: Tells the program what happens.
     """
 
-    def __init__(
-        self, session: PeerSession, request: Publish, now: float, tell: Callable[[GatewayMessage], None]
-    ) -> None:
+    def __init__(self, session: PeerSession, request: Publish, now: float, teller: Teller) -> None:
         # The key outlives a restart of the publisher, so its visitors come back to it.
         super().__init__(f"{session.peer}/{request.service}", request.weight, now)
         self.wants_address = request.wants_address
@@ -74,11 +69,11 @@ class Publisher(Instance):
         self.health = request.health
         self.session = session
         self.service = request.service
-        self._tell = tell
+        self._teller = teller
         self._asked_for_keys_at = -math.inf
         self._asked_at = -math.inf
         self.patience = Patience()
-        self.redemptions = Redemptions(tell)
+        self.redemptions = Redemptions(teller.tell)
 
     @property
     def rtt_s(self) -> float | None:
@@ -109,21 +104,19 @@ class Publisher(Instance):
         Raises:
             ForwardError: The session takes no more connections; the socket still belongs to the caller.
         """
-        self.session.multiplexer.open_flow(sock, self.service, addresses=addresses)
+        forward_socket(self.session.multiplexer, sock, self.service, addresses=addresses)
 
-    def connect(self, addresses: Addresses) -> socket.socket:
-        """Open a connection to the service.
+    def connect(self, protocol: asyncio.Protocol, addresses: Addresses) -> None:
+        """Connect a protocol to the service.
 
         Args:
-            addresses: Whose it is.
-
-        Returns:
-            A stream socket, non-blocking; it is reset when the service cannot be reached.
+            protocol: It loses its connection by a reset when the service cannot be reached.
+            addresses: Whose connection it is.
 
         Raises:
             ForwardError: The session takes no more connections.
         """
-        return connect_flow(self.session.multiplexer, self.service, addresses=addresses)
+        connect_protocol(self.session.multiplexer, protocol, self.service, addresses=addresses)
 
     def attach(self, listener: UdpListenerForward) -> None:
         """Give a listener's datagrams to this program from now on."""
@@ -134,15 +127,15 @@ class Publisher(Instance):
         """Ask for the keys of its issuers, though not again and again for the nonsense of strangers."""
         if now - self._asked_for_keys_at >= KEYS_ASKED_EVERY_S:
             self._asked_for_keys_at = now
-            self._tell(KeysWanted())
+            self._teller.tell(KeysWanted())
 
     def tell_drained(self) -> None:
         """Tell the publisher that it may end."""
-        self._tell(Drained())
+        self._teller.tell(Drained())
 
     def tell_visit(self, visit: Visited) -> None:
         """Tell the publisher's user of a visit that has ended."""
-        self._tell(visit)
+        self._teller.tell_visit(visit)
 
 
 def ask_for_missed_keys(service: Service[Publisher], now: float) -> None:
@@ -216,27 +209,22 @@ class PublisherDesk:
             request = decode_publisher_line_untrusted(await reader.readline())
         if not isinstance(request, Publish):
             raise DecodeError("the first message of a publisher says what it publishes")
-
-        def tell(message: GatewayMessage) -> None:
-            is_too_much = writer.transport.get_write_buffer_size() >= _NEWS_MAX_BYTES
-            if not writer.is_closing() and not (is_too_much and isinstance(message, Visited)):
-                writer.write(encode_line(message))
-
-        publisher = Publisher(session, request, asyncio.get_running_loop().time(), tell)
+        teller = Teller(writer)
+        publisher = Publisher(session, request, asyncio.get_running_loop().time(), teller)
         try:
             service = self._registry.publish(session.peer, request, publisher)
         except RefusedError as refusal:
-            tell(Refused(reason=refusal.detail, is_final=refusal.is_final))
+            teller.tell(Refused(reason=refusal.detail, is_final=refusal.is_final))
             return
         try:
             await self._published(service, publisher)
-            tell(Published(urls=self._urls_of(service), instances=len(service.instances)))
+            teller.tell(Published(urls=self._urls_of(service), instances=len(service.instances)))
             logger.info("%s published by %s", service.title, session.peer)
             # Until the end of the flow, or of the session.
             while line := await reader.readline():
                 self._take(line, service, publisher)
         except RefusedError as refusal:
-            tell(Refused(reason=refusal.detail, is_final=refusal.is_final))
+            teller.tell(Refused(reason=refusal.detail, is_final=refusal.is_final))
         finally:
             self._registry.withdraw(service, publisher)
             logger.info("%s withdrawn by %s", service.title, session.peer)

@@ -190,8 +190,8 @@ def choose(
     """
     left = [instance for instance in instances if instance not in without and instance.takes_visitors]
     well = [instance for instance in left if instance.is_well(now)] or left
-    if not well:
-        return None
+    if len(well) < 2:
+        return well[0] if well else None
     if policy is Policy.ADDRESS:
         return max(well, key=lambda instance: _rendezvous_score(instance, visitor))
     if policy is Policy.RTT:

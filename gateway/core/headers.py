@@ -82,11 +82,15 @@ def asks_for_websocket(headers: Iterable[tuple[str, str]]) -> bool:
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
     """Leave out what concerns one connection only, what Connection names included."""
-    kept = list(headers)
-    named = {
-        token.strip().lower() for name, value in kept if name.lower() == "connection" for token in value.split(",")
-    }
-    return [(name, value) for name, value in kept if name.lower() not in _HOP_BY_HOP | named]
+    kept: Headers = []
+    named: set[str] = set()
+    for name, value in headers:
+        lower = name.lower()
+        if lower == "connection":
+            named.update(token.strip().lower() for token in value.split(","))
+        if lower not in _HOP_BY_HOP:
+            kept.append((name, value))
+    return [(name, value) for name, value in kept if name.lower() not in named] if named else kept
 
 
 def for_service(headers: Iterable[tuple[str, str]], visit: Visit) -> Headers:

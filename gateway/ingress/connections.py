@@ -171,6 +171,5 @@ class _Http1(web.Server):
 
 
 def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-    loop = asyncio.get_running_loop()
     state: dict[web.RequestKey[Any] | str, Any] = {CONNECTION: protocol.connection}
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, state=state)
+    return web.BaseRequest(message, payload, protocol, writer, task, protocol._loop, state=state)

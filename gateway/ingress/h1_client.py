@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
+from time import monotonic
 from typing import Final
 
 import aiohttp
@@ -26,6 +27,8 @@ READ_AHEAD_BYTES: Final = 1 << 18
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 """Source: RFC 9110 section 9.2.2."""
+UPGRADE: Final = ("Upgrade", "websocket")
+"""What asks for a WebSocket."""
 _IDLE_MAX_S: Final = 30.0
 _NOBODY: Final = Addresses(None, None)
 _LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
@@ -54,7 +57,7 @@ class H1Client(ResponseHandler):
         """Ask.
 
         Args:
-            head: With ``Host``, and with ``Upgrade`` if a WebSocket is asked for.
+            head: With ``Host``, and with ``UPGRADE`` if a WebSocket is asked for.
             body: None without one.
 
         Raises:
@@ -83,7 +86,7 @@ class H1Client(ResponseHandler):
         except HttpProcessingError as error:
             raise aiohttp.ClientPayloadError("the service speaks no HTTP") from error
         if message.code == 101:
-            if not self.upgraded:
+            if UPGRADE not in head.headers or message.headers.get("Upgrade", "").lower() != UPGRADE[1]:
                 raise aiohttp.ClientPayloadError("the service speaks another protocol than it was asked for")
             self.read_timeout = None
         return Answer(
@@ -94,7 +97,7 @@ class H1Client(ResponseHandler):
             self.close,
             begun,
             payload.at_eof(),
-            switched=self if self.upgraded else None,
+            switched=self if message.code == 101 else None,
         )
 
     def close(self) -> None:
@@ -146,7 +149,7 @@ class H1Pool:
         """Ask on a connection that is idle, or on a new one.
 
         Args:
-            head: With ``Host``, and with ``Upgrade`` if a WebSocket is asked for.
+            head: With ``Host``, and with ``UPGRADE`` if a WebSocket is asked for.
             body: None without one.
             addresses: Whose request it is, when each visitor has a flow of its own: it carries no other request.
 
@@ -158,7 +161,7 @@ class H1Pool:
         is_shared = addresses is None
         while True:
             used = self._take() if is_shared else None
-            client = await self._open(addresses or _NOBODY) if used is None else used
+            client = self._open(addresses or _NOBODY) if used is None else used
             try:
                 answer = await client.ask(head, body)
             except _LOST:
@@ -182,13 +185,12 @@ class H1Pool:
             client.close()
         self._idle.clear()
 
-    async def _open(self, addresses: Addresses) -> H1Client:
+    def _open(self, addresses: Addresses) -> H1Client:
+        client = H1Client(self._scope, self._silent_max_s)
         try:
-            sock = self._publisher.connect(addresses)
+            self._publisher.connect(client, addresses)
         except ForwardError as error:
             raise ConnectionResetError(str(error)) from error
-        loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(lambda: H1Client(self._scope, self._silent_max_s), sock=sock)
         return client
 
     def _take(self) -> H1Client | None:
@@ -204,14 +206,15 @@ class H1Pool:
         if self._is_closed or not client.is_ready:
             client.close()
             return
-        loop = asyncio.get_running_loop()
-        self._idle.append((client, loop.time()))
+        self._idle.append((client, monotonic()))
         if self._sweeping is None:
-            self._sweeping = loop.call_later(_IDLE_MAX_S, self._sweep)
+            self._sweeping = asyncio.get_running_loop().call_later(_IDLE_MAX_S, self._sweep)
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._idle and self._idle[0][1] <= loop.time() - _IDLE_MAX_S:
+        now = monotonic()
+        while self._idle and self._idle[0][1] <= now - _IDLE_MAX_S:
             self._idle.popleft()[0].close()
-        wait_s = self._idle[0][1] + _IDLE_MAX_S - loop.time() if self._idle else None
-        self._sweeping = None if wait_s is None else loop.call_later(wait_s, self._sweep)
+        self._sweeping = None
+        if self._idle:
+            wait_s = self._idle[0][1] + _IDLE_MAX_S - now
+            self._sweeping = asyncio.get_running_loop().call_later(wait_s, self._sweep)

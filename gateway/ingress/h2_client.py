@@ -162,7 +162,6 @@ class H2Pool:
         self._scope = scope
         self._silent_max_s = silent_max_s
         self._clients: list[H2Client] = []
-        self._opening = asyncio.Lock()
 
     async def ask(self, head: RequestHead, body: Outgoing | None, addresses: Addresses | None = None) -> Answer:
         """Ask on a connection that has room, or on a new one.
@@ -177,8 +176,8 @@ class H2Pool:
             TimeoutError: The instance is silent.
         """
         if addresses is None:
-            return await (await self._shared()).ask(head, body)
-        client = await self._open(addresses)
+            return await self._shared().ask(head, body)
+        client = self._open(addresses)
         try:
             answer = await client.ask(head, body)
         except BaseException:
@@ -193,26 +192,24 @@ class H2Pool:
         answer.close = close
         return answer
 
-    async def _shared(self) -> H2Client:
-        async with self._opening:
-            self._clients = [client for client in self._clients if client.is_open]
-            for client in self._clients:
-                if client.has_room:
-                    return client
-            client = await self._open(_NOBODY)
-            self._clients.append(client)
-            return client
+    def _shared(self) -> H2Client:
+        self._clients = [client for client in self._clients if client.is_open]
+        for client in self._clients:
+            if client.has_room:
+                return client
+        client = self._open(_NOBODY)
+        self._clients.append(client)
+        return client
 
     def close(self) -> None:
         """Close all of them."""
         for client in self._clients:
             client.close(ErrorCodes.NO_ERROR)
 
-    async def _open(self, addresses: Addresses) -> H2Client:
+    def _open(self, addresses: Addresses) -> H2Client:
+        client = H2Client(self._scope, self._silent_max_s)
         try:
-            sock = self._publisher.connect(addresses)
+            self._publisher.connect(client, addresses)
         except ForwardError as error:
             raise ConnectionResetError(str(error)) from error
-        loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(lambda: H2Client(self._scope, self._silent_max_s), sock=sock)
         return client

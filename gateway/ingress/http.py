@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -177,7 +176,7 @@ class HttpIngress:
         return await self._admit(request, service, visit)
 
     async def _admit(self, request: web.BaseRequest, service: Service[Publisher], visit: Visit) -> web.StreamResponse:
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         visitor, policy = visit.visitor.host, service.policy
         claims = self._login.who(request, policy.access.oidc, visit)
         if claims is not None:
@@ -258,7 +257,7 @@ class HttpIngress:
     ) -> web.Response:
         request[RECORD].problem = problem.code
         self._metrics.refused.labels(problem.code).inc()
-        self._metrics.requests.labels(f"{problem.status // 100}xx").inc()
+        self._metrics.answered(problem.status)
         wants_page = "text/html" in request.headers.get("Accept", "")
         response = web.Response(
             status=problem.status,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from time import monotonic
 from typing import Final
 
 import aiohttp
@@ -21,7 +21,7 @@ from gateway.core.registry import Service
 from gateway.core.sticky import COOKIE, StickyCookies, cookie_in, set_cookie, without_cookies
 from gateway.ingress.answer import Answer
 from gateway.ingress.connection import RECORD
-from gateway.ingress.h1_client import IDEMPOTENT
+from gateway.ingress.h1_client import IDEMPOTENT, UPGRADE
 from gateway.ingress.h2_writer import H2Writer
 from gateway.ingress.request_body import BODY_SILENT_S, RequestBody
 from gateway.ingress.upstream import Upstreams
@@ -33,7 +33,7 @@ from p2p.proto.publication import Visited
 
 logger = logging.getLogger(__name__)
 
-_UPGRADE: Final = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+_UPGRADE: Final = [("Connection", "Upgrade"), UPGRADE]
 _SUMMARY_MAX_CHARACTERS: Final = 200
 
 
@@ -97,14 +97,14 @@ class Exchange:
             Exception: The visitor's own body broke off.
             web.HTTPRequestEntityTooLarge: The body is larger than the service takes.
         """
-        loop = asyncio.get_running_loop()
-        began_at = loop.time()
+        # The clock of event loops; asking for the running one costs a call to the kernel each time.
+        began_at = monotonic()
         tried: list[Publisher] = []
         problem = problems.OFFLINE
         while publisher := self._choose(tried):
             tried.append(publisher)
             publisher.open += 1
-            publisher.asked(loop.time())
+            publisher.asked(monotonic())
             self._record.instance = publisher.name
             try:
                 response = await self._pass_through(publisher)
@@ -113,21 +113,21 @@ class Exchange:
                     raise self._body.fault from error
                 logger.info("%s of %s: %r", publisher.key, self._service.title, error)
                 problem = _problem_of(error, publisher)
-                if publisher.failed(loop.time()):
+                if publisher.failed(monotonic()):
                     self._metrics.ejections.inc()
                 if not self._may_repeat():
                     break
                 self._metrics.retries.inc()
             else:
                 publisher.succeeded()
-                self._count(publisher, response.status, loop.time() - began_at)
+                self._count(publisher, response.status, monotonic() - began_at)
                 return response
             finally:
                 publisher.open -= 1
         raise NoInstanceError(problem)
 
     def _choose(self, tried: list[Publisher]) -> Publisher | None:
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         before = self._before()
         if before is not None and before not in tried and before.is_well(now):
             return before
@@ -220,7 +220,7 @@ class Exchange:
         return response
 
     def _count(self, publisher: Publisher, status: int, took_s: float) -> None:
-        self._metrics.requests.labels(f"{status // 100}xx").inc()
+        self._metrics.answered(status)
         self._metrics.request_s.observe(took_s)
         summary = f"{self._request.method} {self._visit.target}"[:_SUMMARY_MAX_CHARACTERS]
         publisher.tell_visit(

@@ -1,16 +1,15 @@
-"""One forwarded connection: a socket here, a QUIC stream there, and nothing in between but what cannot be helped."""
+"""One forwarded connection: a local end here, a QUIC stream there, and nothing between but what cannot be helped."""
 
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable
 
 from p2p import defaults
 from p2p.errors import DecodeError
-from p2p.forward import sockets
 from p2p.forward.counters import FlowSnapshot
 from p2p.forward.credit import ReceiveWindow
+from p2p.forward.local_end import LocalEnd
 from p2p.forward.owner import FlowOwner
 from p2p.forward.pending import PendingBytes
 from p2p.forward.throttle import ServiceThrottles, Valve
@@ -33,7 +32,7 @@ class Flow:
     Args:
         owner: The multiplexer.
         stream_id: The QUIC stream.
-        sock: The local connection; None for a flow that the other side opened.
+        local: The local connection; None for a flow that the other side opened.
         header: What is known about the flow; None until it has arrived.
     """
 
@@ -43,13 +42,13 @@ class Flow:
         "_delivery_due",
         "_final_offset",
         "_in_ended",
+        "_local",
         "_out_ended",
         "_overhead_in",
         "_overhead_out",
         "_owner",
         "_pending",
         "_reading",
-        "_socket",
         "_stream_ended",
         "_valve_in",
         "_valve_out",
@@ -65,11 +64,9 @@ class Flow:
         "stream_id",
     )
 
-    def __init__(
-        self, owner: FlowOwner, stream_id: int, sock: socket.socket | None, header: StreamHeader | None
-    ) -> None:
+    def __init__(self, owner: FlowOwner, stream_id: int, local: LocalEnd | None, header: StreamHeader | None) -> None:
         self._owner = owner
-        self._socket = sock
+        self._local = local
         self._window = ReceiveWindow(owner.pool)
         self._pending: PendingBytes | None = None
         self._overhead_out = 0
@@ -107,7 +104,7 @@ class Flow:
 
     def dialling(self, cancel: Callable[[], None]) -> None:
         """Take note of how to give up the connection that is being made for a flow of the other side."""
-        if self._socket is None and not self.closed:
+        if self._local is None and not self.closed:
             self._cancel_dial = cancel
 
     def throttle(self, throttles: ServiceThrottles) -> None:
@@ -116,13 +113,13 @@ class Flow:
         self._valve_in = None if inwards is None else inwards.valve(self.deliver)
         self._valve_out = None if outwards is None else outwards.valve(self._resume)
 
-    def connected(self, sock: socket.socket) -> None:
+    def connected(self, local: LocalEnd) -> None:
         """Take the local connection that was made for a flow of the other side; the flow owns it from here on."""
         self._cancel_dial = None
         if self.closed:
-            sockets.close(sock, reset=True)
+            local.drop(reset=True)
             return
-        self._socket = sock
+        self._local = local
         if not self._out_ended:
             self.watch(True)
         self._flush()
@@ -148,16 +145,16 @@ class Flow:
 
     def feed(self, limit: int) -> int:
         """Move up to ``limit`` bytes from the local connection into QUIC; see ``Feedable``."""
-        sock = self._socket
+        local = self._local
         room = self.send_limit - self.sent
-        if sock is None or self._out_ended or room <= 0:
+        if local is None or self._out_ended or room <= 0:
             return 0
         owner = self._owner
         buffer = owner.read_buffer
         limit = min(limit, room)
         try:
             valve = self._valve_out
-            length = sock.recv_into(buffer, limit) if valve is None else valve.receive_into(sock, buffer, limit)
+            length = local.recv_into(buffer, limit) if valve is None else valve.receive_into(local, buffer, limit)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError:
@@ -172,13 +169,13 @@ class Flow:
 
     def watch(self, enabled: bool) -> None:
         """Have, or stop having, the feeder told when the local connection is readable."""
-        if enabled == self._reading or self._socket is None:
+        if enabled == self._reading or self._local is None:
             return
         self._reading = enabled
-        if enabled:
-            self._owner.loop.add_reader(self._socket, self._owner.feeder.ready, self)
-        else:
-            self._owner.loop.remove_reader(self._socket)
+        self._local.on_readable(self._readable if enabled else None)
+
+    def _readable(self) -> None:
+        self._owner.feeder.ready(self)
 
     def credit_received(self, max_offset: int) -> None:
         """The other side allows more; a lower offset is old news."""
@@ -229,7 +226,7 @@ class Flow:
             self._pending.add(data)
         if self.header is None:
             self._take_header()
-        elif self._socket is not None and not (self._writing or self._delivery_due):
+        elif self._local is not None and not (self._writing or self._delivery_due):
             self._delivery_due = True
             self._owner.deliver_soon(self)
 
@@ -272,11 +269,11 @@ class Flow:
         self._owner.header_received(self)
 
     def _flush(self) -> None:
-        sock, pending = self._socket, self._pending
-        assert sock is not None
+        local, pending = self._local, self._pending
+        assert local is not None
         try:
             while pending:
-                length, takes_more = pending.send(sock, self._valve_in)
+                length, takes_more = pending.send(local, self._valve_in)
                 self._consume(length)
                 if not takes_more:
                     raise BlockingIOError
@@ -298,22 +295,19 @@ class Flow:
             self._owner.grant(self.stream_id, offset)
 
     def _absorbable(self) -> int:
-        return 0 if self._socket is None else sockets.absorbable_bytes(self._socket)
+        return 0 if self._local is None else self._local.absorbable_bytes()
 
     def _watch_writable(self, enabled: bool) -> None:
-        if enabled == self._writing or self._socket is None:
+        if enabled == self._writing or self._local is None:
             return
         self._writing = enabled
-        if enabled:
-            self._owner.loop.add_writer(self._socket, self._flush)
-        else:
-            self._owner.loop.remove_writer(self._socket)
+        self._local.on_writable(self._flush if enabled else None)
 
     def _end_in(self) -> None:
         self._in_ended = True
-        if not self._cut and self._socket is not None:
+        if not self._cut and self._local is not None:
             with contextlib.suppress(OSError):  # it was reset meanwhile: reading from it will tell
-                self._socket.shutdown(socket.SHUT_WR)
+                self._local.end()
         self._finish_if_over()
 
     def _fail_in(self) -> None:
@@ -360,8 +354,8 @@ class Flow:
             if valve is not None:
                 valve.close()
         self._window.close()
-        if self._socket is not None:
-            sockets.close(self._socket, reset=reset)
+        if self._local is not None:
+            self._local.drop(reset=reset)
         self._owner.ended(self, reset=reset)
 
     def _finish_if_over(self) -> None:
@@ -380,5 +374,5 @@ class Flow:
             bytes_out=self.sent - self._overhead_out,
             bytes_in=self._window.consumed - self._overhead_in,
             held_bytes=self._window.held_bytes,
-            connected=self._socket is not None,
+            connected=self._local is not None,
         )

@@ -14,6 +14,7 @@ from p2p.address import TransportAddress
 from p2p.errors import ErrorCode, ForwardError
 from p2p.forward import sockets
 from p2p.forward.compression import Compression
+from p2p.forward.connect import forward_socket
 from p2p.forward.multiplexer import Multiplexer
 from p2p.forward.unix_socket import UnixListener
 from p2p.os_errors import NO_DESCRIPTORS, reason_of
@@ -187,7 +188,7 @@ class StreamListenerForward:
         while self._waiting and self._multiplexer is not None:
             first = self._waiting[0]
             try:
-                self._multiplexer.open_flow(first.sock, self.service, addresses=first.addresses, kind=self._kind)
+                forward_socket(self._multiplexer, first.sock, self.service, addresses=first.addresses, kind=self._kind)
             except ForwardError:
                 self._multiplexer.call_on_capacity(self._serve)
                 break

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 
 from p2p import defaults
@@ -13,9 +12,10 @@ from p2p.forward.counters import FlowSnapshot, ForwardSnapshot
 from p2p.forward.credit import CreditPool
 from p2p.forward.datagram_flow import DatagramFlow, DatagramPort
 from p2p.forward.drainage import Drainage
+from p2p.forward.local_end import LocalEnd
 from p2p.forward.observer import SessionObserver
 from p2p.forward.round_trips import RoundTrips
-from p2p.forward.sockets import Addresses, socket_addresses
+from p2p.forward.sockets import Addresses
 from p2p.forward.table import CODE_NO_NEW_FLOWS, FlowTable
 from p2p.forward.target import FlowAcceptor
 from p2p.forward.throttle import Throttles
@@ -66,7 +66,7 @@ class Multiplexer:
         """How the other side introduced itself."""
         self.on_flow_ended: Callable[[FlowSnapshot], None] = lambda _: None
         """Told the last figures of each flow."""
-        self._loop = loop
+        self.loop = loop
         self._transport = transport
         self._observer = observer
         self._control = ControlChannel(role, hello)
@@ -149,33 +149,26 @@ class Multiplexer:
         self._control_stream.flush()
         self._table.close()
         self._refusal = refusal_error(code, text)
-        self._refusal_timer = self._loop.call_later(
+        self._refusal_timer = self.loop.call_later(
             defaults.TUNNEL_REFUSAL_LINGER_S, self._abort, self._refusal, CloseCode.REFUSED, "refused"
         )
 
     # --- flows -------------------------------------------------------------------------------------------------
 
-    def open_flow(
-        self,
-        sock: socket.socket,
-        service: str = "",
-        *,
-        addresses: Addresses | None = None,
-        kind: FlowKind = FlowKind.STREAM,
-    ) -> None:
+    def open_flow(self, local: LocalEnd, service: str, addresses: Addresses, kind: FlowKind = FlowKind.STREAM) -> None:
         """Forward a local connection.
 
         Args:
-            sock: A connected stream socket; it belongs to the flow from here on.
+            local: It belongs to the flow from here on.
             service: Which service; empty means the session's own.
-            addresses: Whose connection it really is; None means the socket's own.
+            addresses: Whose connection it really is.
             kind: What its bytes are.
 
         Raises:
-            ForwardError: No flow can be opened now; the socket still belongs to the caller.
+            ForwardError: No flow can be opened now; the local end still belongs to the caller.
         """
         self._require_room()
-        self._table.open(sock, StreamHeader(service, *(addresses or socket_addresses(sock)), kind))
+        self._table.open(local, StreamHeader(service, *addresses, kind))
 
     def open_datagram_flow(self, port: DatagramPort, service: str, addresses: Addresses) -> DatagramFlow:
         """Forward the datagrams of one local source.
@@ -218,7 +211,7 @@ class Multiplexer:
             LocalProtocolError: The session is not established.
             P2PError: The session ended meanwhile.
         """
-        self._control.ping(self._loop.time())
+        self._control.ping(self.loop.time())
         self._control_stream.flush()
         return await self._round_trips.next()
 

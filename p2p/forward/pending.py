@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from itertools import islice
 from typing import Final
 
+from p2p.forward.local_end import LocalEnd
 from p2p.forward.throttle import Valve
 
 _BUFFERS_A_SEND: Final = 256
@@ -40,11 +40,11 @@ class PendingBytes:
         """All of it in one piece; nothing is taken out."""
         return b"".join(self._pieces)
 
-    def send(self, sock: socket.socket, valve: Valve | None) -> tuple[int, bool]:
+    def send(self, local: LocalEnd, valve: Valve | None) -> tuple[int, bool]:
         """Write what a connection takes in one call.
 
         Args:
-            sock: Where to.
+            local: Where to.
             valve: A limit on the bandwidth.
 
         Returns:
@@ -56,11 +56,11 @@ class PendingBytes:
         """
         pieces = self._pieces
         if valve is not None:
-            length = valve.send(sock, pieces[0])
+            length = valve.send(local, pieces[0])
         elif len(pieces) > 1:
-            length = sock.sendmsg(islice(pieces, _BUFFERS_A_SEND))
+            length = local.sendmsg(islice(pieces, _BUFFERS_A_SEND))
         else:
-            length = sock.send(pieces[0])
+            length = local.send(pieces[0])
         left = length
         while left:
             first = pieces.popleft()

@@ -10,13 +10,13 @@ from weakref import WeakKeyDictionary
 
 from p2p import defaults
 from p2p.errors import DecodeError, ErrorCode, ForwardError, RemoteProtocolError
-from p2p.forward import sockets
 from p2p.forward.counters import FlowSnapshot, ForwardSnapshot
 from p2p.forward.credit import CreditPool
 from p2p.forward.datagram_flow import DatagramFlow, DatagramPort
 from p2p.forward.datagram_table import DatagramTable
 from p2p.forward.feed import Feeder
 from p2p.forward.flow import Flow
+from p2p.forward.local_end import LocalEnd, SocketEnd
 from p2p.forward.streams import PeerStreams
 from p2p.forward.target import FlowAcceptor
 from p2p.forward.throttle import Throttles
@@ -126,15 +126,14 @@ class FlowTable:
         """Whether there are as many flows as there may be now."""
         return len(self._flows) >= (self._max_flows if self._early is None else defaults.TUNNEL_EARLY_STREAMS)
 
-    def open(self, sock: socket.socket, header: StreamHeader) -> None:
-        """Begin a flow of ours with a connected socket.
+    def open(self, local: LocalEnd, header: StreamHeader) -> None:
+        """Begin a flow of ours.
 
         Raises:
-            ForwardError: There are too many flows; the socket still belongs to the caller.
+            ForwardError: There are too many flows; the local end still belongs to the caller.
         """
         self._require_room()
-        sockets.prepare(sock)
-        flow = Flow(self, self.transport.open_stream(), sock, header)
+        flow = Flow(self, self.transport.open_stream(), local, header)
         self._flows[flow.stream_id] = flow
         self._flows_total += 1
         self._throttle(flow, header.service)
@@ -374,7 +373,7 @@ class FlowTable:
     def _dialled(self, flow: Flow, result: socket.socket | StreamCode) -> None:
         if isinstance(result, socket.socket):
             self._throttle(flow, "" if flow.header is None else flow.header.service)
-            flow.connected(result)
+            flow.connected(SocketEnd(result, self.loop))
             return
         self._failed(flow.stream_id, result)
         flow.abort(result)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from p2p import defaults
 from p2p.aio.timer import LazyTimer
+from p2p.forward.local_end import LocalEnd
 from p2p.proto.byte_bucket import ByteBucket
 from p2p.target import ServiceRates
 
@@ -110,7 +110,7 @@ class Valve:
         self._granted = 0
         self.is_waiting = False
 
-    def send(self, sock: socket.socket, data: bytes | bytearray) -> int:
+    def send(self, local: LocalEnd, data: bytes | bytearray) -> int:
         """Write as much of some bytes to a connection as may pass, and as it takes.
 
         Raises:
@@ -120,12 +120,12 @@ class Valve:
         length = 0
         allowed = self._allowance(len(data))
         try:
-            length = sock.send(memoryview(data)[:allowed])
+            length = local.send(memoryview(data)[:allowed])
         finally:
             self._passed(length)
         return length
 
-    def receive_into(self, sock: socket.socket, buffer: memoryview, limit: int) -> int:
+    def receive_into(self, local: LocalEnd, buffer: memoryview, limit: int) -> int:
         """Read as much from a connection as may pass, and as it has.
 
         Raises:
@@ -135,7 +135,7 @@ class Valve:
         length = 0
         allowed = self._allowance(limit)
         try:
-            length = sock.recv_into(buffer, allowed)
+            length = local.recv_into(buffer, allowed)
         finally:
             self._passed(length)
         return length

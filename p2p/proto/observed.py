@@ -42,6 +42,8 @@ def observed_address(
 
 def is_within(host: str, networks: tuple[IpNetwork, ...]) -> bool:
     """Whether an address is in any of the networks."""
+    if not networks:
+        return False
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

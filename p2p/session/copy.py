@@ -14,6 +14,7 @@ from typing import Final
 from p2p import defaults
 from p2p.aio.pair import stream_pair
 from p2p.errors import ErrorCode, ForwardError, P2PError, error_in
+from p2p.forward.connect import forward_socket
 from p2p.identity import Identity
 from p2p.os_errors import reason_of
 from p2p.proto.tunnel.codes import StreamCode, stream_error
@@ -153,7 +154,7 @@ class _Work:
 
         def open_flow() -> None:
             try:
-                self._session.multiplexer.open_flow(theirs, FILES_SERVICE)
+                forward_socket(self._session.multiplexer, theirs, FILES_SERVICE)
             except BaseException as error:
                 theirs.close()
                 opened.set_exception(error)

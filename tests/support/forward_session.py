@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from p2p.defaults import FORWARD_UDP_IDLE_S
 from p2p.errors import ForwardError, P2PError
+from p2p.forward.connect import forward_socket
 from p2p.forward.datagram_flow import DatagramFlow
 from p2p.forward.listener import StreamListenerForward
 from p2p.forward.multiplexer import Multiplexer
@@ -180,7 +181,7 @@ class Session:
         ours, theirs = tcp_pair()
         self.local.append(ours)
         try:
-            self.dialer.open_flow(theirs)
+            forward_socket(self.dialer, theirs)
         except ForwardError:
             theirs.close()
             raise

@@ -9,6 +9,7 @@ import pytest
 
 from p2p import defaults
 from p2p.errors import ConnectivityError, ForwardError, LocalProtocolError, RemoteProtocolError, SessionClosedError
+from p2p.forward.connect import forward_socket
 from p2p.forward.multiplexer import Multiplexer
 from p2p.proto.tunnel.codes import CloseCode, GoodbyeCode, RefusalCode, StreamCode
 from p2p.proto.tunnel.frames import Drain, Ping, encode_frame
@@ -132,7 +133,7 @@ async def test_flows_cannot_be_opened_without_a_session() -> None:
     session = Session()
     one, other = tcp_pair()
     with one, other, pytest.raises(ForwardError) as caught:
-        session.dialer.open_flow(other)
+        forward_socket(session.dialer, other)
     assert caught.value.code == "P2P-6120"
     with pytest.raises(LocalProtocolError):
         await session.dialer.ping()
@@ -145,7 +146,7 @@ async def test_a_side_without_an_acceptor_refuses_flows() -> None:
         one, other = tcp_pair()
         session.local.append(one)
         session.exposer._is_authenticated = True  # reverse flows are possible, but nobody asks for them here
-        session.exposer.open_flow(other)
+        forward_socket(session.exposer, other)
         with pytest.raises(ConnectionResetError):
             await read_all(one)
         assert (1, StreamCode.SERVICE_UNKNOWN) in session.dialer_transport.resets
