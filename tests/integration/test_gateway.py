@@ -160,6 +160,74 @@ async def test_websockets_pass(tmp_path):
             assert socket.close_code == aiohttp.WSCloseCode.OK  # what this service answers
 
 
+async def test_a_websocket_whose_visitor_is_slow_waits_and_loses_nothing(tmp_path):
+    pieces = [bytes([number]) * 200_000 for number in range(100)]
+
+    async def stream(request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        for piece in pieces:
+            await socket.send_bytes(piece)
+        await socket.close()
+        return socket
+
+    async with gateway_world(tmp_path) as there, website(stream) as port:
+        await there.publish(port, name="blog")
+        url = f"ws://{there.gateway.http_addresses[0]}/"
+        async with there.visitor.ws_connect(url, headers={"Host": "blog.gw.test"}, max_msg_size=0) as socket:
+            await asyncio.sleep(0.5)
+            assert [await socket.receive_bytes() for _ in pieces] == pieces
+
+
+async def test_a_websocket_is_compressed_if_both_ends_wish(tmp_path):
+    async def chat(request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse(compress=True)
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_str(message.data)
+        return socket
+
+    async with gateway_world(tmp_path) as there, website(chat) as port:
+        await there.publish(port, name="blog")
+        url = f"ws://{there.gateway.http_addresses[0]}/"
+        async with there.visitor.ws_connect(url, headers={"Host": "blog.gw.test"}, compress=15) as socket:
+            assert socket.compress == 15
+            await socket.send_str("ab" * 10_000)
+            assert await socket.receive_str() == "ab" * 10_000
+
+
+async def test_a_service_that_wants_no_websocket_says_so_itself(tmp_path):
+    async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=403, text=f"not {request.path}")
+
+    async with gateway_world(tmp_path) as there, website(refuse) as port:
+        await there.publish(port, name="blog")
+        upgrade = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }
+        async with there.get("/talk", headers=upgrade) as response:
+            assert (response.status, await response.text()) == (403, "not /talk")
+
+
+async def test_connections_to_the_service_stay_for_the_next_visitor(tmp_path):
+    seen = set()
+
+    async def tell(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        seen.add(request.transport.get_extra_info("peername"))
+        return web.Response(text="ok")
+
+    async with gateway_world(tmp_path) as there, website(tell) as port:
+        await there.publish(port, name="blog")
+        for _ in range(20):
+            async with there.get("/") as response:
+                assert await response.text() == "ok"
+        assert len(seen) == 1
+
+
 async def test_a_tcp_port_is_published(tmp_path):
     first, last = free_ports(2)
     async with (

@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 WEBSOCKETS = 10_000
 OPENING = 64
 IDLE_S = 20.0
-FILES = 3
-"""Open files of a gateway for a visitor: its connection, and the two ends of a flow."""
+FILES = 1
+"""Open files of a gateway for a visitor: its connection."""
 MOST_KIB = 100
 """Of a gateway and of a publisher together, for a WebSocket."""
 BLOCKS = 5 * 1024
