@@ -186,8 +186,7 @@ class Exchange:
         if answer.switched is not None:
             response.headers.extend(_UPGRADE)
             response.force_close()
-        is_bodiless = request.method == "HEAD" or answer.status in (204, 304)
-        is_bodiless = is_bodiless or answer.switched is not None
+        is_bodiless = request.method == "HEAD" or answer.status in (101, 204, 304)
         if "Content-Length" not in response.headers and not is_bodiless and request.version >= (1, 1):
             response.enable_chunked_encoding()
         try:

@@ -11,10 +11,10 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-_Url: TypeAlias = Annotated[str, Meta(pattern=r"^https?://[!-~]{1,1000}$")]
-_Line: TypeAlias = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{0,255}$")]
+_Url: TypeAlias = Annotated[str, Meta(pattern=r"^https?://[!-~]{1,1000}\Z")]
+_Line: TypeAlias = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{0,255}\Z")]
 """Fits into a header."""
-_Secret: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]{1,4096}$")]
+_Secret: TypeAlias = Annotated[str, Meta(pattern=r"^[!-~]{1,4096}\Z")]
 _Number: TypeAlias = Annotated[int, Meta(ge=0)]
 
 
@@ -25,7 +25,7 @@ class OidcLogin(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The authorization endpoint of the issuer."""
     client: Annotated[str, Meta(min_length=1, max_length=255)]
     """By which name the issuer knows the service."""
-    scopes: Annotated[str, Meta(pattern=r"^[!-~ ]{1,255}$")] = "openid email profile"
+    scopes: Annotated[str, Meta(pattern=r"^[!-~ ]{1,255}\Z")] = "openid email profile"
     rules: Annotated[str, Meta(max_length=64)] = ""
     """Another text whenever others may come than before, so that logins by the old rules count no more."""
 
@@ -33,7 +33,7 @@ class OidcLogin(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Claims(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who a visitor is, by its issuer's word."""
 
-    subject: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
+    subject: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]{1,255}\Z")]
     """What the issuer calls it, for ever the same."""
     email: _Line = ""
     """Empty unless the issuer has checked that it is the visitor's."""

@@ -75,7 +75,7 @@ class Webhook(Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Literal["github", "stripe", "hmac"]
     """How the signature is written: ``X-Hub-Signature-256``, ``Stripe-Signature``, or HMAC-SHA256 in any header."""
     secret: Annotated[str, Meta(min_length=1, max_length=255)]
-    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,64}$")] = ""
+    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{0,64}\Z")] = ""
     """For ``hmac``: where the signature is."""
 
 
@@ -112,15 +112,15 @@ class Access(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class HeaderRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A change to the headers of requests on their way to the service."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
-    value: Annotated[str, Meta(pattern=r"^[ -~]{0,1024}$")] | None = None
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z")]
+    value: Annotated[str, Meta(pattern=r"^[ -~]{0,1024}\Z")] | None = None
     """What it is set to, whatever the visitor said; None removes it."""
 
 
 class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How the gateway asks an instance whether it is well: any response below 400 says so."""
 
-    path: Annotated[str, Meta(pattern=r"^/[!-~]{0,254}$")]
+    path: Annotated[str, Meta(pattern=r"^/[!-~]{0,254}\Z")]
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
 
 
@@ -134,7 +134,7 @@ class Publish(Struct, frozen=True, kw_only=True, tag="publish", omit_defaults=Tr
     """The label in front of the gateway's domain; empty lets the gateway choose."""
     hosts: _Texts = ()
     """Whole host names of the publisher's own, instead of a name."""
-    path: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=255)] = ""
+    path: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*\Z", max_length=255)] = ""
     """For ``http``: only requests below this path; others of the same publisher may have the rest of the host."""
     strips_path: bool = False
     """Whether the service is asked for what is below the path, as if there were none."""

@@ -22,6 +22,7 @@ BANNED_WORDS = {
     r"\bmasters?\b": "say controlling, or primary",
     r"\bslaves?\b": "say controlled, or replica",
     r"\bTODO\b|\bFIXME\b|\bXXX\b": "do it, or say in the docs that it is missing",
+    r"pattern=r\"[^\"]*\$\"": "end it with \\Z: a $ lets a line break pass",
     r"\bwhitelist|\bblacklist": "say allow list, deny list",
 }
 FOREIGN_WORDS: dict[str, str] = {

@@ -68,6 +68,22 @@ def test_what_no_publisher_says(line):
         decode_publisher_line_untrusted(line)
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"health":{"path":"/x\\n"}',
+        '"path":"/x\\n"',
+        '"headers":[{"name":"X-A\\n"}]',
+        '"headers":[{"name":"X-A","value":"b\\n"}]',
+        '"access":{"oidc":{"client":"c","authorize":"https://a.example/\\n"}}',
+    ],
+)
+def test_no_text_ends_with_a_line_break_that_a_request_would_have(field):
+    line = f'{{"type":"publish","service":"web",{field}}}'.encode()
+    with pytest.raises(DecodeError, match="regex"):
+        decode_publisher_line_untrusted(line)
+
+
 @pytest.mark.parametrize("line", [b"", b"{}", b'{"type":"publish","service":"web"}', b"\xff"])
 def test_what_no_gateway_says(line):
     with pytest.raises(DecodeError):
