@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
-from benchmarks.bulk import rate_mbit_s
+from benchmarks.bulk import cpu_s_per_gib, rate_mbit_s
 from benchmarks.harness import wrk
 from benchmarks.harness.figure import Bench, Figure
 from benchmarks.harness.place import DIALER
@@ -89,6 +89,14 @@ FIGURES = (
         better="higher",
         peers=("ours_public_tcp", "frp_tcp", "socat", "tcp"),
         measure=rate_mbit_s,
+    ),
+    Figure(
+        name="public_cpu",
+        title="Processor time of both ends for a GiB through a public port",
+        unit="s",
+        better="lower",
+        peers=("ours_public_tcp", "frp_tcp"),
+        measure=cpu_s_per_gib,
     ),
     Figure(
         name="public_idle_tcp",

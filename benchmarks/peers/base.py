@@ -37,8 +37,8 @@ class Tunnel:
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """Those of both ends."""
-        return tuple(program for program in (self.dialing, self.exposing) if program is not None)
+        """Those of both ends; for visitors, what they come to is one of them."""
+        return tuple(program for program in (self.dialing, self.exposing, self.public) if program is not None)
 
 
 class Peer(Protocol):
