@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from p2p.proto.publication import GatewayMessage, Visited, encode_line
 
-NEWS_EVERY_S = 0.1
-"""News of visits go together: each by itself would cost a tenth of what the visit does."""
-_NEWS_MAX_BYTES = 1 << 18
+_NEWS_EVERY_S: Final = 0.1
+"""News of visits go together: each by itself costs a twentieth of what the visit does."""
+_NEWS_MAX_BYTES: Final = 1 << 18
 """News that wait here, or that a publisher has not read; more is dropped."""
 
 
@@ -35,7 +36,7 @@ class Teller:
         if len(self._news) < _NEWS_MAX_BYTES:
             self._news += encode_line(visit)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(NEWS_EVERY_S, self._flush)
+            self._timer = asyncio.get_running_loop().call_later(_NEWS_EVERY_S, self._flush)
 
     def _flush(self) -> None:
         if self._timer is not None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.core.h2_head import RequestHead
 from gateway.core.headers import Headers
 from p2p.errors import LocalProtocolError
 
-_MAY_HAVE_A_BODY = frozenset({"PATCH", "POST", "PUT"})
+_MAY_HAVE_A_BODY: Final = frozenset({"PATCH", "POST", "PUT"})
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+"""Source: RFC 9110 section 9.2.2."""
+
+
+def may_repeat(method: str, *, has_body: bool) -> bool:
+    """Whether a request may be asked for again: it does the same twice, and nothing of it was a stream that is gone."""
+    return method in _IDEMPOTENT and not has_body
 
 
 def encode_request(head: RequestHead, *, has_body: bool) -> tuple[bytes, bool]:

@@ -75,22 +75,16 @@ class Visit(NamedTuple):
 
 def asks_for_websocket(headers: Iterable[tuple[str, str]]) -> bool:
     """Whether a request wants its connection to become a WebSocket (RFC 6455 section 4.1)."""
-    values = [(name.lower(), value.lower()) for name, value in headers]
-    tokens = {token.strip() for name, value in values if name == "connection" for token in value.split(",")}
-    return "upgrade" in tokens and [value for name, value in values if name == "upgrade"] == ["websocket"]
+    given = list(headers)
+    upgrades = [value.lower() for name, value in given if name.lower() == "upgrade"]
+    return upgrades == ["websocket"] and "upgrade" in _named_by_connection(given)
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
     """Leave out what concerns one connection only, what Connection names included."""
-    kept: Headers = []
-    named: set[str] = set()
-    for name, value in headers:
-        lower = name.lower()
-        if lower == "connection":
-            named.update(token.strip().lower() for token in value.split(","))
-        if lower not in _HOP_BY_HOP:
-            kept.append((name, value))
-    return [(name, value) for name, value in kept if name.lower() not in named] if named else kept
+    given = list(headers)
+    dropped = _HOP_BY_HOP | _named_by_connection(given)
+    return [(name, value) for name, value in given if name.lower() not in dropped]
 
 
 def for_service(headers: Iterable[tuple[str, str]], visit: Visit) -> Headers:
@@ -113,6 +107,12 @@ def for_service(headers: Iterable[tuple[str, str]], visit: Visit) -> Headers:
         ("Forwarded", f"for={node};host={_quoted(visit.host)};proto={visit.scheme}"),
         *visit.proven,
     ]
+
+
+def _named_by_connection(headers: Headers) -> set[str]:
+    return {
+        token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")
+    }
 
 
 def _says_who(name: str) -> bool:

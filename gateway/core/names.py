@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 HOST_MAX_CHARACTERS: Final = 253
-_HOSTS_REMEMBERED: Final = 512
-"""Visitors ask for the same few again and again."""
 
 _RANDOM_CHARACTERS: Final = "abcdefghijkmnpqrstuvwxyz23456789"
 _RANDOM_LENGTH: Final = 10
@@ -33,7 +30,6 @@ def is_host(text: str) -> bool:
     )
 
 
-@lru_cache(_HOSTS_REMEMBERED)
 def may_be_host(text: str) -> bool:
     """Whether the text, in lower case, could be the host of a URL: a name or an address, and nothing beside."""
     return len(text) <= HOST_MAX_CHARACTERS and _ANY_HOST.fullmatch(text) is not None
@@ -48,7 +44,6 @@ def random_label(random_bytes: Callable[[int], bytes]) -> str:
     return "".join(_RANDOM_CHARACTERS[byte % len(_RANDOM_CHARACTERS)] for byte in random_bytes(_RANDOM_LENGTH))
 
 
-@lru_cache(_HOSTS_REMEMBERED)
 def host_of_header(value: str) -> str:
     """Take the host out of a Host header: lower case, without the port and without a dot at the end.
 

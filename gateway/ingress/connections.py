@@ -171,5 +171,6 @@ class _Http1(web.Server):
 
 
 def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    # The handler's own loop: asking for the running one is a call to the kernel, for each request.
     state: dict[web.RequestKey[Any] | str, Any] = {CONNECTION: protocol.connection}
     return web.BaseRequest(message, payload, protocol, writer, task, protocol._loop, state=state)

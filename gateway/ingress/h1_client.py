@@ -12,25 +12,22 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.core.h1_head import encode_request
+from gateway.core.h1_head import encode_request, may_repeat
 from gateway.core.h2_head import RequestHead
 from gateway.ingress.answer import Answer, Outgoing
+from gateway.ingress.connected import connected
 from gateway.publishers import Publisher
 from p2p.aio.tasks import TaskScope
-from p2p.errors import ForwardError
 from p2p.forward.sockets import Addresses
 
-LINE_MAX_BYTES: Final = 32_768
-FIELD_MAX_BYTES: Final = 65_536
-READ_AHEAD_BYTES: Final = 1 << 18
+_LINE_MAX_BYTES: Final = 32_768
+_FIELD_MAX_BYTES: Final = 65_536
+_READ_AHEAD_BYTES: Final = 1 << 18
 """Of a body that the visitor has not taken."""
 
-IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-"""Source: RFC 9110 section 9.2.2."""
 UPGRADE: Final = ("Upgrade", "websocket")
 """What asks for a WebSocket."""
 _IDLE_MAX_S: Final = 30.0
-_NOBODY: Final = Addresses(None, None)
 _LOST: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
 
 
@@ -70,9 +67,9 @@ class H1Client(ResponseHandler):
             read_until_eof=True,
             auto_decompress=False,
             read_timeout=self._silent_max_s,
-            read_bufsize=READ_AHEAD_BYTES,
-            max_line_size=LINE_MAX_BYTES,
-            max_field_size=FIELD_MAX_BYTES,
+            read_bufsize=_READ_AHEAD_BYTES,
+            max_line_size=_LINE_MAX_BYTES,
+            max_field_size=_FIELD_MAX_BYTES,
         )
         self._write(encoded)
         self.start_timeout()
@@ -161,13 +158,13 @@ class H1Pool:
         is_shared = addresses is None
         while True:
             used = self._take() if is_shared else None
-            client = self._open(addresses or _NOBODY) if used is None else used
+            client = self._open(addresses) if used is None else used
             try:
                 answer = await client.ask(head, body)
             except _LOST:
                 client.close()
                 # The service may have closed it a moment ago, which says nothing of another one.
-                if used is None or body is not None or head.method not in IDEMPOTENT:
+                if used is None or not may_repeat(head.method, has_body=body is not None):
                     raise
             except BaseException:
                 client.close()
@@ -185,13 +182,8 @@ class H1Pool:
             client.close()
         self._idle.clear()
 
-    def _open(self, addresses: Addresses) -> H1Client:
-        client = H1Client(self._scope, self._silent_max_s)
-        try:
-            self._publisher.connect(client, addresses)
-        except ForwardError as error:
-            raise ConnectionResetError(str(error)) from error
-        return client
+    def _open(self, addresses: Addresses | None) -> H1Client:
+        return connected(H1Client(self._scope, self._silent_max_s), self._publisher, addresses)
 
     def _take(self) -> H1Client | None:
         # The one that was used last: those that are too many grow old.

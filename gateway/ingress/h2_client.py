@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, Event, ResponseReceived
@@ -14,15 +14,13 @@ from gateway.core.h2_head import RequestHead, fields_of, fields_of_request, head
 from gateway.core.h2_limits import STREAMS_MAX
 from gateway.core.headers import Headers
 from gateway.ingress.answer import Answer, Outgoing
+from gateway.ingress.connected import connected
 from gateway.ingress.h2_wire import H2Stream, H2Wire
 from gateway.publishers import Publisher
 from p2p.aio.tasks import TaskScope
-from p2p.errors import ForwardError
 from p2p.forward.sockets import Addresses
 
 ResultT = TypeVar("ResultT")
-
-_NOBODY: Final = Addresses(None, None)
 
 
 class H2Client(H2Wire):
@@ -197,7 +195,7 @@ class H2Pool:
         for client in self._clients:
             if client.has_room:
                 return client
-        client = self._open(_NOBODY)
+        client = self._open(None)
         self._clients.append(client)
         return client
 
@@ -206,10 +204,5 @@ class H2Pool:
         for client in self._clients:
             client.close(ErrorCodes.NO_ERROR)
 
-    def _open(self, addresses: Addresses) -> H2Client:
-        client = H2Client(self._scope, self._silent_max_s)
-        try:
-            self._publisher.connect(client, addresses)
-        except ForwardError as error:
-            raise ConnectionResetError(str(error)) from error
-        return client
+    def _open(self, addresses: Addresses | None) -> H2Client:
+        return connected(H2Client(self._scope, self._silent_max_s), self._publisher, addresses)

@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway.core import problems
 from gateway.core.audit import BROKE_OFF
 from gateway.core.balance import Policy, choose
+from gateway.core.h1_head import may_repeat
 from gateway.core.h2_head import RequestHead
 from gateway.core.headers import Headers, Visit, apply_rules, asks_for_websocket, end_to_end, for_service
 from gateway.core.login import COOKIES as LOGIN_COOKIES
@@ -21,7 +22,7 @@ from gateway.core.registry import Service
 from gateway.core.sticky import COOKIE, StickyCookies, cookie_in, set_cookie, without_cookies
 from gateway.ingress.answer import Answer
 from gateway.ingress.connection import RECORD
-from gateway.ingress.h1_client import IDEMPOTENT, UPGRADE
+from gateway.ingress.h1_client import UPGRADE
 from gateway.ingress.h2_writer import H2Writer
 from gateway.ingress.request_body import BODY_SILENT_S, RequestBody
 from gateway.ingress.upstream import Upstreams
@@ -141,7 +142,7 @@ class Exchange:
         return self._cookies.find(self._service.title, self._service.instances, given)
 
     def _may_repeat(self) -> bool:
-        return self._request.method in IDEMPOTENT and not self._request.body_exists
+        return may_repeat(self._request.method, has_body=self._request.body_exists)
 
     async def _pass_through(self, publisher: Publisher) -> web.StreamResponse:
         request = self._request

@@ -21,8 +21,7 @@ class Upstreams:
     """The connections to all instances; the first of each is made with its first request."""
 
     def __init__(self) -> None:
-        self._http1: dict[Publisher, H1Pool] = {}
-        self._http2: dict[Publisher, H2Pool] = {}
+        self._pools: dict[Publisher, tuple[H1Pool, H2Pool]] = {}
         self._scope = TaskScope()
 
     async def __aenter__(self) -> Self:
@@ -33,7 +32,7 @@ class Upstreams:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._scope.__aexit__(None, None, None)
-        for publisher in [*self._http1, *self._http2]:
+        for publisher in list(self._pools):
             self.forget(publisher)
 
     async def ask(
@@ -62,18 +61,14 @@ class Upstreams:
             ConnectionError: The same.
             TimeoutError: The instance is silent.
         """
-        if publisher.speaks_h2 and not upgrades:
-            http2 = self._http2.get(publisher)
-            if http2 is None:
-                http2 = self._http2[publisher] = H2Pool(publisher, self._scope, ANSWER_WITHIN_S)
-            return await http2.ask(head, body, addresses)
-        http1 = self._http1.get(publisher)
-        if http1 is None:
-            http1 = self._http1[publisher] = H1Pool(publisher, self._scope, ANSWER_WITHIN_S)
-        return await http1.ask(head, body, addresses)
+        pools = self._pools.get(publisher)
+        if pools is None:
+            around = (publisher, self._scope, ANSWER_WITHIN_S)
+            pools = self._pools[publisher] = (H1Pool(*around), H2Pool(*around))
+        http1, http2 = pools
+        return await (http2 if publisher.speaks_h2 and not upgrades else http1).ask(head, body, addresses)
 
     def forget(self, publisher: Publisher) -> None:
         """Close the connections to an instance that is gone."""
-        for pool in (self._http1.pop(publisher, None), self._http2.pop(publisher, None)):
-            if pool is not None:
-                pool.close()
+        for pool in self._pools.pop(publisher, ()):
+            pool.close()

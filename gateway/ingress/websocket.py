@@ -10,6 +10,7 @@ from aiohttp.base_protocol import BaseProtocol
 
 from gateway.ingress.connection import RECORD
 from gateway.ingress.h1_client import H1Client
+from p2p.aio.tasks import TaskScope
 
 
 async def relay_websocket(request: web.BaseRequest, service: H1Client) -> None:
@@ -30,10 +31,9 @@ async def relay_websocket(request: web.BaseRequest, service: H1Client) -> None:
     def count_out(size: int) -> None:
         record.bytes_out += size
 
-    to_service = _Half(visitor, service, service, ended, count_in)
     # What the library calls a parser is whoever takes the bytes from now on.
-    visitor.set_parser(to_service)  # type: ignore[arg-type]
-    service.set_parser(_Half(service, visitor, service, ended, count_out), None)
+    visitor.set_parser(_Half(visitor, service, service.scope, ended, count_in))  # type: ignore[arg-type]
+    service.set_parser(_Half(service, visitor, service.scope, ended, count_out), None)
     await ended.wait()
 
 
@@ -44,13 +44,13 @@ class _Half:
         self,
         source: BaseProtocol,
         sink: BaseProtocol,
-        service: H1Client,
+        scope: TaskScope,
         ended: asyncio.Event,
         count: Callable[[int], None],
     ) -> None:
         self._source = source
         self._sink = sink
-        self._service = service
+        self._scope = scope
         self._ended = ended
         self._count = count
         self._is_waiting = False
@@ -66,7 +66,7 @@ class _Half:
         if self._sink.writing_paused and not self._is_waiting:
             self._is_waiting = True
             self._source.pause_reading()
-            self._service.scope.start(self._wait_for_sink(), name="WebSocket")
+            self._scope.start(self._wait_for_sink(), name="WebSocket")
         return False, b""
 
     def feed_eof(self) -> None:

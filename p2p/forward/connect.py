@@ -45,7 +45,6 @@ def connect_flow(
     multiplexer: Multiplexer,
     service: str = "",
     *,
-    addresses: Addresses | None = None,
     make_pair: Callable[[], tuple[socket.socket, socket.socket]] = stream_pair,
     compression: Compression | None = None,
 ) -> socket.socket:
@@ -54,7 +53,6 @@ def connect_flow(
     Args:
         multiplexer: The session.
         service: Which service; empty means the session's own.
-        addresses: Whose connection it really is; None means the pair's own.
         make_pair: Makes two connected stream sockets, of which the flow gets the second.
         compression: Compresses its bytes; None leaves them as they are.
 
@@ -69,7 +67,7 @@ def connect_flow(
     if compression is not None:
         theirs, kind = compression.before(theirs), FlowKind.COMPRESSED
     try:
-        forward_socket(multiplexer, theirs, service, addresses=addresses, kind=kind)
+        forward_socket(multiplexer, theirs, service, kind=kind)
     except BaseException:
         ours.close()
         theirs.close()

@@ -67,6 +67,7 @@ class Multiplexer:
         self.on_flow_ended: Callable[[FlowSnapshot], None] = lambda _: None
         """Told the last figures of each flow."""
         self.loop = loop
+        """Where its flows wait for their local ends."""
         self._transport = transport
         self._observer = observer
         self._control = ControlChannel(role, hello)
